@@ -1,0 +1,1 @@
+"""The appliance: everything that runs at the isolated site."""

@@ -1,0 +1,53 @@
+"""What can go wrong for an operator, and the exit code each has.
+
+One class for each thing the operator does next, never for the module that raised it. The
+same three lines and codes stand in `install.sh`. Standard library only.
+"""
+
+
+class ApplianceError(Exception):
+    """A failure that says what happened, why, and what to do next.
+
+    The text is three lines: what, `why: …`, `next: …`. One place at the top prints it and exits.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, why: str, next_step: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.what}\nwhy: {self.why}\nnext: {self.next_step}"
+
+
+class UntrustedBundle(ApplianceError):
+    """Do not install; call the sender."""
+
+    exit_code = 3
+
+
+class DamagedBundle(ApplianceError):
+    """Copy the medium again."""
+
+    exit_code = 4
+
+
+class HostNotReady(ApplianceError):
+    """Free space, load a driver, install a tool."""
+
+    exit_code = 5
+
+
+class BadInput(ApplianceError):
+    """Edit the file named."""
+
+    exit_code = 6
+
+
+class StepFailed(ApplianceError):
+    """A step failed; its last lines are shown."""
+
+    exit_code = 7

@@ -1,0 +1,1 @@
+"""Questions answered before and after, and what the answers are worth."""

@@ -1,0 +1,1 @@
+"""From an adapter to files that other engines load: merge, GGUF, Modelfile, parity."""

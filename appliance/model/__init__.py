@@ -1,0 +1,1 @@
+"""Loading base models and tokenizers: offline, safetensors only, never remote code."""

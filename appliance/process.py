@@ -1,0 +1,54 @@
+"""The one way to run another program. Standard library only."""
+
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from appliance.errors import StepFailed
+
+TAIL_LINES = 20
+"""How many of a failed program's last lines are shown."""
+
+
+def run(
+    args: Sequence[str | Path],
+    *,
+    next_step: str,
+    on_line: Callable[[str], None] = lambda line: None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run a program to the end, handing each output line to `on_line` as it appears.
+
+    stdout and stderr share one pipe, so neither can fill up unread while the other is
+    awaited. Arguments are a list: a path with a space stays one argument.
+
+    Raises: StepFailed, with the last lines the program printed.
+    """
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    try:
+        child = subprocess.Popen(
+            [str(arg) for arg in args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=None if env is None else dict(env),
+            cwd=cwd,
+        )
+    except OSError as error:
+        raise StepFailed(f"{args[0]} could not be started.", why=str(error), next_step=next_step) from error
+    with child:
+        if child.stdout is None:
+            raise RuntimeError("a pipe was asked for")
+        for line in child.stdout:
+            tail.append(line.rstrip())
+            on_line(tail[-1])
+    if child.returncode != 0:
+        raise StepFailed(
+            f"{Path(str(args[0])).name} failed with exit code {child.returncode}.",
+            why="its last lines:\n  " + "\n  ".join(tail),
+            next_step=next_step,
+        )

@@ -1,0 +1,1 @@
+"""The box: preflight, store, install, switch, audit."""

@@ -1,0 +1,1 @@
+"""From a plan and a data set to an adapter: the worker, the trainer, checkpoints."""
