@@ -59,7 +59,9 @@ class Terminal:
         yield advance
         self._draw(what, done, total, unit, time.monotonic() - started, final=True)
 
-    def _draw(self, what: str, done: int, total: int | None, unit: str, took_s: float, *, final: bool) -> None:
+    def _draw(
+        self, what: str, done: int, total: int | None, unit: str, took_s: float, *, final: bool
+    ) -> None:
         rate = done / took_s if took_s > 0 else 0.0
         if final:
             tail = f"{amount_text(done, unit)} in {took_s:.1f} s"

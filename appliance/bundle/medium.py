@@ -1,0 +1,86 @@
+"""Reading the medium: plain files of one flat folder, opened by its handle, never through a link."""
+
+import hashlib
+import os
+import stat
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from appliance.bundle.refusal import damaged_file, malformed, missing_file, untrusted
+from appliance.errors import BadInput, UntrustedBundle
+
+CHUNK_BYTES = 4 * 1024 * 1024
+_PLAIN = frozenset(string.ascii_letters + string.digits + "._-")
+
+
+class Medium:
+    """The folder that holds a bundle. Whoever made it may change it while it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the folder. Raises: BadInput, when it is not one."""
+        try:
+            self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise BadInput(
+                f"{folder} is not a folder that can be read.",
+                why=error.strerror or str(error),
+                next_step="Give the folder that holds SHA256SUMS.",
+            ) from error
+
+    def names(self) -> list[str]:
+        """Every name in the folder, sorted."""
+        return sorted(os.listdir(self._handle))  # noqa: PTH208  (a handle, not a path)
+
+    def check_plain(self, name: str) -> None:
+        """Raises: UntrustedBundle, when `name` is not a plain file."""
+        if not stat.S_ISREG(os.stat(name, dir_fd=self._handle, follow_symlinks=False).st_mode):
+            raise not_plain(name)
+
+    def open(self, name: str) -> BinaryIO:
+        """The file called `name`, for reading.
+
+        Raises: DamagedBundle, when it is missing; UntrustedBundle, when it is not a plain file.
+        """
+        try:
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._handle)
+        except FileNotFoundError:
+            raise missing_file(name) from None
+        except OSError:
+            raise not_plain(name) from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise not_plain(name)
+        return os.fdopen(handle, "rb")
+
+    def read_small(self, name: str, cap: int) -> bytes:
+        """The whole of a control file of at most `cap` bytes. Raises: UntrustedBundle, when it is longer."""
+        with self.open(name) as file:
+            data = file.read(cap + 1)
+        if len(data) > cap:
+            raise malformed(name, f"it is longer than {cap} bytes")
+        return data
+
+    def read_checked(self, name: str, sha256: str, cap: int) -> bytes:
+        """The whole of a listed file. Raises: DamagedBundle, when its bytes are not the signed ones."""
+        data = self.read_small(name, cap)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise damaged_file(name)
+        return data
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The bytes of a file, front to back."""
+        with self.open(name) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+
+def not_plain(name: str) -> UntrustedBundle:
+    """The refusal of a link, a folder, a pipe."""
+    return untrusted(f"{shown(name)} is not a plain file.", "a bundle holds plain files only")
+
+
+def shown(name: str) -> str:
+    """A name from the medium as it may be printed: every odd byte is replaced by `?`."""
+    return "".join(chr(b) if chr(b) in _PLAIN else "?" for b in os.fsencode(name))

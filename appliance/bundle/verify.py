@@ -1,0 +1,260 @@
+"""The second judge: everything `install.sh` checks, and what lies inside the volumes.
+
+A bundle is what it claims only if, in this order:
+
+1. every root on the medium is signed by enough root keys of its own and of the root before it,
+   the chain meets the root that this site believes (or the anchor sheet), and the newest root
+   has not expired;
+2. SHA256SUMS is signed by enough different release keys of the newest root, and every signature
+   file there is one of these and verifies;
+3. SHA256SUMS keeps its grammar;
+4. RELEASE is the one listed, is for this product, is not older than any this site has had, and
+   has not expired;
+5. the folder holds exactly the files listed, the signatures and the roots, all plain files;
+6. every file has its listed hash (installing, this is checked on the copy as it is made);
+7. contents.json keeps its grammar and the volumes are what it says.
+
+"Now" is never earlier than the newest signed date that this site has seen.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from appliance.bundle import names
+from appliance.bundle.contents import Contents, parse_contents
+from appliance.bundle.medium import Medium, shown
+from appliance.bundle.refusal import damaged, damaged_file, malformed, missing_file, untrusted
+from appliance.bundle.release import Release, parse_release
+from appliance.bundle.root import PublicKey, Root, parse_root
+from appliance.bundle.signature import verifies
+from appliance.bundle.stream import read_volume
+from appliance.bundle.sums import parse_sums, volume_names
+from appliance.progress import Advance, Progress, Silent
+
+
+def clock() -> str:
+    """The system's time, as control files write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What this site believes before it looks at the medium."""
+
+    root: bytes | None = None
+    """The newest root that was believed; None before the first install."""
+    anchor: str | None = None
+    """SHA-256 of the newest root, from the anchor sheet; counts only while `root` is None."""
+    product: str | None = None
+    number: int = 0
+    """Highest number ever installed."""
+    sums_sha256: str | None = None
+    """SHA-256 of the SHA256SUMS that had that number."""
+    newest_date: str = "0000-00-00T00:00:00Z"
+    """Newest signed date seen."""
+    now: str = field(default_factory=clock)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A bundle that was judged."""
+
+    release: Release
+    root: Root
+    hashes: dict[str, str]
+    """SHA256SUMS: name to SHA-256."""
+    sums_sha256: str
+    contents: Contents
+
+
+def verify(medium: Medium, trust: Trust, progress: Progress | None = None) -> Verified:
+    """Judge a whole bundle, reading every byte once.
+
+    Raises: UntrustedBundle, DamagedBundle: the first reason found, in the order above.
+    """
+    root = check_roots(medium, trust)
+    sums = medium.read_small(names.SUMS, names.SMALL_BYTES)
+    check_signatures(medium, sums, root)
+    hashes = parse_sums(sums)
+    release = check_release(medium, hashes, hashlib.sha256(sums).hexdigest(), root, trust)
+    check_set(medium, hashes)
+    contents = check_bytes(medium, hashes, progress or Silent())
+    return Verified(release, root, hashes, hashlib.sha256(sums).hexdigest(), contents)
+
+
+def check_roots(medium: Medium, trust: Trust) -> Root:
+    """Step 1. The newest root, believed. Raises: UntrustedBundle, DamagedBundle."""
+    present = {int(m[1]): name for name in medium.names() if (m := names.ROOT.fullmatch(name))}
+    texts = {version: medium.read_small(name, names.SMALL_BYTES) for version, name in present.items()}
+    believed = parse_root(_root_name(trust.root), trust.root) if trust.root is not None else None
+    if believed is None:
+        _check_anchor(texts, trust.anchor)
+    elif texts.get(believed.version, trust.root) != trust.root:
+        raise untrusted(f"{believed.name} is not the one this site believes.", "its bytes differ")
+    chain = _chain(texts, believed)
+    keys_before: Root | None = believed if believed is not None and believed.version not in texts else None
+    for root in chain:
+        _check_root_signatures(medium, root, texts[root.version], keys_before)
+        keys_before = root
+    newest = max([*chain, *([believed] if believed else [])], key=lambda root: root.version)
+    if newest.expires < max(trust.now, trust.newest_date):
+        raise untrusted(f"{newest.name} has expired.", f"it was good until {newest.expires}")
+    return newest
+
+
+def _root_name(text: bytes) -> str:
+    """The name that a believed root's own version line gives it."""
+    lines = text.split(b"\n")
+    return "root." + (
+        lines[1].removeprefix(b"version: ").decode("ascii", "replace") if len(lines) > 1 else ""
+    )
+
+
+def _check_anchor(texts: dict[int, bytes], anchor: str | None) -> None:
+    if not texts:
+        raise damaged("root.1 is missing.", "a bundle holds the list of keys that sign it")
+    newest = max(texts)
+    sha256 = hashlib.sha256(texts[newest]).hexdigest()
+    if sha256 != anchor:
+        raise untrusted(f"root.{newest} is not the one on the anchor sheet.", "its SHA-256 is another")
+
+
+def _chain(texts: dict[int, bytes], believed: Root | None) -> list[Root]:
+    """The roots on the medium in order, without a gap, meeting the believed one."""
+    versions = sorted(texts)
+    if believed is not None and versions and versions[0] > believed.version + 1:
+        raise untrusted(
+            f"root.{versions[0]} does not follow root.{believed.version}.", "a root between is missing"
+        )
+    for before, after in zip(versions, versions[1:], strict=False):
+        if after != before + 1:
+            raise untrusted(f"root.{after} does not follow root.{before}.", "a root between is missing")
+    return [parse_root(f"root.{version}", texts[version]) for version in versions]
+
+
+def _check_root_signatures(medium: Medium, root: Root, text: bytes, before: Root | None) -> None:
+    """The threshold of its own root keys and of the root before; no signature that fails."""
+    signers = _signers(medium, root.name, text, _merged(root.root_keys, before.root_keys if before else ()))
+    for judge in (root, before):
+        if judge is None:
+            continue
+        count = len(signers & {key.keyid for key in judge.root_keys})
+        if count < judge.root_threshold:
+            raise untrusted(
+                f"{root.name} is not signed by enough root keys of {judge.name}.",
+                f"{count} of {judge.root_threshold} needed",
+            )
+
+
+def check_signatures(medium: Medium, sums: bytes, root: Root) -> None:
+    """Step 2. Raises: UntrustedBundle."""
+    count = len(_signers(medium, names.SUMS, sums, root.release_keys))
+    if count < root.release_threshold:
+        raise untrusted(
+            f"SHA256SUMS is not signed by enough release keys of {root.name}.",
+            f"{count} of {root.release_threshold} needed",
+        )
+
+
+def _merged(first: tuple[PublicKey, ...], second: tuple[PublicKey, ...]) -> tuple[PublicKey, ...]:
+    return first + tuple(key for key in second if key not in first)
+
+
+def _signers(medium: Medium, name: str, document: bytes, keys: tuple[PublicKey, ...]) -> set[str]:
+    """Key ids of the different keys that signed `document`; a signature file that fails is refused."""
+    by_id = {key.keyid: key for key in keys}
+    signers = set()
+    for file in medium.names():
+        if not file.startswith(f"{name}.sig."):
+            continue
+        key = by_id.get(file.removeprefix(f"{name}.sig."))
+        if key is None:
+            raise untrusted(
+                f"{shown(file)} is by a key that may not sign {name}.", "its root does not name the key"
+            )
+        if not verifies(key, medium.read_small(file, names.SIGNATURE_BYTES), document):
+            raise untrusted(
+                f"{file} does not verify.", f"it was not made over this {name} by the key it names"
+            )
+        signers.add(key.keyid)
+    return signers
+
+
+def check_release(
+    medium: Medium, hashes: dict[str, str], sums_sha256: str, root: Root, trust: Trust
+) -> Release:
+    """Step 4. Raises: UntrustedBundle, DamagedBundle."""
+    release = parse_release(medium.read_checked(names.RELEASE, hashes[names.RELEASE], names.SMALL_BYTES))
+    if release.root_version > root.version:
+        raise untrusted(f"This release needs root.{release.root_version}.", f"the newest here is {root.name}")
+    if trust.product is not None and release.product != trust.product:
+        raise untrusted(f"This bundle is {release.product}.", f"this site runs {trust.product}")
+    if release.number < trust.number:
+        raise untrusted(
+            f"Release {release.number} is older than this site.", f"it has had release {trust.number}"
+        )
+    if release.number == trust.number and sums_sha256 != trust.sums_sha256:
+        raise untrusted(
+            f"This is another release {release.number}.", "this site has had that number with another list"
+        )
+    if release.expires < max(trust.now, trust.newest_date):
+        raise untrusted(f"Release {release.number} has expired.", f"it was good until {release.expires}")
+    return release
+
+
+def check_set(medium: Medium, hashes: dict[str, str]) -> None:
+    """Step 5. Raises: UntrustedBundle, for a file too many; DamagedBundle, for one too few."""
+    present = medium.names()
+    for name in present:
+        medium.check_plain(name)
+        known = name in hashes or name == names.SUMS
+        if not known and not any(
+            grammar.fullmatch(name) for grammar in (names.ROOT, names.ROOT_SIGNATURE, names.SUMS_SIGNATURE)
+        ):
+            raise untrusted(f"{shown(name)} is not in the signed list.", "a bundle holds nothing else")
+    for name in sorted(hashes):
+        if name not in present:
+            raise missing_file(name)
+
+
+def check_bytes(medium: Medium, hashes: dict[str, str], progress: Progress) -> Contents:
+    """Steps 6 and 7, reading every listed file once. Raises: UntrustedBundle, DamagedBundle."""
+    contents = check_contents(
+        medium.read_checked(names.CONTENTS, hashes[names.CONTENTS], names.CONTENTS_BYTES), hashes
+    )
+    for name in sorted(set(hashes) - set(volume_names(hashes)) - {names.CONTENTS}):
+        hasher = hashlib.sha256()
+        for chunk in medium.chunks(name):
+            hasher.update(chunk)
+        if hasher.hexdigest() != hashes[name]:
+            raise damaged_file(name)
+    files = {entry.path: hashlib.sha256() for entry in contents.entries}
+    with progress.stage("reading the volumes", total=sum(v.size for v in contents.volumes)) as advance:
+        for volume in contents.volumes:
+            read_volume(
+                volume.name,
+                _counted(medium, volume.name, advance),
+                contents,
+                hashes[volume.name],
+                lambda entry, piece: files[entry.path].update(piece),
+            )
+    for entry in contents.entries:
+        if files[entry.path].hexdigest() != entry.sha256:
+            raise malformed(names.CONTENTS, f"the SHA-256 of {entry.path} is not that of its bytes")
+    return contents
+
+
+def check_contents(data: bytes, hashes: dict[str, str]) -> Contents:
+    """The contents, whose volumes are those listed. Raises: UntrustedBundle."""
+    contents = parse_contents(data)
+    if [volume.name for volume in contents.volumes] != volume_names(hashes):
+        raise malformed(names.CONTENTS, "its volumes are not those of SHA256SUMS")
+    return contents
+
+
+def _counted(medium: Medium, name: str, advance: Advance) -> Iterator[bytes]:
+    for chunk in medium.chunks(name):
+        advance(len(chunk))
+        yield chunk
