@@ -1,0 +1,198 @@
+"""What a model repository may hold: weights as safetensors, text beside them, nothing that runs.
+
+Pure rules over names, documents and headers; whoever fetches calls them, names before the download,
+content after it. Loaders have let configuration files bring in code again and again (CVE-2026-4372,
+CVE-2026-5241, CVE-2025-66448 and others), so such keys are refused where they stand, whatever their value.
+"""
+
+import json
+import struct
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from appliance.errors import BadInput
+
+IGNORED = frozenset({".gitattributes", ".gitignore"})
+"""The hub's own housekeeping: never carried."""
+
+TEXT_SUFFIXES = frozenset({".json", ".txt", ".model", ".jinja", ".md"})
+PLAIN_NAMES = frozenset({"LICENSE", "LICENCE", "NOTICE"})
+VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
+"""JSON whose keys are tokens, not settings."""
+
+FORBIDDEN_KEYS = frozenset({"auto_map", "trust_remote_code", "_attn_implementation_internal"})
+HUB_NAMED_KEYS = frozenset({"attn_implementation", "_attn_implementation", "experts_implementation"})
+"""Settings that fetch a kernel from a hub when their value names one (`organisation/name`)."""
+
+MAX_DOCUMENT_BYTES = 64 << 20
+MAX_HEADER_BYTES = 100_000_000
+"""The format's own cap. Source: safetensors, README, "Format"."""
+MAX_TENSORS = 200_000
+
+# fmt: off
+DTYPE_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32,
+    "U64": 64, "I64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}
+# fmt: on
+
+
+def check_names(hub: str, paths: Iterable[str]) -> None:
+    """Pass if every file of the model `hub` is of a kind that is carried.
+
+    Raises: BadInput, naming the file, the rule and the remedy.
+    """
+    seen: dict[str, str] = {}
+    for path in paths:
+        check_name(hub, path)
+        other = seen.setdefault(path.casefold(), path)
+        if other != path:
+            raise _refused(hub, path, f"its name differs from {other} in case only")
+    if not any(path.endswith(".safetensors") for path in seen.values()):
+        raise _refused(hub, "(no file)", "there are no weights in the safetensors format")
+
+
+def check_name(hub: str, path: str) -> None:
+    """Pass if the file `path` of the model `hub` is of a kind that is carried.
+
+    Raises: BadInput, naming the file, the rule and the remedy.
+    """
+    parts = path.split("/")
+    if any(not part or part.startswith(".") or len(part) > 200 for part in parts):
+        raise _refused(hub, path, "a part of its path is empty, hidden or too long")
+    if not all(char.isascii() and (char.isalnum() or char in "._-+/ ()") for char in path):
+        raise _refused(hub, path, "its name has characters other than letters, digits and ._-+() ")
+    name = PurePosixPath(path)
+    stem = name.name.split(".")[0].upper()
+    if name.suffix == ".safetensors" or name.suffix in TEXT_SUFFIXES:
+        return
+    if stem in PLAIN_NAMES and name.suffix in ("", ".txt", ".md", ".rst"):
+        return
+    if name.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"):
+        raise _refused(hub, path, "a pickle can run any code when it is loaded; weights come as safetensors only")
+    if name.suffix in (".py", ".pyc", ".so", ".sh"):
+        raise _refused(hub, path, "a model brings no code")
+    raise _refused(hub, path, "files of this kind are not carried")
+
+
+def check_content(hub: str, path: str, file: Path) -> None:
+    """Pass if what is in `file`, which is `path` of the model `hub`, keeps the rules for its kind.
+
+    Raises: BadInput, naming the file, the rule and the remedy.
+    """
+    if path.endswith(".safetensors"):
+        check_safetensors(hub, path, file)
+    elif path.endswith(".json"):
+        check_document(hub, path, file)
+
+
+def check_document(hub: str, path: str, file: Path) -> None:
+    """Pass if the JSON in `file` is JSON and asks for no code.
+
+    Raises: BadInput, naming the file, the key and the remedy.
+    """
+    if file.stat().st_size > MAX_DOCUMENT_BYTES:
+        raise _refused(hub, path, f"it is larger than {MAX_DOCUMENT_BYTES >> 20} MiB")
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # Every pair is seen, also one that a later pair of the same name hides.
+        found.extend(key for key, value in pairs if _asks_for_code(key, value))
+        return dict(pairs)
+
+    vocabulary = PurePosixPath(path).name in VOCABULARIES
+    try:
+        json.loads(file.read_bytes(), object_pairs_hook=None if vocabulary else look)
+    except (ValueError, RecursionError) as error:
+        raise _refused(hub, path, f"it is not JSON: {error}") from error
+    if found:
+        raise _refused(hub, path, f"the key {found[0]!r} makes a loader run or fetch code")
+
+
+def _asks_for_code(key: str, value: object) -> bool:
+    if key in HUB_NAMED_KEYS:
+        return "/" in json.dumps(value, default=str)
+    return key in FORBIDDEN_KEYS or key.startswith("custom_")
+
+
+def check_safetensors(hub: str, path: str, file: Path) -> None:
+    """Pass if the header of `file` describes exactly the bytes that follow it.
+
+    The tensors must lie end to end from the header to the end of the file, each as long as its type and
+    shape say. Source: safetensors, README, "Format".
+
+    Raises: BadInput, naming the file, the rule and the remedy.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_HEADER_BYTES + 1
+        if length > MAX_HEADER_BYTES or length > size - 8:
+            raise _refused(hub, path, "its header is longer than the file or than the format allows")
+        header = stream.read(length)
+    problem = header_problem(header, size - 8 - length)
+    if problem is not None:
+        raise _refused(hub, path, problem)
+
+
+def header_problem(header: bytes, data_bytes: int) -> str | None:
+    """What is wrong with a safetensors header over `data_bytes` bytes of data; None if nothing is."""
+    try:
+        document = json.loads(header, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        return f"its header is not JSON: {error}"
+    if not header.startswith(b"{") or not isinstance(document, dict):
+        return "its header is not an object"
+    metadata = document.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        return "its __metadata__ is not text"
+    if len(document) > MAX_TENSORS:
+        return f"it has more than {MAX_TENSORS} tensors"
+    spans: list[tuple[int, int]] = []
+    for name, tensor in document.items():
+        span = _span(tensor)
+        if span is None:
+            return f"the tensor {name!r} is not described as the format says"
+        spans.append(span)
+    end = 0
+    for first, last in sorted(spans):
+        if first != end:
+            return "its tensors overlap or leave a gap"
+        end = last
+    return None if end == data_bytes else f"its tensors need {end} bytes, the file has {data_bytes}"
+
+
+def _span(tensor: object) -> tuple[int, int] | None:
+    """Where a tensor's bytes start and end; None if its description is not consistent."""
+    if not isinstance(tensor, dict) or set(tensor) != {"dtype", "shape", "data_offsets"}:
+        return None
+    dtype, shape, offsets = tensor["dtype"], tensor["shape"], tensor["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS or not _sizes(shape) or not _sizes(offsets):
+        return None
+    if len(offsets) != 2 or len(shape) > 64:
+        return None
+    bits = prod(shape) * DTYPE_BITS[dtype]
+    first, last = offsets
+    return (first, last) if bits % 8 == 0 and last - first == bits // 8 else None
+
+
+def _sizes(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 62 for item in value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a name appears twice")
+    return document
+
+
+def _refused(hub: str, path: str, rule: str) -> BadInput:
+    return BadInput(
+        f"The model {hub} is refused because of {path}.",
+        why=rule,
+        next_step="Leave the file out (models.leave_out in the manifest), or take a revision or model without it.",
+    )

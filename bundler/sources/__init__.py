@@ -1,0 +1,51 @@
+"""Where the bytes come from, one module a source; here is what they share: files checked by hash.
+
+A source locks (resolves words to hashes) and fetches (gives exactly the locked bytes, or refuses).
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from appliance.errors import DamagedBundle
+
+READ_BYTES = 4 << 20
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of the file's bytes, 64 lower-case hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, *, name: str, sha256: str, size: int) -> None:
+    """Pass if the file's bytes are the locked ones; delete it if they are not, so that it is fetched anew.
+
+    Raises: DamagedBundle, with the name, what was expected and what was got.
+    """
+    got_size = path.stat().st_size
+    got = file_sha256(path) if got_size == size else f"{got_size} bytes"
+    if got != sha256:
+        expected = sha256 if got_size == size else f"{size} bytes"
+        path.unlink()
+        raise wrong_bytes(name, expected=expected, got=got)
+
+
+def wrong_bytes(name: str, *, expected: str, got: str) -> DamagedBundle:
+    """The refusal of a fetched file whose bytes are not those that the source's listing or the lock names."""
+    return DamagedBundle(
+        f"The source served wrong bytes for {name}.",
+        why=f"expected {expected}, got {got}",
+        next_step="Fetch again: run the same command. If it stays so, lock again, or ask who runs the source.",
+    )
+
+
+def place(source: Path, target: Path) -> None:
+    """Make `target` the same bytes as `source`: a hard link where the disk allows it, else a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
