@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,10 +69,11 @@ class Medium:
             raise damaged_file(name)
         return data
 
-    def chunks(self, name: str) -> Iterator[bytes]:
-        """The bytes of a file, front to back."""
+    def chunks(self, name: str, on_read: Callable[[int], None] = lambda length: None) -> Iterator[bytes]:
+        """The bytes of a file, front to back; `on_read` hears how many came each time."""
         with self.open(name) as file:
             while chunk := file.read(CHUNK_BYTES):
+                on_read(len(chunk))
                 yield chunk
 
 

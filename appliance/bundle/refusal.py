@@ -26,8 +26,8 @@ def damaged_file(name: str) -> DamagedBundle:
 
 
 def missing_file(name: str) -> DamagedBundle:
-    """A file that the signed list names and the medium lacks."""
-    return damaged(f"{name} is missing.", "the signed list names it")
+    """A file that every bundle has, or that the signed list names, and the medium lacks."""
+    return damaged(f"{name} is missing.", "the bundle is not whole without it")
 
 
 def malformed(name: str, why: str) -> UntrustedBundle:

@@ -20,14 +20,14 @@ def parse_sums(data: bytes) -> dict[str, str]:
     Raises: UntrustedBundle, when the grammar is broken, a name stands twice (also by case), a name
     is one that must not be listed, or one that every bundle has is not.
     """
-    hashes: dict[str, str] = {}
-    for number, line in enumerate(read_lines(names.SUMS, data), start=1):
-        match = _LINE.fullmatch(line)
+    matches = [_LINE.fullmatch(line) for line in read_lines(names.SUMS, data)]
+    hashes = {}
+    for number, match in enumerate(matches, start=1):
         if match is None or match[2].startswith(("SHA256SUMS", "root.")):
             raise malformed(names.SUMS, f"line {number} must be a SHA-256, two spaces and a plain name")
         hashes[match[2]] = match[1]
-        if len({name.lower() for name in hashes}) != number:
-            raise malformed(names.SUMS, "a name stands in it twice")
+    if len({name.lower() for name in hashes}) != len(matches):
+        raise malformed(names.SUMS, "a name stands in it twice")
     for name in names.required_names():
         if name not in hashes:
             raise malformed(names.SUMS, f"it does not list {name}")

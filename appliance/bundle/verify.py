@@ -18,20 +18,19 @@ A bundle is what it claims only if, in this order:
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, parse_contents
 from appliance.bundle.medium import Medium, shown
-from appliance.bundle.refusal import damaged, damaged_file, malformed, missing_file, untrusted
+from appliance.bundle.refusal import damaged_file, malformed, missing_file, untrusted
 from appliance.bundle.release import Release, parse_release
 from appliance.bundle.root import PublicKey, Root, parse_root
 from appliance.bundle.signature import verifies
 from appliance.bundle.stream import read_volume
 from appliance.bundle.sums import parse_sums, volume_names
-from appliance.progress import Advance, Progress, Silent
+from appliance.progress import Progress, Silent
 
 
 def clock() -> str:
@@ -114,7 +113,7 @@ def _root_name(text: bytes) -> str:
 
 def _check_anchor(texts: dict[int, bytes], anchor: str | None) -> None:
     if not texts:
-        raise damaged("root.1 is missing.", "a bundle holds the list of keys that sign it")
+        raise missing_file("root.1")
     newest = max(texts)
     sha256 = hashlib.sha256(texts[newest]).hexdigest()
     if sha256 != anchor:
@@ -235,7 +234,7 @@ def check_bytes(medium: Medium, hashes: dict[str, str], progress: Progress) -> C
         for volume in contents.volumes:
             read_volume(
                 volume.name,
-                _counted(medium, volume.name, advance),
+                medium.chunks(volume.name, advance),
                 contents,
                 hashes[volume.name],
                 lambda entry, piece: files[entry.path].update(piece),
@@ -252,9 +251,3 @@ def check_contents(data: bytes, hashes: dict[str, str]) -> Contents:
     if [volume.name for volume in contents.volumes] != volume_names(hashes):
         raise malformed(names.CONTENTS, "its volumes are not those of SHA256SUMS")
     return contents
-
-
-def _counted(medium: Medium, name: str, advance: Advance) -> Iterator[bytes]:
-    for chunk in medium.chunks(name):
-        advance(len(chunk))
-        yield chunk

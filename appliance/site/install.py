@@ -1,0 +1,145 @@
+"""The part of an installation that runs after `install.sh` has verified the medium.
+
+Runs from the appliance's own wheel on the release's unpacked Python: only the standard library
+is there. `install.sh` has checked signatures, list, RELEASE, the exact set and every hash but
+the volumes'; its copies lie in quarantine. In order:
+
+1. read contents.json from quarantine;
+2. read each volume once, from the medium, into the store, hashing;
+3. make the release: links into the store, the runtime relocated, the wheels installed;
+4. write `installed.json`: from here on the release is complete;
+5. remember root, number and date; switch `current`, one rename; write the audit log.
+
+Killed at any point, the box has the old release or the new one, whole, and the same command
+finishes. Number and date are remembered before the switch, so that no kill leaves a new release
+running with an old memory.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance.bundle import names
+from appliance.bundle.medium import Medium
+from appliance.bundle.release import Release, parse_release
+from appliance.bundle.sums import parse_sums, wheel_name
+from appliance.bundle.verify import check_contents
+from appliance.errors import ApplianceError, HostNotReady
+from appliance.progress import Progress, Terminal
+from appliance.site import audit
+from appliance.site.durable import switch_link, sync_folder, write_file
+from appliance.site.layout import STATE_NOTE, Site
+from appliance.site.runtime import compile_all, install_wheels, relocate
+from appliance.site.store import fill_store, link_release
+from appliance.site.trust import record_trust
+
+
+def install(
+    site: Site, medium: Medium, quarantine: Path, root: bytes, anchor: str | None, progress: Progress
+) -> Release:
+    """Make the verified release on the medium the current one.
+
+    Raises: DamagedBundle, UntrustedBundle, for volumes that are not the signed ones; HostNotReady,
+    when the disk is full; StepFailed, when a program of the runtime fails.
+    """
+    sums = (quarantine / names.SUMS).read_bytes()
+    hashes = parse_sums(sums)
+    release = parse_release((quarantine / names.RELEASE).read_bytes())
+    folder = site.release(release.number)
+    complete = folder / "installed.json"
+    if not complete.exists():
+        contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
+        fill_store(site, medium, contents, hashes, quarantine, progress)
+        link_release(site, contents, folder)
+        relocate(folder / "runtime")
+        own = quarantine / wheel_name(hashes)
+        install_wheels(folder, contents, own, hashes[own.name], quarantine, progress)
+        compile_all(folder / "runtime", progress)
+        shutil.copy2(quarantine / names.CONTENTS, folder / names.CONTENTS)
+        write_file(complete, _installed(release, hashes, sums))
+    _switch(site, release, root, hashlib.sha256(sums).hexdigest(), anchor)
+    return release
+
+
+def _installed(release: Release, hashes: dict[str, str], sums: bytes) -> bytes:
+    """installed.json: what stands in this folder; its presence says that all of it does."""
+    facts = {
+        "product": release.product,
+        "number": release.number,
+        "created": release.created,
+        "sums-sha256": hashlib.sha256(sums).hexdigest(),
+        "files": hashes,
+    }
+    return json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _switch(site: Site, release: Release, root: bytes, sums_sha256: str, anchor: str | None) -> None:
+    first = not (site.prefix / "trust" / "root").exists()
+    site.state.mkdir(parents=True, exist_ok=True)
+    for folder in (site.runs, site.state / "datasets", site.state / "exports"):
+        folder.mkdir(exist_ok=True)
+    write_file(site.prefix / STATE_NOTE, f"{site.state}\n".encode())
+    if first:
+        how = "compared with the anchor sheet when install.sh was run" if anchor else "not compared"
+        audit.append(site.audit, "anchor", root_sha256=hashlib.sha256(root).hexdigest(), how=how)
+    record_trust(site, root, release, sums_sha256)
+    os.sync()
+    switch_link(site.current, f"releases/{release.number}")
+    (site.prefix / "bin").mkdir(exist_ok=True)
+    switch_link(site.prefix / "bin" / "islet", "../current/runtime/bin/islet")
+    sync_folder(site.prefix)
+    audit.append(
+        site.audit, "install", product=release.product, number=release.number, sums_sha256=sums_sha256
+    )
+
+
+@contextmanager
+def _alone(site: Site) -> Iterator[None]:
+    """Hold the site's lock; the kernel lets go of it when this process ends, however it ends."""
+    with (site.prefix / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise HostNotReady(
+                "Another install is running here.",
+                why=f"{site.prefix / '.lock'} is held",
+                next_step="Wait until it has ended.",
+            ) from None
+        yield
+
+
+def main(arguments: Sequence[str]) -> int:
+    """What `install.sh` hands over to. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="install.sh")
+    for name in ("--medium", "--quarantine", "--prefix", "--state"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--first", required=True, help="the anchor that was compared, or -")
+    given = parser.parse_args(arguments)
+    site = Site(given.prefix, given.state)
+    fresh = given.quarantine / given.root
+    root = (fresh if fresh.exists() else site.prefix / "trust" / "root").read_bytes()
+    anchor = None if given.first == "-" else given.first
+    try:
+        with _alone(site):
+            release = install(site, Medium(given.medium), given.quarantine, root, anchor, Terminal())
+    except ApplianceError as error:
+        print(f"islet: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        full = HostNotReady(
+            f"{given.prefix} could not be written.",
+            why=error.strerror or str(error),
+            next_step="Free space there, or give --prefix on another disk; then start again.",
+        )
+        print(f"islet: {full}", file=sys.stderr)
+        return full.exit_code
+    print(f"{release.product} release {release.number} is installed. Start it with: {site.prefix}/bin/islet")
+    return 0

@@ -1,0 +1,84 @@
+"""Where things lie on the box.
+
+```
+PREFIX/store/ab/cdef…      every file once, named by its sha256, read-only
+PREFIX/releases/12/        runtime/, and models/, tools/, wheels/ as hard links into the store
+PREFIX/current             -> releases/12, switched by one rename
+PREFIX/trust/              root, state
+PREFIX/bin/islet           -> ../current/runtime/bin/islet
+STATE/                     datasets/ runs/ exports/ audit.jsonl
+```
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import HostNotReady
+
+
+@dataclass(frozen=True)
+class Site:
+    """One installed box."""
+
+    prefix: Path
+    state: Path
+
+    @property
+    def store(self) -> Path:
+        """Every file of every release, by its sha256."""
+        return self.prefix / "store"
+
+    @property
+    def current(self) -> Path:
+        """The release in use."""
+        return self.prefix / "current"
+
+    @property
+    def models(self) -> Path:
+        """Installed base models: `org/name/`."""
+        return self.current / "models"
+
+    @property
+    def converter(self) -> Path:
+        """llama.cpp's converter."""
+        return self.current / "tools" / "llama.cpp"
+
+    @property
+    def runs(self) -> Path:
+        """Run folders."""
+        return self.state / "runs"
+
+    @property
+    def audit(self) -> Path:
+        """The audit log."""
+        return self.state / "audit.jsonl"
+
+    def release(self, number: int) -> Path:
+        """The folder of one release."""
+        return self.prefix / "releases" / str(number)
+
+    def stored(self, sha256: str) -> Path:
+        """Where the store keeps the file with this hash."""
+        return self.store / sha256[:2] / sha256[2:]
+
+
+STATE_NOTE = "state"
+"""File under the prefix that holds the path of the state folder."""
+
+
+def this_site() -> Site:
+    """The site whose runtime this Python is: PREFIX/releases/N/runtime.
+
+    Raises: HostNotReady, when this Python is not an installed runtime.
+    """
+    runtime = Path(sys.prefix)
+    prefix = runtime.parents[2] if len(runtime.parents) > 2 else runtime
+    note = prefix / STATE_NOTE
+    if runtime.name != "runtime" or not note.is_file():
+        raise HostNotReady(
+            "This is not an installed site.",
+            why=f"{runtime} is not the runtime of a release",
+            next_step="Run the islet command under the prefix, or give --site.",
+        )
+    return Site(prefix, Path(note.read_text(encoding="utf-8").strip()))

@@ -1,0 +1,117 @@
+"""Making the unpacked conda environment into this release's runtime, at its final place.
+
+conda-unpack rewrites the placeholder prefix once and in place, so this happens under
+releases/N/runtime before the switch. The wheels follow, by hash, from the release's own links.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from appliance.bundle.contents import Contents
+from appliance.process import run
+from appliance.progress import Progress
+
+_ENV_PYTHON = re.compile(rb"\A#!/usr/bin/env python[0-9.]*(?=\s)")
+_RETRY = "Free space if the disk is full, then run install.sh again; else send these lines to the sender."
+
+
+def clean_environment() -> dict[str, str]:
+    """What programs of the runtime may see of this session: no user's Python, no pip settings, no proxy."""
+    return {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PYTHONNOUSERSITE": "1",
+    }
+
+
+def relocate(runtime: Path) -> None:
+    """Rewrite the environment's prefix to where it lies now. Raises: StepFailed."""
+    python = runtime / "bin" / "python"
+    unpack = runtime / "bin" / "conda-unpack"
+    if unpack.exists():
+        # -I would hide the script's own folder, which conda-unpack needs.
+        run([python, "-E", "-s", unpack], env=clean_environment(), next_step=_RETRY)
+        unpack.unlink()
+    for script in (runtime / "bin").iterdir():
+        if script.is_file() and not script.is_symlink():
+            _fix_shebang(script, python)
+
+
+def _fix_shebang(script: Path, python: Path) -> None:
+    """`#!/usr/bin/env python` would find another Python, or none."""
+    with script.open("rb") as file:
+        start = file.read(64)
+        if not _ENV_PYTHON.match(start):
+            return
+        rest = file.read()
+    mode = stat.S_IMODE(script.stat().st_mode)
+    script.write_bytes(_ENV_PYTHON.sub(b"#!" + os.fsencode(python), start) + rest)
+    script.chmod(mode)
+
+
+def install_wheels(
+    release: Path, contents: Contents, own_wheel: Path, own_sha256: str, work: Path, progress: Progress
+) -> None:
+    """Install the release's wheels and the appliance's own into the runtime, offline, by hash.
+
+    Raises: StepFailed, with pip's last lines.
+    """
+    wheels = [(release / entry.path, entry.sha256) for entry in contents.entries if entry.kind == "wheel"]
+    requirements = work / "requirements.txt"
+    requirements.write_text(
+        "".join(
+            f"{path.as_uri()} --hash=sha256:{sha256}\n" for path, sha256 in [*wheels, (own_wheel, own_sha256)]
+        ),
+        encoding="utf-8",
+    )
+    flags = [
+        "--no-index",
+        "--no-deps",
+        "--no-cache-dir",
+        "--no-compile",
+        "--require-hashes",
+        "--disable-pip-version-check",
+    ]
+    with progress.stage("installing wheels", total=None, unit="lines of pip") as advance:
+        run(
+            [
+                release / "runtime/bin/python",
+                "-I",
+                "-m",
+                "pip",
+                "install",
+                *flags,
+                "--root-user-action=ignore",
+                "-r",
+                requirements,
+            ],
+            env=clean_environment() | {"TMPDIR": str(work)},
+            on_line=lambda line: advance(1),
+            next_step=_RETRY,
+        )
+
+
+def compile_all(runtime: Path, progress: Progress) -> None:
+    """Compile the standard library and the packages once, for users who may not write here."""
+    with progress.stage("compiling", total=None, unit="lines") as advance:
+        run(
+            [
+                runtime / "bin/python",
+                "-I",
+                "-m",
+                "compileall",
+                "-q",
+                "-j",
+                "0",
+                "--invalidation-mode",
+                "unchecked-hash",
+                runtime / "lib",
+            ],
+            env=clean_environment(),
+            on_line=lambda line: advance(1),
+            next_step=_RETRY,
+        )

@@ -1,0 +1,120 @@
+"""The store: every file once, under its sha256, read-only; releases hold hard links to it.
+
+Bytes from a volume go into quarantine first. They are published under their hash only when the
+whole volume had its signed hash and the file its own: what is in the store was verified.
+Folders are opened by handle and files created with O_EXCL and O_NOFOLLOW, so that nothing that
+somebody left in the way is written through.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+from appliance.bundle.contents import Contents, Entry
+from appliance.bundle.medium import Medium
+from appliance.bundle.refusal import damaged_file, malformed, missing_file
+from appliance.bundle.stream import read_volume
+from appliance.progress import Progress
+from appliance.site.layout import Site
+
+
+class _Arriving:
+    """A file on its way from a volume into the store."""
+
+    def __init__(self, quarantine: int, sha256: str) -> None:
+        self._file = os.fdopen(
+            os.open(sha256, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400, dir_fd=quarantine),
+            "wb",
+        )
+        self._hasher = hashlib.sha256()
+
+    def write(self, piece: bytes) -> None:
+        """Append, and hash."""
+        self._hasher.update(piece)
+        self._file.write(piece)
+
+    def close(self) -> str:
+        """Flush to the disk; the sha256 of what was written."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._hasher.hexdigest()
+
+
+def fill_store(
+    site: Site,
+    medium: Medium,
+    contents: Contents,
+    hashes: dict[str, str],
+    quarantine: Path,
+    progress: Progress,
+) -> None:
+    """Read every volume once and publish what the store lacks.
+
+    Raises: DamagedBundle, when a volume or a file is not the signed one; UntrustedBundle, when
+    contents.json contradicts the bytes; OSError, when the disk is full.
+    """
+    _check_required(site, contents)
+    wanted: dict[str, str] = {}
+    for entry in contents.entries:
+        if not site.stored(entry.sha256).exists():
+            wanted.setdefault(entry.sha256, entry.path)
+    left = {path: 0 for path in wanted.values()}
+    left |= {entry.path: entry.size for entry in contents.entries if entry.path in left}
+    handle = os.open(quarantine, os.O_RDONLY | os.O_DIRECTORY)
+    arriving: dict[str, _Arriving] = {}
+
+    def keep(entry: Entry, piece: bytes) -> None:
+        if entry.path in left:
+            left[entry.path] -= len(piece)
+            if entry.path not in arriving:
+                arriving[entry.path] = _Arriving(handle, entry.sha256)
+            arriving[entry.path].write(piece)
+
+    try:
+        with progress.stage(
+            "copying from the medium", total=sum(v.size for v in contents.volumes)
+        ) as advance:
+            for volume in contents.volumes:
+                read_volume(
+                    volume.name, medium.chunks(volume.name, advance), contents, hashes[volume.name], keep
+                )
+                for entry in contents.entries:
+                    if left.get(entry.path) == 0:
+                        del left[entry.path]
+                        _publish(site, handle, entry, arriving.pop(entry.path, None))
+    finally:
+        os.close(handle)
+
+
+def _publish(site: Site, quarantine: int, entry: Entry, file: _Arriving | None) -> None:
+    """Move a whole file into the store."""
+    found = (file or _Arriving(quarantine, entry.sha256)).close()
+    if found != entry.sha256:
+        raise malformed("contents.json", f"the SHA-256 of {entry.path} is not that of its bytes")
+    target = site.stored(entry.sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.chmod(entry.sha256, 0o444 | entry.mode & 0o111, dir_fd=quarantine)
+    os.rename(entry.sha256, target, src_dir_fd=quarantine)
+
+
+def _check_required(site: Site, contents: Contents) -> None:
+    for sha256 in contents.requires:
+        if not site.stored(sha256).exists():
+            raise missing_file(f"the file {sha256[:16]}, which this delta takes from an earlier release,")
+
+
+def link_release(site: Site, contents: Contents, release: Path) -> None:
+    """Give every file of `contents` its name under `release`, as a hard link into the store."""
+    for entry in contents.entries:
+        target = release / entry.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.hardlink_to(site.stored(entry.sha256))
+
+
+def check_stored(site: Site, contents: Contents) -> None:
+    """Re-hash what the store holds of `contents`. Raises: DamagedBundle, naming the file."""
+    for entry in contents.entries:
+        with site.stored(entry.sha256).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+                raise damaged_file(entry.path)

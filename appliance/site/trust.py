@@ -1,0 +1,57 @@
+"""What this site believes: the newest root, and the highest release it has had."""
+
+from dataclasses import dataclass
+
+from appliance.bundle.release import Release
+from appliance.bundle.verify import Trust
+from appliance.site.durable import write_file
+from appliance.site.layout import Site
+
+
+@dataclass(frozen=True)
+class _State:
+    """trust/state, `key: value` lines that install.sh reads too."""
+
+    product: str
+    number: int
+    sums_sha256: str
+    newest_date: str
+
+
+def read_trust(site: Site, anchor: str | None = None) -> Trust:
+    """What to judge the next medium by; before the first install, only `anchor`."""
+    root = site.prefix / "trust" / "root"
+    if not root.is_file():
+        return Trust(anchor=anchor)
+    state = _read_state(site)
+    return Trust(
+        root=root.read_bytes(),
+        product=state.product if state else None,
+        number=state.number if state else 0,
+        sums_sha256=state.sums_sha256 if state else None,
+        newest_date=state.newest_date if state else "0000-00-00T00:00:00Z",
+    )
+
+
+def record_trust(site: Site, root: bytes, release: Release, sums_sha256: str) -> None:
+    """Remember an installed release. The highest number and the newest date never go back."""
+    folder = site.prefix / "trust"
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    before = _read_state(site)
+    newest = max(release.created, before.newest_date if before else release.created)
+    lines = {
+        "product": release.product,
+        "number": str(release.number),
+        "sums-sha256": sums_sha256,
+        "newest-date": newest,
+    }
+    write_file(folder / "state", "".join(f"{key}: {value}\n" for key, value in lines.items()).encode())
+    write_file(folder / "root", root)
+
+
+def _read_state(site: Site) -> _State | None:
+    path = site.prefix / "trust" / "state"
+    if not path.is_file():
+        return None
+    pairs = dict(line.split(": ", 1) for line in path.read_text(encoding="ascii").splitlines())
+    return _State(pairs["product"], int(pairs["number"]), pairs["sums-sha256"], pairs["newest-date"])

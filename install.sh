@@ -1,0 +1,465 @@
+#!/bin/sh
+# Install Islet from a medium, on a box without a network.
+#
+#   sh install.sh [options] MEDIUM
+#
+#   MEDIUM            the folder that holds SHA256SUMS
+#   --prefix DIR      where the software goes            (default /opt/islet)
+#   --state DIR       where data and runs are kept       (default /var/lib/islet)
+#   --anchor SHA256   the root's SHA-256 from the anchor sheet (spaces allowed); without it you are
+#                     shown the root's SHA-256 and asked to compare. Needed for the first install only.
+#   --check           verify everything and look at this box; change nothing
+#
+# Copy this file and the newest root.N to the box first and compare both with the anchor sheet:
+#   sha256sum install.sh root.1
+#
+# Nothing on the medium is run or unpacked before it was verified, in this order: roots, signatures,
+# grammar of the list, RELEASE, exactly the listed files, every hash. What is used afterwards is the
+# copy that was hashed, never the medium again; volumes are read once, by the verified appliance.
+# Every refusal is three lines (what, why, next) and an exit code: 2 usage, 3 untrusted, 4 damaged,
+# 5 this box is not ready, 7 a step failed. `appliance/bundle/verify.py` is the second judge; both
+# answer alike.
+#
+# Needs sh, openssl, tar, gzip and the usual small tools; no Python. Works under dash, bash, busybox.
+
+set -eu
+
+refuse() { # CODE WHAT WHY NEXT
+    printf 'islet: %s\nwhy: %s\nnext: %s\n' "$2" "$3" "$4" >&2
+    exit "$1"
+}
+untrusted() { refuse 3 "$1" "$2" "Do not install it. Call the sender and read these lines out."; }
+damaged() { refuse 4 "$1" "$2" "Copy the bundle again, or this one file, and start again."; }
+malformed() { untrusted "$1 is not written as it must be." "$2"; }
+missing() { damaged "$1 is missing." "the bundle is not whole without it"; }
+usage() { refuse 2 "$1" "the command is not complete" "sh install.sh [--prefix DIR] [--state DIR] [--anchor SHA256] [--check] MEDIUM"; }
+say() { printf '%s\n' "$*"; }
+
+shown() { printf '%s' "$1" | tr -c 'A-Za-z0-9._-' '?'; }
+sha256_of() { openssl dgst -sha256 -r "$1" | cut -c1-64; }
+is_before() { # whether date $1 is earlier than date $2; both like 2026-11-21T08:00:00Z
+    [ "$(printf '%s' "$1" | tr -cd 0-9)" -lt "$(printf '%s' "$2" | tr -cd 0-9)" ]
+}
+latest() { if is_before "$1" "$2"; then printf '%s' "$2"; else printf '%s' "$1"; fi; }
+
+# --- the medium ---------------------------------------------------------------------------------
+
+check_plain() { # NAME
+    if [ -L "$medium/$1" ] || [ ! -f "$medium/$1" ]; then
+        untrusted "$(shown "$1") is not a plain file." "a bundle holds plain files only"
+    fi
+}
+
+take() { # NAME CAP: copy a control file of at most CAP bytes into quarantine
+    if [ ! -e "$medium/$1" ] && [ ! -L "$medium/$1" ]; then missing "$1"; fi
+    check_plain "$1"
+    head -c "$(($2 + 1))" <"$medium/$1" >"$quarantine/$1" || copy_failed "$1"
+    if [ "$(wc -c <"$quarantine/$1")" -gt "$2" ]; then malformed "$1" "it is longer than $2 bytes"; fi
+}
+
+copy_failed() { # NAME
+    refuse 5 "$1 could not be copied to $prefix." "the disk is full, or the medium cannot be read" \
+        "Free space there, or give --prefix on another disk; then start again."
+}
+
+take_listed() { # NAME: copy a listed file into quarantine; what counts is the hash of the copy
+    if [ ! -e "$medium/$1" ] && [ ! -L "$medium/$1" ]; then missing "$1"; fi
+    check_plain "$1"
+    # The copy is hashed, not the stream: a disk that fills up under `tee` gives a right hash and a short copy.
+    cp "$medium/$1" "$quarantine/$1" 2>/dev/null || copy_failed "$1"
+    check_hash "$1" "$quarantine/$1"
+}
+
+check_hash() { # NAME FILE
+    [ "$(sha256_of "$2")" = "$(listed_hash "$1")" ] || damaged "$1 is damaged." "its SHA-256 is not the one that was signed"
+}
+
+listed_hash() { sed -n "s/^\([0-9a-f]\{64\}\)  $(printf '%s' "$1" | sed 's/\./\\./g')\$/\1/p" "$quarantine/SHA256SUMS"; }
+listed_names() { cut -c67- "$quarantine/SHA256SUMS" | sort; }
+is_volume() { printf '%s\n' "$1" | grep -Eqx 'payload\.[0-9]{3}\.tar'; }
+
+# --- grammar of the control files ---------------------------------------------------------------
+
+check_text() { # NAME FILE: printable ASCII lines, the last one ended
+    [ "$(tr -d '\n -~' <"$2" | wc -c)" -eq 0 ] || malformed "$1" "it holds something other than plain text"
+    if [ ! -s "$2" ] || [ -n "$(tail -c 1 "$2")" ]; then malformed "$1" "its last line is cut off"; fi
+}
+
+field() { # NAME FILE LINE KEY GRAMMAR: sets $value
+    line=$(sed -n "$3p" "$2")
+    value=${line#"$4: "}
+    if [ "$value" = "$line" ] || ! printf '%s\n' "$value" | grep -Eqx -- "$5"; then
+        malformed "$1" "line $3 must be a valid '$4: ...'"
+    fi
+}
+
+date_grammar='[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z'
+# 91 bytes of P-256 SubjectPublicKeyInfo always start with the same 27 bytes (RFC 5480).
+key_grammar='key (root|release) MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}=='
+
+parse_root() { # NAME FILE: writes its key ids, thresholds and expiry under $work, the keys as KEYID.pem
+    check_text "$1" "$2"
+    field "$1" "$2" 1 format islet-root-1
+    field "$1" "$2" 2 version '[1-9][0-9]{0,3}'; root_version=$value
+    field "$1" "$2" 3 expires "$date_grammar"; printf '%s' "$value" >"$work/$1.expires"
+    field "$1" "$2" 4 root-threshold '[1-9]'; printf '%s' "$value" >"$work/$1.root-threshold"
+    field "$1" "$2" 5 release-threshold '[1-9]'; printf '%s' "$value" >"$work/$1.release-threshold"
+    [ "$1" = "root.$root_version" ] || malformed "$1" "its version is not the one in its name"
+    bad=$(sed -n '6,$p' "$2" | grep -nEvx "$key_grammar" | head -n 1 | cut -d: -f1)
+    [ -z "$bad" ] || malformed "$1" "line $((bad + 5)) must be a valid 'key root ...' or 'key release ...'"
+    for role in root release; do
+        : >"$work/$1.$role"
+        sed -n "s/^key $role //p" "$2" >"$work/keys"
+        while read -r base64; do
+            printf '%s' "$base64" | openssl base64 -d -A >"$work/key.der"
+            keyid=$(sha256_of "$work/key.der" | cut -c1-16)
+            # A point that is not on the curve leaves no key, and no signature verifies without one.
+            openssl pkey -pubin -inform DER -in "$work/key.der" -out "$work/$keyid.pem" 2>/dev/null || rm -f "$work/$keyid.pem"
+            printf '%s\n' "$keyid" >>"$work/$1.$role"
+        done <"$work/keys"
+    done
+    [ -z "$(cat "$work/$1.root" "$work/$1.release" | sort | uniq -d)" ] || malformed "$1" "a key stands in it twice"
+    for role in root release; do
+        [ "$(wc -l <"$work/$1.$role")" -ge "$(cat "$work/$1.$role-threshold")" ] ||
+            malformed "$1" "a threshold is higher than the number of keys"
+    done
+}
+
+# --- 1. roots -----------------------------------------------------------------------------------
+
+check_roots() { # sets $root (name of the newest), $now
+    versions=$(for file in "$medium"/root.*; do printf '%s\n' "${file##*/}"; done | grep -Ex 'root\.[1-9][0-9]{0,3}' | cut -c6- | sort -n || true)
+    for version in $versions; do take "root.$version" "$small_bytes"; done
+    believed=
+    if [ -f "$prefix/trust/root" ]; then
+        believed=$(sed -n 's/^version: //p' "$prefix/trust/root")
+        parse_root "root.$believed" "$prefix/trust/root"
+        if [ -f "$quarantine/root.$believed" ] && ! cmp -s "$quarantine/root.$believed" "$prefix/trust/root"; then
+            untrusted "root.$believed is not the one this site believes." "its bytes differ"
+        fi
+    else
+        [ -n "$versions" ] || missing root.1
+        for version in $versions; do :; done
+        check_anchor "root.$version"
+    fi
+    check_chain
+    root=root.$newest
+    is_before "$(cat "$work/$root.expires")" "$now" &&
+        untrusted "$root has expired." "it was good until $(cat "$work/$root.expires")"
+    return 0
+}
+
+check_anchor() { # NAME of the newest root
+    found=$(sha256_of "$quarantine/$1")
+    if [ -z "$anchor" ]; then ask_anchor "$1" "$found"; fi
+    [ "$found" = "$anchor" ] || untrusted "$1 is not the one on the anchor sheet." "its SHA-256 is another"
+}
+
+ask_anchor() { # NAME SHA256
+    [ -t 0 ] || usage "The first install needs --anchor, the SHA-256 of $1 from the anchor sheet."
+    say "The anchor sheet must show this SHA-256 of $1:"
+    say "    $(printf '%s' "$2" | sed 's/......../& /g')"
+    printf 'Two people compare it with the sheet, which came by another road than this medium.\nIs it the same? Type "same" to go on: '
+    read -r answer
+    if [ "$answer" = same ]; then anchor=$2; fi
+}
+
+check_chain() { # every root on the medium follows the one before and is signed by both; sets $newest
+    previous=
+    for version in $versions; do
+        if [ -n "$previous" ] && [ "$version" -ne $((previous + 1)) ]; then
+            untrusted "root.$version does not follow root.$previous." "a root between is missing"
+        fi
+        if [ -z "$previous" ] && [ -n "$believed" ] && [ "$version" -gt $((believed + 1)) ]; then
+            untrusted "root.$version does not follow root.$believed." "a root between is missing"
+        fi
+        previous=$version
+    done
+    for version in $versions; do parse_root "root.$version" "$quarantine/root.$version"; done
+    # A believed root that the medium repeats is judged where it stands in the chain, not before it.
+    before=$believed newest=$believed
+    for version in $versions; do if [ "$version" = "$believed" ]; then before=; fi; done
+    for version in $versions; do
+        check_root_signatures "$version" "$before"
+        before=$version
+        if [ -z "$newest" ] || [ "$version" -gt "$newest" ]; then newest=$version; fi
+    done
+}
+
+check_root_signatures() { # VERSION BEFORE
+    cat "$work/root.$1.root" >"$work/allowed"
+    if [ -n "$2" ]; then cat "$work/root.$2.root" >>"$work/allowed"; fi
+    collect_signers "root.$1" "$work/allowed"
+    if [ -n "$2" ]; then judges="$1 $2"; else judges=$1; fi
+    for judge in $judges; do
+        count=$(grep -cxFf "$work/root.$judge.root" "$work/signers" || true)
+        needed=$(cat "$work/root.$judge.root-threshold")
+        [ "$count" -ge "$needed" ] ||
+            untrusted "root.$1 is not signed by enough root keys of root.$judge." "$count of $needed needed"
+    done
+}
+
+collect_signers() { # NAME ALLOWED: writes the ids of the different keys that signed; refuses a signature that fails
+    : >"$work/signers"
+    for path in "$medium/$1.sig."*; do
+        file=${path##*/}
+        if [ ! -e "$path" ] && [ ! -L "$path" ]; then continue; fi
+        keyid=${file#"$1.sig."}
+        case $keyid in '' | *[!0-9a-f]*) keyid=none ;; esac
+        grep -qxF -- "$keyid" "$2" ||
+            untrusted "$(shown "$file") is by a key that may not sign $1." "its root does not name the key"
+        take "$file" 72
+        openssl dgst -sha256 -verify "$work/$keyid.pem" -signature "$quarantine/$file" "$quarantine/$1" >/dev/null 2>&1 ||
+            untrusted "$file does not verify." "it was not made over this $1 by the key it names"
+        printf '%s\n' "$keyid" >>"$work/signers"
+    done
+}
+
+# --- 2. to 5. signatures, list, RELEASE, the exact set ------------------------------------------
+
+check_signatures() {
+    take SHA256SUMS "$small_bytes"
+    collect_signers SHA256SUMS "$work/$root.release"
+    count=$(wc -l <"$work/signers")
+    needed=$(cat "$work/$root.release-threshold")
+    [ "$count" -ge "$needed" ] ||
+        untrusted "SHA256SUMS is not signed by enough release keys of $root." "$((count)) of $needed needed"
+}
+
+check_list() { # sets $wheel
+    list=$quarantine/SHA256SUMS
+    check_text SHA256SUMS "$list"
+    bad=$({ grep -nEvx '[0-9a-f]{64}  [A-Za-z0-9][A-Za-z0-9._-]{0,99}' "$list"; grep -nE '^.{66}(SHA256SUMS|root\.)' "$list"; } |
+        cut -d: -f1 | sort -n | head -n 1)
+    [ -z "$bad" ] || malformed SHA256SUMS "line $bad must be a SHA-256, two spaces and a plain name"
+    [ -z "$(listed_names | tr '[:upper:]' '[:lower:]' | sort | uniq -d)" ] || malformed SHA256SUMS "a name stands in it twice"
+    for name in install.sh RELEASE contents.json runtime.tar.gz; do
+        [ -n "$(listed_hash "$name")" ] || malformed SHA256SUMS "it does not list $name"
+    done
+    wheel=$(listed_names | grep -Ex 'islet-[A-Za-z0-9._]+-py3-none-any\.whl' || true)
+    [ "$(printf '%s\n' "$wheel" | grep -c .)" = 1 ] || malformed SHA256SUMS "it must list one wheel of islet"
+}
+
+check_release() { # sets $product $number $expires $disk_bytes
+    take RELEASE "$small_bytes"
+    check_hash RELEASE "$quarantine/RELEASE"
+    file=$quarantine/RELEASE
+    check_text RELEASE "$file"
+    field RELEASE "$file" 1 format islet-release-1
+    field RELEASE "$file" 2 product '[a-z0-9][a-z0-9-]{0,63}'; product=$value
+    field RELEASE "$file" 3 number '[1-9][0-9]{0,8}'; number=$value
+    field RELEASE "$file" 4 created "$date_grammar"
+    field RELEASE "$file" 5 expires "$date_grammar"; expires=$value
+    field RELEASE "$file" 6 root-version '[1-9][0-9]{0,3}'; needs_root=$value
+    field RELEASE "$file" 7 disk-bytes '(0|[1-9][0-9]{0,14})'; disk_bytes=$value
+    lines=$(wc -l <"$file")
+    [ "$lines" -eq 7 ] || malformed RELEASE "it has $((lines)) lines and must have 7"
+    [ "$needs_root" -le "${root#root.}" ] || untrusted "This release needs root.$needs_root." "the newest here is $root"
+    if [ -n "$site_product" ] && [ "$product" != "$site_product" ]; then
+        untrusted "This bundle is $product." "this site runs $site_product"
+    fi
+    [ "$number" -ge "$site_number" ] || untrusted "Release $number is older than this site." "it has had release $site_number"
+    if [ "$number" -eq "$site_number" ] && [ "$(sha256_of "$quarantine/SHA256SUMS")" != "$site_sums" ]; then
+        untrusted "This is another release $number." "this site has had that number with another list"
+    fi
+    is_before "$expires" "$now" && untrusted "Release $number has expired." "it was good until $expires"
+    return 0
+}
+
+check_set() { # exactly the listed files, the signatures and the roots; all plain
+    for path in "$medium"/.[!.]* "$medium"/..?* "$medium"/*; do
+        if [ ! -e "$path" ] && [ ! -L "$path" ]; then continue; fi
+        name=${path##*/}
+        check_plain "$name"
+        case $name in
+        SHA256SUMS) ;;
+        *[!A-Za-z0-9._-]*) extra "$name" ;;
+        *)
+            listed_names | grep -qxF -- "$name" ||
+                printf '%s\n' "$name" | grep -Eqx '(root\.[1-9][0-9]{0,3}|SHA256SUMS)(\.sig\.[0-9a-f]{16})?' || extra "$name"
+            ;;
+        esac
+    done
+    for name in $(listed_names); do
+        [ -f "$medium/$name" ] || missing "$name"
+    done
+}
+extra() { untrusted "$(shown "$1") is not in the signed list." "a bundle holds nothing else"; }
+
+# --- 6. hashes ----------------------------------------------------------------------------------
+
+check_on_medium() { # --check: hash everything where it lies
+    check_hash contents.json "$medium/contents.json"
+    for name in $(listed_names | grep -v '^payload\.') $(listed_names | grep '^payload\.'); do
+        say "  hashing $name"
+        check_hash "$name" "$medium/$name"
+    done
+}
+
+take_all() { # everything but the volumes, which the appliance reads, once, while it hashes
+    take_listed contents.json
+    for name in $(listed_names); do
+        is_volume "$name" || take_listed "$name"
+    done
+}
+
+# --- this box -----------------------------------------------------------------------------------
+
+need() { # COMMAND WHY
+    command -v "$1" >/dev/null 2>&1 || refuse 5 "$1 is not on this box." "$2" "Install the package that has $1, then start again."
+}
+
+check_tools() {
+    need openssl "signatures and hashes cannot be checked without it"
+    for tool in tar gzip; do need "$tool" "the runtime cannot be unpacked without it"; done
+    for tool in cat cmp cp cut date df grep head mkdir mv rm sed sort tail tr uniq wc; do
+        need "$tool" "the bundle cannot be checked without it"
+    done
+}
+
+existing_parent() { # the nearest folder above $1 that exists
+    folder=$1
+    while [ ! -d "$folder" ]; do folder=${folder%/*}; folder=${folder:-/}; done
+    printf '%s' "$folder"
+}
+
+check_room() {
+    # shellcheck disable=SC2046  # the fields of df -P are wanted apart
+    set -- $(df -Pk "$(existing_parent "$prefix")" | sed -n 2p)
+    free_bytes=$(($4 * 1024))
+    [ "$free_bytes" -ge "$disk_bytes" ] || refuse 5 "$prefix has too little room." \
+        "$((disk_bytes / 1000000 + 1)) MB needed, $((free_bytes / 1000000)) MB free" \
+        "Free space there, or give --prefix on another disk."
+}
+
+read_site() { # what this site believes and has had
+    site_product='' site_number=0 site_sums='' newest_date=0000-00-00T00:00:00Z
+    if [ -f "$prefix/trust/state" ]; then
+        site_product=$(sed -n 's/^product: //p' "$prefix/trust/state")
+        site_number=$(sed -n 's/^number: //p' "$prefix/trust/state")
+        site_sums=$(sed -n 's/^sums-sha256: //p' "$prefix/trust/state")
+        newest_date=$(sed -n 's/^newest-date: //p' "$prefix/trust/state")
+    fi
+    now=$(latest "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$newest_date")
+}
+
+# --- installing ---------------------------------------------------------------------------------
+
+make_quarantine() {
+    if [ -n "$check_only" ]; then
+        # --check writes nothing under the prefix; control files are small.
+        quarantine=$(mktemp -d "${TMPDIR:-/tmp}/islet-check.XXXXXX")
+    else
+        mkdir -p "$prefix" 2>/dev/null && [ -w "$prefix" ] || refuse 5 "$prefix cannot be written." \
+            "you are $(id -un)" "Run as root, or give --prefix and --state in folders of yours."
+        for old in "$prefix"/quarantine.*; do
+            [ -d "$old" ] || continue
+            # Another process may have got the number since a power cut: its command line tells.
+            if tr '\0' ' ' 2>/dev/null <"/proc/${old##*.}/cmdline" | grep -q install.sh; then
+                refuse 5 "Another install is running here." "process ${old##*.} is at work in $prefix" "Wait until it has ended."
+            fi
+            rm -rf "$old"
+        done
+        quarantine=$prefix/quarantine.$$
+        mkdir -m 700 "$quarantine"
+    fi
+    work=$quarantine/.work
+    mkdir "$work"
+}
+
+clean_up() { # keeps the exit code; what is half done goes, what is complete stays
+    code=$?
+    if [ -n "$quarantine" ]; then rm -rf "$quarantine"; fi
+    if [ -n "$release" ] && [ ! -f "$release/installed.json" ]; then rm -rf "$release"; fi
+    exit "$code"
+}
+
+unpack_runtime() {
+    [ ! -f "$release/installed.json" ] || return 0
+    rm -rf "$release"
+    mkdir -p "$release/runtime"
+    say "  unpacking the runtime"
+    tar -xzf "$quarantine/runtime.tar.gz" -o -C "$release/runtime" 2>"$work/tar.log" ||
+        refuse 7 "The runtime could not be unpacked." "$(tail -n 3 "$work/tar.log")" "Free space if the disk is full, then start again."
+    "$release/runtime/bin/python" -I -c '' 2>"$work/python.log" || refuse 5 "The runtime does not start on this box." \
+        "$(tail -n 3 "$work/python.log")" "Compare the box with the target in BUNDLE.md, or call the sender."
+}
+
+hand_over() { # the rest is done by the appliance's own wheel, verified above
+    "$release/runtime/bin/python" -I -B -c \
+        'import sys; sys.path.insert(0, sys.argv.pop(1)); from appliance.site.install import main; sys.exit(main(sys.argv[1:]))' \
+        "$quarantine/$wheel" --medium "$medium" --quarantine "$quarantine" --prefix "$prefix" --state "$state" \
+        --root "$root" --first "${anchor:--}"
+}
+
+parse_arguments() {
+    prefix=/opt/islet state=/var/lib/islet anchor='' check_only='' medium=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --prefix | --state | --anchor)
+            [ $# -ge 2 ] || usage "$1 needs a value."
+            case $1 in
+            --prefix) prefix=$2 ;;
+            --state) state=$2 ;;
+            --anchor)
+                anchor=$(printf '%s' "$2" | tr -d ' ' | tr A-F a-f)
+                printf '%s\n' "$anchor" | grep -Eqx '[0-9a-f]{64}' || usage "--anchor must be 64 hexadecimal digits."
+                ;;
+            esac
+            shift 2
+            ;;
+        --check) check_only=1; shift ;;
+        -h | --help) sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -*) usage "There is no option $1." ;;
+        *)
+            [ -z "$medium" ] || usage "There is one MEDIUM."
+            medium=$1; shift
+            ;;
+        esac
+    done
+    [ -n "$medium" ] || usage "MEDIUM is not given."
+    [ -d "$medium" ] || usage "$medium is not a folder."
+    for folder in "$prefix" "$state"; do
+        case $folder in
+        /*) ;;
+        *) usage "$folder is not an absolute path." ;;
+        esac
+    done
+    medium=$(cd "$medium" && pwd)
+}
+
+main() {
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+    export PATH LC_ALL
+    unset OPENSSL_CONF LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME
+    umask 022
+    small_bytes=1000000 quarantine='' release=''
+    parse_arguments "$@"
+    check_tools
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    make_quarantine
+    read_site
+
+    say "Checking who made this bundle"
+    check_roots
+    check_signatures
+    check_list
+    check_release
+    check_set
+    say "  $product, release $number, signed by $(tr '\n' ' ' <"$work/signers")"
+    check_room
+    if [ -n "$check_only" ]; then
+        check_on_medium
+        say "The bundle is whole and signed, and this box has room for it. Nothing was changed."
+        return 0
+    fi
+    say "Copying and hashing"
+    take_all
+    release=$prefix/releases/$number
+    unpack_runtime
+    hand_over
+}
+
+main "$@"
