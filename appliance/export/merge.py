@@ -1,0 +1,283 @@
+"""The base model with its adapter in it: a folder of the same files, written tensor by tensor.
+
+- Memory is that of the largest changed tensor, not of the model.
+- Headers are copied unchanged and untouched tensors in the kernel, so every byte that the adapter does
+  not change is the base's byte.
+- The sum is taken in float32 and rounded once to the base's type.
+- Every tensor of the adapter is used, or the merge is refused before anything is written.
+- Written aside and renamed whole; a merge that was cut off is done again from the start.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from appliance.errors import BadInput, HostNotReady, StepFailed
+from appliance.export.adapter import Adapter, LoraMatrices, adapter_refusal, read_adapter
+from appliance.export.safetensors_file import SafetensorsFile, Tensor, read_safetensors
+from appliance.progress import Advance, Progress, amount_text
+from appliance.run.files import sync_folder
+
+if TYPE_CHECKING:
+    import torch
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+COPIED_SUFFIXES = (".json", ".jinja", ".txt", ".model", ".md")
+COPIED_NAMES = ("LICENSE", "NOTICE", "LICENCE", "USE_POLICY")
+TIED = ("lm_head.weight", "model.embed_tokens.weight")
+"""Names of output head and token embedding in decoder models of transformers."""
+
+COPY_CHUNK_BYTES = 64 << 20
+ROOM_TO_SPARE = 1.02
+"""File systems need a little more than the bytes written."""
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What a merge made."""
+
+    folder: Path
+    merged_tensors: int
+    """Tensors that the adapter changed."""
+    size: int
+    """Bytes of weights written."""
+
+
+def merge(base: Path, adapter: Path, into: Path, progress: Progress) -> MergeResult:
+    """Write the model folder `base` with the LoRA `adapter` merged into it as the folder `into`.
+
+    base:    a folder with config.json, tokenizer files and safetensors weights
+    adapter: a folder with adapter_config.json and adapter_model.safetensors
+    into:    replaced when it exists
+
+    Raises: BadInput, when base or adapter is unsound or they do not belong together; HostNotReady,
+    when there is too little room; StepFailed, when a merged weight is not finite.
+    """
+    change = read_adapter(adapter)
+    shards = [read_safetensors(path) for path in weight_files(base)]
+    _check_belongs(base, change, shards)
+    size = sum(shard.path.stat().st_size for shard in shards)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    check_room(into.parent, size)
+    aside = into.with_name(into.name + ".partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(mode=0o755)
+    for path in _side_files(base):
+        _write_copy(path, aside / path.name)
+    with progress.stage("merge the adapter", total=size) as advance, change.file.path.open("rb") as source:
+        for shard in shards:
+            _merge_shard(shard, change, source, aside / shard.path.name, advance)
+    put_in_place(aside, into)
+    return MergeResult(into, len(change.lora) + len(change.replaced), size)
+
+
+def weight_files(model: Path) -> list[Path]:
+    """The safetensors files that hold the weights of the model folder `model`.
+
+    Raises: BadInput, when there are none or the index names something that is not a file beside it.
+    """
+    index = model / INDEX
+    if not index.exists():
+        if (model / SINGLE).is_file():
+            return [model / SINGLE]
+        raise _base_refusal(model, f"it has neither {SINGLE} nor {INDEX}")
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _base_refusal(index, f"the index cannot be read: {error!r}") from error
+    for name in names:
+        plain = isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors")
+        if not plain or not (model / name).is_file():
+            raise _base_refusal(index, f"the index names {name!r}, which is not a weight file beside it")
+    return [model / name for name in sorted(names)]
+
+
+def check_room(folder: Path, need_bytes: int) -> None:
+    """Judge that `need_bytes` fit beside what is in `folder`.
+
+    Raises: HostNotReady.
+    """
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < need_bytes * ROOM_TO_SPARE:
+        raise HostNotReady(
+            f"{folder} has too little room.",
+            why=f"{amount_text(need_bytes, 'B')} needed, {amount_text(free_bytes, 'B')} free",
+            next_step="Free space there, or put the run on another disk.",
+        )
+
+
+def put_in_place(aside: Path, into: Path) -> None:
+    """Rename the finished folder `aside` to `into`; an older `into` is removed."""
+    old = into.with_name(into.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if into.exists():
+        into.rename(old)
+    aside.rename(into)
+    sync_folder(into.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def merged_weight(
+    base: "torch.Tensor", a: "torch.Tensor", b: "torch.Tensor", scale: float, magnitude: "torch.Tensor | None"
+) -> "torch.Tensor":
+    """The weight that behaves like `base` with its adapter applied.
+
+    base: (out, in), any float dtype; returned in the same dtype
+    a: (rank, in), b: (out, rank), magnitude: (out,) or None
+
+    W + scale · B·A, summed in float32 and rounded once (LoRA, arXiv 2106.09685, section 4.1). With a
+    magnitude each row is then scaled to that length (DoRA, arXiv 2402.09353, equation 5).
+    """
+    import torch
+
+    delta = (b.float() @ a.float()) * scale
+    if magnitude is None:
+        delta += base
+        return delta.to(base.dtype)
+    direction = base + delta
+    norm: torch.Tensor = torch.linalg.norm(direction, dim=1)
+    return ((magnitude.float() / norm).view(-1, 1) * direction).to(base.dtype)
+
+
+def _check_belongs(base: Path, change: Adapter, shards: list[SafetensorsFile]) -> None:
+    """Refuse an adapter of which one tensor has no place, the wrong shape, or a tied place in the base."""
+    tensors = {tensor.name: tensor for shard in shards for tensor in shard.tensors}
+    path = change.file.path
+    tied = _is_tied(base)
+    for name in (*change.lora, *change.replaced):
+        if tied and name in TIED:
+            raise adapter_refusal(
+                path, f"{name}: the base shares one weight between embedding and output head"
+            )
+        if name not in tensors:
+            raise adapter_refusal(path, f"{name} is not a weight of the base {base}; is it of another base?")
+        if tensors[name].dtype not in ("F32", "F16", "BF16"):
+            raise _base_refusal(base, f"{name} is stored as {tensors[name].dtype}: a quantised base")
+    for name, lora in change.lora.items():
+        shape = (lora.b.shape[0], lora.a.shape[1])
+        rows = (shape[0],) if lora.magnitude is None else lora.magnitude.shape
+        if tensors[name].shape != shape or rows != shape[:1]:
+            raise adapter_refusal(
+                path, f"{name} is {tensors[name].shape} in the base, {shape} in the adapter"
+            )
+    for name, whole in change.replaced.items():
+        if whole.shape != tensors[name].shape:
+            raise adapter_refusal(
+                path, f"{name} is {tensors[name].shape} in the base, {whole.shape} in the adapter"
+            )
+
+
+def _is_tied(base: Path) -> bool:
+    """Whether embedding and output head share one weight; transformers' default is that they do."""
+    try:
+        config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+        inner = config.get("text_config", {})
+        return bool(config.get("tie_word_embeddings", inner.get("tie_word_embeddings", True)))
+    except (OSError, ValueError, AttributeError) as error:
+        raise _base_refusal(base / "config.json", str(error)) from error
+
+
+def _merge_shard(
+    shard: SafetensorsFile, change: Adapter, adapter_file: BinaryIO, into: Path, advance: Advance
+) -> None:
+    """Write one shard: header and untouched tensors copied, changed tensors computed."""
+    with shard.path.open("rb") as source, into.open("xb") as target:
+        copied = 0
+        for tensor in shard.tensors:
+            if tensor.name in change.lora or tensor.name in change.replaced:
+                _copy_range(source, target, copied, tensor.begin, advance)
+                target.write(_changed(tensor, source, change, adapter_file))
+                advance(tensor.end - tensor.begin)
+                copied = tensor.end
+        _copy_range(source, target, copied, shard.path.stat().st_size, advance)
+        _finish(target)
+
+
+def _changed(tensor: Tensor, source: BinaryIO, change: Adapter, adapter_file: BinaryIO) -> memoryview:
+    """The bytes of one changed tensor, in the base's type.
+
+    Raises: StepFailed, when a value is not finite.
+    """
+    import torch
+
+    base = _load(source, tensor)
+    lora: LoraMatrices | None = change.lora.get(tensor.name)
+    if lora is None:
+        merged = _load(adapter_file, change.replaced[tensor.name]).to(base.dtype)
+    else:
+        magnitude = None if lora.magnitude is None else _load(adapter_file, lora.magnitude)
+        a, b = _load(adapter_file, lora.a), _load(adapter_file, lora.b)
+        merged = merged_weight(base, a, b, lora.scale, magnitude)
+    if not torch.isfinite(merged).all():
+        raise StepFailed(
+            f"The merged weight {tensor.name} is not finite.",
+            why="base or adapter holds infinite values, or their sum does not fit the base's type",
+            next_step="Train again with a lower learning rate, or keep an earlier checkpoint.",
+        )
+    return merged.contiguous().view(torch.uint8).numpy().data.cast("B")
+
+
+def _load(file: BinaryIO, tensor: Tensor) -> "torch.Tensor":
+    """One tensor's values."""
+    import torch
+
+    dtype = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[tensor.dtype]
+    file.seek(tensor.begin)
+    data = bytearray(file.read(tensor.end - tensor.begin))
+    return torch.frombuffer(data, dtype=dtype).view(tensor.shape)
+
+
+def _side_files(base: Path) -> Iterator[Path]:
+    """Configuration, tokenizer and licence files of a model folder; never weights, never code."""
+    for path in sorted(base.iterdir()):
+        wanted = path.suffix in COPIED_SUFFIXES or path.name.split(".")[0].upper() in COPIED_NAMES
+        if path.is_file() and wanted:
+            yield path
+
+
+def _write_copy(source: Path, into: Path) -> None:
+    """A copy of one small file, on disk when this returns."""
+    with source.open("rb") as file, into.open("xb") as target:
+        shutil.copyfileobj(file, target)
+        _finish(target)
+
+
+def _finish(target: BinaryIO) -> None:
+    """Readable by whoever serves the model, and on disk."""
+    os.fchmod(target.fileno(), 0o644)
+    target.flush()
+    os.fsync(target.fileno())
+
+
+def _copy_range(source: BinaryIO, target: BinaryIO, begin: int, end: int, advance: Advance) -> None:
+    """Append bytes `begin` to `end` of `source` to `target`, in the kernel where it can."""
+    target.flush()
+    while begin < end:
+        want = min(end - begin, COPY_CHUNK_BYTES)
+        try:
+            done = os.copy_file_range(source.fileno(), target.fileno(), want, begin)
+        except OSError:
+            # Not between these file systems (EXDEV, ENOTSUP), or not in this kernel (ENOSYS).
+            source.seek(begin)
+            done = target.write(source.read(want))
+            target.flush()
+        if done == 0:
+            raise BadInput(
+                f"{source.name} became shorter while it was read.",
+                why=f"no byte at {begin} of {end}",
+                next_step="Run `islet doctor`, then merge again.",
+            )
+        begin += done
+        advance(done)
+
+
+def _base_refusal(path: Path, why: str) -> BadInput:
+    """The refusal of a base model."""
+    return BadInput(
+        f"{path} cannot be merged into.", why=why, next_step="Choose a base model with 16-bit safetensors."
+    )
