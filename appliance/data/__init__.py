@@ -1,1 +1,1 @@
-"""Reading data sets in the formats people have, into one canonical form, with every problem reported."""
+"""Reading data sets: every format to canonical rows, every bad row reported. No torch, no transformers."""

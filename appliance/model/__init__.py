@@ -1,1 +1,1 @@
-"""Loading base models and tokenizers: offline, safetensors only, never remote code."""
+"""The base model: finding, judging and loading it. Torch is imported inside functions only."""

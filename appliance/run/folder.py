@@ -1,7 +1,14 @@
 """The run folder: names of everything a run reads and writes. One run, one folder, nothing elsewhere."""
 
+import datetime
+import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from appliance.errors import BadInput, HostNotReady
+from appliance.run.files import sync_folder, write_whole
+from appliance.run.plan import Plan, absolute, check_plan, write_plan
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,16 @@ class RunFolder:
         return self.root / "events.jsonl"
 
     @property
+    def log(self) -> Path:
+        """`worker.log`: what the worker and its libraries printed; for engineers."""
+        return self.root / "worker.log"
+
+    @property
+    def lock(self) -> Path:
+        """`worker.lock`: locked while a worker owns the run; holds its process id and start time."""
+        return self.root / "worker.lock"
+
+    @property
     def checkpoints(self) -> Path:
         """`checkpoints/`: one folder each, complete or absent."""
         return self.root / "checkpoints"
@@ -54,3 +71,64 @@ class RunFolder:
     def evaluation(self) -> Path:
         """`evaluation/`: before.jsonl, after.jsonl, summary.json."""
         return self.root / "evaluation"
+
+
+def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = None) -> RunFolder:
+    """A new run folder `<date>-<name>-<4 hex>` under `runs_dir`, there whole or not at all.
+
+    `base` is the resolved folder of the base model; `beside` is the folder that the plan's relative
+    paths start from (the plan file's), the current one if left out.
+
+    Raises: BadInput, when the plan is out of range or names a file that is not there; HostNotReady,
+    when the folder cannot be written.
+    """
+    check_plan(plan)
+    plan = absolute(plan, beside or Path.cwd())
+    wanted = [file.path for file in plan.data.train] + [questions.path for questions in plan.evaluation.sets]
+    for path in wanted:
+        if not Path(path).is_file():
+            raise BadInput(
+                f"{path} is not there.",
+                why="the plan names it as a file of rows",
+                next_step="Put the file there, or correct its path in the plan.",
+            )
+    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    root = runs_dir.resolve() / f"{today}-{plan.name}-{secrets.token_hex(2)}"
+    aside = root.with_name(f".{root.name}.part")
+    try:
+        aside.mkdir(parents=True, mode=0o750)
+        run = RunFolder(aside)
+        write_plan(plan, run.plan)
+        write_whole(run.base, f"{base.resolve()}\n".encode())
+        run.checkpoints.mkdir()
+        # A rename onto an existing folder that is not empty fails: no run is ever written over.
+        aside.rename(root)
+        sync_folder(runs_dir)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise HostNotReady(
+            f"No run could be made in {runs_dir}.",
+            why=str(error),
+            next_step="Make the folder writable and free some space, or choose another.",
+        ) from error
+    return RunFolder(root)
+
+
+def open_run(root: Path) -> RunFolder:
+    """The run folder at `root`.
+
+    Raises: BadInput, when it is none.
+    """
+    run = RunFolder(root.resolve())
+    if not run.plan.is_file() or not run.base.is_file():
+        raise BadInput(
+            f"{root} is no run folder.",
+            why="it holds no plan.toml and base",
+            next_step="Name a folder that `islet train` made; `islet runs` lists them.",
+        )
+    return run
+
+
+def read_base(run: RunFolder) -> Path:
+    """Absolute path of the run's base model folder."""
+    return Path(run.base.read_text(encoding="utf-8").strip())

@@ -4,14 +4,22 @@ Read once, strictly: an unknown field or a wrong type is refused with its name. 
 after the run has started. PEFT and Trainer settings are derived from it, each in one place.
 """
 
+import math
+import re
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import tomli_w
 
 from appliance.errors import BadInput
+from appliance.run.files import write_whole
 
-FORMAT = "islet-plan-1"
+RUN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+EXPORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
+"""What Ollama takes as a model's name, without a tag and without a namespace."""
+
+PLAN_LIMIT_BYTES = 1_000_000
 
 
 class ModelChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,17 +117,124 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan in the file at `path`, judged.
+    """The plan in the file at `path`, judged; its paths are as written.
 
     Raises: BadInput, when the file cannot be read, a field is unknown or has a wrong type, or a value
     is out of range; the message names the field.
     """
-    raise NotImplementedError
+    try:
+        with path.open("rb") as file:
+            content = file.read(PLAN_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise _bad(path, f"it cannot be read: {error.strerror}") from error
+    if len(content) > PLAN_LIMIT_BYTES:
+        raise _bad(path, f"it is larger than {PLAN_LIMIT_BYTES} bytes")
+    try:
+        plan = msgspec.toml.decode(content, type=Plan)
+    except msgspec.ValidationError as error:
+        raise _bad(path, _in_words(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _bad(path, f"it is no TOML: {error}") from error
+    check_plan(plan, source=path)
+    return plan
 
 
 def write_plan(plan: Plan, path: Path) -> None:
-    """Write `plan` as TOML; `read_plan` gives an equal value back."""
-    raise NotImplementedError
+    """Write `plan` as TOML, whole or not at all; `read_plan` gives an equal value back."""
+    write_whole(path, tomli_w.dumps(msgspec.to_builtins(plan)).encode())
 
 
-__all__ = ["BadInput"]
+def absolute(plan: Plan, beside: Path) -> Plan:
+    """`plan` with every path absolute; relative ones start at the folder `beside`.
+
+    A base that names an installed model stays a name: only one that begins with `.` or `/` is a path.
+    """
+
+    def placed(path: str) -> str:
+        return str((beside / Path(path).expanduser()).resolve())
+
+    replace = msgspec.structs.replace
+    files = tuple(replace(file, path=placed(file.path)) for file in plan.data.train)
+    sets = tuple(replace(questions, path=placed(questions.path)) for questions in plan.evaluation.sets)
+    base = placed(plan.model.base) if is_path(plan.model.base) else plan.model.base
+    return replace(
+        plan,
+        model=replace(plan.model, base=base),
+        data=replace(plan.data, train=files),
+        evaluation=replace(plan.evaluation, sets=sets),
+    )
+
+
+def is_path(base: str) -> bool:
+    """Whether a plan's base is the path of a folder and not the name of an installed model."""
+    return base.startswith((".", "/", "~"))
+
+
+def check_plan(plan: Plan, *, source: Path | str = "the plan") -> None:
+    """Judge what types alone cannot.
+
+    Raises: BadInput, naming the first field that is out of range.
+    """
+    for field, holds, rule in _rules(plan):
+        if not holds:
+            raise _bad(source, f"`{field}` {rule}")
+
+
+def _rules(plan: Plan) -> list[tuple[str, bool, str]]:
+    """(field, whether it is in order, what it must be), cheap enough to judge all of them at once."""
+    data, training, evaluation, export = plan.data, plan.training, plan.evaluation, plan.export
+    names = [questions.name for questions in evaluation.sets]
+    return [
+        ("name", bool(RUN_NAME.fullmatch(plan.name)), "must be 1 to 40 lower-case letters, digits and `-`"),
+        ("model.base", bool(plan.model.base.strip()), "must name a model or a folder"),
+        ("data.train", len(data.train) > 0, "must list at least one file"),
+        ("data.train.path", all(file.path for file in data.train), "must not be empty"),
+        ("data.held_out_share", 0 <= data.held_out_share <= 0.5, "must be from 0 to 0.5"),
+        ("data.max_bad_share", 0 <= data.max_bad_share <= 1, "must be from 0 to 1"),
+        ("training.rank", 1 <= training.rank <= 1024, "must be from 1 to 1024"),
+        ("training.alpha", 0 < training.alpha <= 4096, "must be above 0, at most 4096"),
+        ("training.dropout", 0 <= training.dropout < 1, "must be at least 0 and below 1"),
+        ("training.learning_rate", 0 < training.learning_rate <= 1, "must be above 0, at most 1"),
+        ("training.epochs", 0 < training.epochs <= 10_000, "must be above 0, at most 10000"),
+        ("training.steps", 0 <= training.steps <= 10_000_000, "must be from 0 to 10000000"),
+        ("training.warmup_steps", training.warmup_steps >= 0, "must be 0 or more"),
+        ("training.pack_tokens", 16 <= training.pack_tokens <= 1_048_576, "must be from 16 to 1048576"),
+        ("training.packs_per_step", 1 <= training.packs_per_step <= 4096, "must be from 1 to 4096"),
+        ("training.weight_decay", 0 <= training.weight_decay <= 1, "must be from 0 to 1"),
+        (
+            "training.max_grad_norm",
+            training.max_grad_norm > 0 and math.isfinite(training.max_grad_norm),
+            "must be above 0",
+        ),
+        ("training.checkpoint_every_steps", training.checkpoint_every_steps >= 1, "must be 1 or more"),
+        ("training.keep_checkpoints", 1 <= training.keep_checkpoints <= 100, "must be from 1 to 100"),
+        ("training.seed", 0 <= training.seed < 2**32, "must be from 0 to 4294967295"),
+        ("training.threads", 0 <= training.threads <= 1024, "must be from 0 to 1024"),
+        (
+            "evaluation.sets.name",
+            all(RUN_NAME.fullmatch(name) for name in names),
+            "must be letters, digits, `-`",
+        ),
+        ("evaluation.sets.name", len(set(names)) == len(names), "must be different for every set"),
+        ("evaluation.sets.path", all(questions.path for questions in evaluation.sets), "must not be empty"),
+        ("evaluation.max_new_tokens", 1 <= evaluation.max_new_tokens <= 32_768, "must be from 1 to 32768"),
+        (
+            "export.name",
+            bool(EXPORT_NAME.fullmatch(export.name)),
+            "must be 1 to 80 lower-case letters, digits, `.`, `_` and `-`",
+        ),
+        ("export.num_ctx", export.num_ctx >= 0, "must be 0 or more"),
+    ]
+
+
+def _in_words(message: str) -> str:
+    """msgspec's message with the field in front: ``… - at `$.training.rank` `` becomes `training.rank: …`."""
+    text, _, where = message.partition(" - at ")
+    place = where.strip("`").removeprefix("$").removeprefix(".")
+    return f"`{place}`: {text}" if place else text
+
+
+def _bad(source: Path | str, why: str) -> BadInput:
+    return BadInput(
+        f"{source} is no usable plan.", why=why, next_step="Correct that field in the plan and start again."
+    )

@@ -1,1 +1,1 @@
-"""From a plan and a data set to an adapter: the worker, the trainer, checkpoints."""
+"""LoRA training: rows to packed tokens, one thin Trainer, checkpoints of our own, a worker process."""

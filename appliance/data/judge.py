@@ -1,0 +1,66 @@
+"""Judging one row's fields: the first thing wrong is what is reported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from appliance.run.rows import Message
+
+
+class RowRefused(Exception):
+    """One row cannot be used; the reader turns this into a `Problem` with file and row."""
+
+    def __init__(self, field: str, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.field = field
+        self.what = what
+        self.fix = fix
+
+
+def text_of(fields: Mapping[str, Any], field: str) -> str:
+    """The text in `field`, outer white space removed, line ends as `\\n`; "" when it is absent or null.
+
+    Raises: RowRefused, when it is no text, or was damaged by an earlier conversion.
+    """
+    value = fields.get(field)
+    if value is None:
+        return ""
+    return clean(value, field)
+
+
+def required_text(fields: Mapping[str, Any], field: str) -> str:
+    """The same, for a field that must not be empty.
+
+    Raises: RowRefused.
+    """
+    text = text_of(fields, field)
+    if not text:
+        what = "is empty" if field in fields else "is missing"
+        raise RowRefused(field, what, "write it, or delete the row")
+    return text
+
+
+def clean(value: Any, field: str) -> str:
+    """One text, as it is learned.
+
+    Raises: RowRefused.
+    """
+    if not isinstance(value, str):
+        raise RowRefused(field, f"must be text, is {_kind(value)}", "put the value in quotes")
+    if any(character in "\ufffd\0" or "\ud800" <= character <= "\udfff" for character in value):
+        raise RowRefused(
+            field, "holds characters that an earlier conversion destroyed", "export it again as UTF-8"
+        )
+    return value.replace("\r\n", "\n").strip()
+
+
+def conversation(system: str, turns: list[tuple[str, str]]) -> tuple[Message, ...]:
+    """Messages of a system prompt (may be empty) and (question, answer) turns."""
+    messages = [Message("system", system)] if system else []
+    for question, answer in turns:
+        messages += [Message("user", question), Message("assistant", answer)]
+    return tuple(messages)
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), "something else")

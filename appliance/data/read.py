@@ -1,0 +1,157 @@
+"""Files of rows to canonical rows: nothing is dropped without being counted and listed."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from appliance.data import alpaca, table
+from appliance.data.judge import RowRefused
+from appliance.data.text import decode_text
+from appliance.errors import BadInput
+from appliance.run.plan import DataFile
+from appliance.run.rows import Message, Problem, Row
+
+SHOWN_PROBLEMS = 5
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one format is taken apart and how its items are judged."""
+
+    items: Callable[[str, Path], Iterator[tuple[int, Any]]]
+    messages: Callable[[Any], tuple[Message, ...]]
+    fields: tuple[str, ...]
+
+
+FORMATS: dict[str, Format] = {
+    "alpaca": Format(alpaca.alpaca_items, alpaca.alpaca_messages, alpaca.FIELDS),
+    "csv": Format(table.table_items, table.table_messages, table.FIELDS),
+}
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What one file turned out to be."""
+
+    path: str
+    sha256: str
+    format: str
+    detected: bool
+    """Whether the format was found by looking, not named in the plan."""
+    encoding: str
+    rows_in: int
+    rows_out: int
+    ignored_fields: tuple[str, ...]
+    """Fields that some rows have and that nothing is made of."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Rows, and what became of those that are none: rows in = rows out + rows reported."""
+
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
+    files: tuple[FileReport, ...]
+
+
+def read_files(files: Sequence[DataFile], *, system: str = "") -> Reading:
+    """The rows of all files, in order; `system` goes before every row that has no system prompt of its own.
+
+    Raises: BadInput, when a file cannot be read as a whole.
+    """
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    reports: list[FileReport] = []
+    for file in files:
+        reading = read_file(Path(file.path), format=file.format, system=system)
+        rows += reading.rows
+        problems += reading.problems
+        reports += reading.files
+    return Reading(tuple(rows), tuple(problems), tuple(reports))
+
+
+def read_file(path: Path, *, format: Literal["alpaca", "csv", "auto"] = "auto", system: str = "") -> Reading:
+    """The rows of one file.
+
+    Raises: BadInput, when it cannot be read as a whole: not there, an unknown encoding or format.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read.",
+            why=error.strerror or str(error),
+            next_step="Correct the path in the plan, or the file's permissions.",
+        ) from error
+    text, encoding = decode_text(content, path)
+    name = detect_format(path, text) if format == "auto" else format
+    form, sha256 = FORMATS[name], hashlib.sha256(content).hexdigest()
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    ignored: set[str] = set()
+    for number, item in form.items(text, path):
+        if isinstance(item, dict):
+            ignored.update(str(field) for field in item if field not in form.fields)
+        try:
+            messages = _with_system(form.messages(item), system)
+        except RowRefused as refused:
+            problems.append(Problem(path.name, number, refused.field, refused.what, refused.fix))
+        else:
+            rows.append(Row(messages, path.name, sha256, number))
+    total = len(rows) + len(problems)
+    report = FileReport(
+        str(path), sha256, name, format == "auto", encoding, total, len(rows), tuple(sorted(ignored))
+    )
+    return Reading(tuple(rows), tuple(problems), (report,))
+
+
+def detect_format(path: Path, text: str) -> str:
+    """The name of the format of `text`.
+
+    Raises: BadInput, when it looks like none.
+    """
+    start = text.lstrip()[:1]
+    if start in ("[", "{"):
+        return "alpaca"
+    first_line = text.partition("\n")[0].lower()
+    if path.suffix.lower() in (".csv", ".tsv") or ("prompt" in first_line and "completion" in first_line):
+        return "csv"
+    raise BadInput(
+        f"The format of {path} is not known.",
+        why="it begins like neither JSON nor a table with `prompt` and `completion`"
+        if start
+        else "it is empty",
+        next_step="Export it as Alpaca JSON, JSON lines, or a CSV with the columns prompt and completion.",
+    )
+
+
+def check_bad_share(rows: int, problems: Sequence[Problem], max_bad_share: float) -> None:
+    """Stop where too many rows are refused, or none is left.
+
+    Raises: BadInput, with the first problems.
+    """
+    total = rows + len(problems)
+    if rows and len(problems) <= max_bad_share * total:
+        return
+    if not problems:
+        raise BadInput(
+            "There is nothing to learn.",
+            why="the files hold no rows",
+            next_step="Name files with rows in the plan.",
+        )
+    listed = [f"\n  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        listed.append(f"\n  and {len(problems) - SHOWN_PROBLEMS} more")
+    raise BadInput(
+        f"{len(problems)} of {total} rows cannot be used.",
+        why=f"at most {max_bad_share:.0%} may be refused (data.max_bad_share):" + "".join(listed),
+        next_step="Correct these rows, or allow a larger share in the plan.",
+    )
+
+
+def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
+    if not system or messages[0].role == "system":
+        return messages
+    return (Message("system", system), *messages)

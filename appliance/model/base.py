@@ -1,0 +1,185 @@
+"""The base model's folder: found by name, judged before anything in it is read by a library, loaded.
+
+What is refused here would run code (pickle weights, `auto_map`) or fail after hours of training
+(quantised weights that nothing can be merged into, a template without its stop token).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import BadInput
+from appliance.model.chat import end_of_turn
+from appliance.run.plan import is_path
+
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+"""Files that unpickling loaders take for weights or arrays."""
+
+CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+"""Files in which `auto_map` names code to be imported."""
+
+NEXT_STEP = (
+    "Choose another installed model, or ask the bundle's sender for one with safetensors weights only."
+)
+
+
+def resolve_base(name: str, models_dir: Path) -> Path:
+    """The folder of the model that a plan names: one under `models_dir`, or a path.
+
+    Raises: BadInput, when there is none, saying which are installed.
+    """
+    if is_path(name):
+        folder = Path(name).expanduser()
+    else:
+        if ".." in Path(name).parts:
+            raise BadInput(f"{name} is no model's name.", why="it holds `..`", next_step="Write `org/name`.")
+        folder = models_dir / name
+    if not (folder / "config.json").is_file():
+        installed = ", ".join(installed_models(models_dir)) or "none"
+        raise BadInput(
+            f"There is no model {name}.",
+            why=f"{folder} holds no config.json; installed: {installed}",
+            next_step="Write the name of an installed model, or the path of a model's folder.",
+        )
+    return folder.resolve()
+
+
+def installed_models(models_dir: Path) -> list[str]:
+    """Names of the models under `models_dir`, at most two levels deep, sorted."""
+    found = [*models_dir.glob("*/config.json"), *models_dir.glob("*/*/config.json")]
+    return sorted(path.parent.relative_to(models_dir).as_posix() for path in found)
+
+
+def model_name(folder: Path) -> str:
+    """How a model's folder is called in documents that leave the box: `org/name` or `name`, never a path."""
+    parent = folder.parent.name
+    # Installed models lie in `…/models/org/name`; anything else is called by its folder alone.
+    return f"{parent}/{folder.name}" if folder.parent.parent.name == "models" else folder.name
+
+
+def check_base(folder: Path) -> None:
+    """Judge a model's folder from names and JSON alone; no library has touched it yet.
+
+    Raises: BadInput, for pickle weights, code to be imported, no safetensors weights, missing
+    shards, weights that are quantised already, or no tokenizer.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        if path.suffix.lower() in PICKLE_SUFFIXES:
+            raise _refused(folder, f"{path.name} holds pickled data, which runs code when it is loaded")
+    for name in CONFIGS:
+        if (folder / name).is_file() and _has_key(_json(folder / name), "auto_map"):
+            raise _refused(folder, f"{name} has `auto_map`, which imports code from the model's folder")
+    config = _json(folder / "config.json")
+    if isinstance(config, dict) and config.get("quantization_config"):
+        raise _refused(folder, "its weights are quantised already: an adapter could not be merged into them")
+    if not any(path.suffix == ".safetensors" and path.parent == folder for path in files):
+        raise _refused(folder, "it holds no safetensors weights")
+    _check_shards(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise _refused(folder, "it holds no tokenizer.json")
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in `folder`, with a pad token and a template that ends answers with a stop token.
+
+    Raises: BadInput, when it cannot be read or lacks one of these.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise _refused(folder, f"its tokenizer cannot be read: {error}") from error
+    stop = end_of_turn(tokenizer)
+    if tokenizer.convert_tokens_to_ids(stop) not in stop_ids(folder, tokenizer):
+        raise _refused(
+            folder, f"its template ends answers with {stop}, which is not among the tokens that it stops at"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = stop
+    return tokenizer
+
+
+def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
+    """Ids of every token that generation stops at: the model's own list, and the tokenizer's end token."""
+    path = folder / "generation_config.json"
+    document = _json(path) if path.is_file() else {}
+    listed = document.get("eos_token_id") if isinstance(document, dict) else None
+    ids = listed if isinstance(listed, list) else [listed]
+    return sorted({int(each) for each in [*ids, tokenizer.eos_token_id] if each is not None})
+
+
+def load_base(folder: Path, *, dtype: str = "auto", attention: str = "sdpa") -> Any:
+    """The causal language model in `folder`, in evaluation mode.
+
+    dtype: a torch dtype's name, or `auto` for the one it is stored in
+    attention: a name that transformers knows or that was registered with it
+
+    Raises: BadInput, when the weights cannot be read.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=attention,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _refused(folder, f"its weights cannot be read: {error}") from error
+    return model.eval()
+
+
+def load_with_adapter(folder: Path, adapter: Path, *, dtype: str = "auto", attention: str = "sdpa") -> Any:
+    """The model in `folder` with the PEFT adapter in `adapter` on it (in float32), in evaluation mode.
+
+    Raises: BadInput, when either cannot be read.
+    """
+    from peft import PeftModel
+
+    model = load_base(folder, dtype=dtype, attention=attention)
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise BadInput(
+            f"{adapter} holds no adapter.",
+            why="adapter_model.safetensors is not there",
+            next_step="Train the run to its end first.",
+        )
+    return PeftModel.from_pretrained(model, adapter).eval()
+
+
+def _check_shards(folder: Path) -> None:
+    """Every file that the weights' index names is there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    document = _json(index)
+    weights = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(weights, dict):
+        raise _refused(folder, f"{index.name} has no `weight_map`")
+    missing = sorted({str(name) for name in weights.values() if not (folder / str(name)).is_file()})
+    if missing:
+        raise _refused(folder, f"the shard {missing[0]} is missing")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _refused(path.parent, f"{path.name} is no JSON: {error}") from error
+
+
+def _has_key(document: Any, key: str) -> bool:
+    """Whether `key` stands anywhere in a JSON document."""
+    if isinstance(document, dict):
+        return key in document or any(_has_key(value, key) for value in document.values())
+    return isinstance(document, list) and any(_has_key(value, key) for value in document)
+
+
+def _refused(folder: Path, why: str) -> BadInput:
+    return BadInput(f"The model in {folder} is not usable.", why=why, next_step=NEXT_STEP)

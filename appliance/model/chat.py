@@ -1,0 +1,59 @@
+"""Chat templates: rendering messages to text, and the token that ends an answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from appliance.errors import BadInput
+from appliance.run.rows import Message
+
+PROBE = "islet probe"
+"""An answer that no template contains."""
+
+
+def render(tokenizer: Any, messages: Sequence[Message], *, answer_next: bool = False) -> str:
+    """The text that the model reads for `messages`; with `answer_next`, up to where its answer begins.
+
+    Templates that can think aloud are told not to: what is trained is what is asked later.
+    """
+    text = tokenizer.apply_chat_template(
+        [{"role": message.role, "content": message.content} for message in messages],
+        tokenize=False,
+        add_generation_prompt=answer_next,
+        enable_thinking=False,
+    )
+    return str(text)
+
+
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of rendered text; the template has written every special token itself."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def end_of_turn(tokenizer: Any) -> str:
+    """The text of the special token that the template writes right after an answer.
+
+    Raises: BadInput, when the tokenizer has no chat template, or the template ends answers without a
+    special token: a model trained so would never stop.
+    """
+    name = str(getattr(tokenizer, "name_or_path", "the model"))
+    if not tokenizer.chat_template:
+        raise BadInput(
+            f"{name} has no chat template.",
+            why="neither chat_template.jinja nor tokenizer_config.json holds one",
+            next_step="Choose the chat (instruct) variant of the model.",
+        )
+    text = render(tokenizer, [Message("user", "?"), Message("assistant", PROBE)])
+    after = text.rpartition(PROBE)[2]
+    for token in sorted(special_tokens(tokenizer), key=len, reverse=True):
+        if after.startswith(token):
+            return token
+    raise BadInput(
+        f"The chat template of {name} does not end an answer with a stop token.",
+        why=f"after the answer it writes {after[:40]!r}",
+        next_step="Choose another model, or have its supplier correct the template.",
+    )
+
+
+def special_tokens(tokenizer: Any) -> list[str]:
+    """Texts of all tokens that are added as special."""
+    return [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
