@@ -1,0 +1,173 @@
+"""The engine that judges a GGUF, and is not ours: llama.cpp's own server, in a child process.
+
+It listens on a Unix socket in a folder that only this user can open: no port, no network, not even
+loopback. Set for exactness: float32 keys and values, no flash attention, no cache, no GPU.
+"""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import StepFailed
+
+READY = "ready"
+ANSWER_TIMEOUT_S = 600
+LAST_LINES = 20
+NEXT_STEP = "Run `islet doctor`; if that is clean, export again and keep this message."
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What the engine wrote after a prompt, always taking the likeliest token."""
+
+    tokens: tuple[int, ...]
+    """Ends with the end token, where it stopped by itself."""
+    top: tuple[dict[int, float], ...]
+    """For each of `tokens`: natural log-probabilities of the likeliest tokens, before any sampling."""
+
+
+class Engine:
+    """A loaded GGUF."""
+
+    def __init__(self, address: Path) -> None:
+        self._address = address
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of `text`, in which special tokens are recognised and to which none are added."""
+        answer = self._post("/tokenize", {"content": text, "parse_special": True, "add_special": False})
+        return [int(token) for token in answer["tokens"]]
+
+    def render(self, messages: Sequence[dict[str, str]]) -> str:
+        """The prompt that the GGUF's own chat template makes of `messages`."""
+        return str(self._post("/apply-template", {"messages": list(messages)})["prompt"])
+
+    def continue_greedily(self, prompt: Sequence[int], *, tokens: int, top: int) -> Continuation:
+        """At most `tokens` tokens after the ids `prompt`, with the `top` likeliest at each step."""
+        request = {"prompt": list(prompt), "n_predict": tokens, "n_probs": top, "cache_prompt": False}
+        answer = self._post(
+            "/completion", {**request, "temperature": 0.0, "top_k": 1, "samplers": ["top_k", "temperature"]}
+        )
+        steps = answer["completion_probabilities"]
+        return Continuation(
+            tuple(int(step["id"]) for step in steps),
+            tuple({int(t["id"]): float(t["logprob"]) for t in step["top_logprobs"]} for step in steps),
+        )
+
+    def _post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        """The engine's answer to one request."""
+        connection = _UnixConnection(self._address)
+        try:
+            connection.request("POST", path, json.dumps(document), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            body = response.read()
+            answer: object = json.loads(body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise StepFailed(
+                "The engine did not answer.", why=f"{path}: {error!r}", next_step=NEXT_STEP
+            ) from error
+        finally:
+            connection.close()
+        if response.status != 200 or not isinstance(answer, dict):
+            raise StepFailed(
+                "The engine refused a request.", why=f"{path}: {body[:300]!r}", next_step=NEXT_STEP
+            )
+        return answer
+
+
+@contextmanager
+def load_engine(gguf: Path, *, context: int, threads: int = 1) -> Iterator[Engine]:
+    """The GGUF file `gguf` loaded in an engine that ends with the block.
+
+    context: longest prompt and continuation together, in tokens
+
+    Raises: StepFailed, with the engine's last lines, when it cannot load the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="islet-engine-") as name:  # mode 0700
+        folder = Path(name)
+        address, log = folder / "socket", folder / "log"
+        command = [sys.executable, "-m", "appliance.export.engine", str(gguf), str(address)]
+        with (
+            log.open("wb") as lines,
+            subprocess.Popen(
+                [*command, str(context), str(threads)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=lines,
+            ) as child,
+        ):
+            if child.stdin is None or child.stdout is None:
+                raise RuntimeError("pipes were asked for")
+            try:
+                _wait_until_ready(child, log, gguf)
+                yield Engine(address)
+            finally:
+                child.stdin.close()  # the child ends when its input does, also if this process is killed
+                child.terminate()
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], log: Path, gguf: Path) -> None:
+    """Wait for the child's word that the file is loaded; its end without it is a failure."""
+    if child.stdout is None:
+        raise RuntimeError("a pipe was asked for")
+    for line in child.stdout:
+        if line.strip() == READY.encode():
+            return
+    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    raise StepFailed(
+        f"llama.cpp cannot load {gguf.name}.",
+        why="its last lines:\n  " + "\n  ".join(last),
+        next_step=NEXT_STEP,
+    )
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, address: Path) -> None:
+        super().__init__("localhost", timeout=ANSWER_TIMEOUT_S)
+        self._address = address
+
+    def connect(self) -> None:
+        """Open the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._address))
+
+
+def _serve(gguf: str, address: str, context: int, threads: int) -> None:
+    """Load the file, say so, and answer until the input ends. Runs in the child."""
+    import xllamacpp as llama
+
+    params = llama.CommonParams()
+    params.model.path = gguf
+    params.hostnames = [address]
+    params.offline = True
+    params.ui = False
+    params.n_ctx = context
+    params.n_batch = params.n_ubatch = context
+    params.n_gpu_layers = 0
+    params.fit_params = False
+    params.warmup = False
+    params.cache_prompt = False
+    params.cache_ram_mib = 0
+    params.cache_type_k = params.cache_type_v = llama.ggml_type.GGML_TYPE_F32
+    params.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    server = llama.Server(params)
+    if server.listening_address != f"unix://{address}":
+        raise SystemExit(f"the engine listens at {server.listening_address}")
+    sys.stdout.write(READY + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,205 @@
+"""The GGUF format, parsed and bounded by us: what a file says of itself, and that its tensors lie in it.
+
+Standard library only. Source of the format: llama.cpp, docs of ggml `gguf.md`, version 3; block sizes from
+gguf-py's `GGML_QUANT_SIZES`.
+"""
+
+import math
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import BadInput
+
+MAX_NAME_BYTES = 65_535
+MAX_STRING_BYTES = 16 << 20
+"""The longest sound string is a chat template of some kilobytes."""
+MAX_ENTRIES = 1 << 20
+"""More than any model's settings or tensors."""
+MAX_ARRAY = 1 << 26
+
+STRING, ARRAY = 8, 9
+SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
+"""struct formats by GGUF value type."""
+
+BLOCKS = {
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34),
+    10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210),
+    30: ("BF16", 1, 2),
+}
+"""By ggml type: name, elements a block, bytes a block."""
+
+Value = int | float | bool | str
+
+
+@dataclass(frozen=True)
+class GgufTensor:
+    """Where one tensor lies."""
+
+    name: str
+    type: str
+    """A ggml type's name, `F16`."""
+    shape: tuple[int, ...]
+    """As ggml counts: the fastest dimension first."""
+    begin: int
+    """First byte, counted from the start of the file."""
+    end: int
+    """One past the last byte."""
+
+
+@dataclass(frozen=True)
+class GgufFile:
+    """One file's settings (arrays left out) and tensors, all inside the file."""
+
+    path: Path
+    settings: dict[str, Value]
+    tensors: tuple[GgufTensor, ...]
+
+
+def read_gguf(path: Path) -> GgufFile:
+    """The GGUF file at `path`, judged: every length, name and tensor lies inside it.
+
+    Raises: BadInput, naming the file and what is wrong in it.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(path, data).read()
+    except (OSError, ValueError) as error:  # ValueError: an empty file, or text that is not UTF-8
+        raise _refusal(path, str(error)) from error
+    except struct.error as error:
+        raise _refusal(path, "it ends in the middle of its header") from error
+
+
+class _Reader:
+    """Walks the header once; `at` is the next byte."""
+
+    def __init__(self, path: Path, data: mmap.mmap) -> None:
+        self.path = path
+        self.data = data
+        self.at = 0
+
+    def read(self) -> GgufFile:
+        """The whole file."""
+        if self.data[:4] != b"GGUF":
+            raise _refusal(self.path, "it does not begin with GGUF")
+        self.at = 4
+        version = self._number("<I")
+        if version != 3:
+            raise _refusal(self.path, f"its version is {version}, not 3")
+        tensor_count, setting_count = self._count(MAX_ENTRIES), self._count(MAX_ENTRIES)
+        settings: dict[str, Value] = {}
+        for _ in range(setting_count):
+            key = self._string(MAX_NAME_BYTES)
+            value = self._value(int(self._number("<I")))
+            if value is not None and settings.setdefault(key, value) is not value:
+                raise _refusal(self.path, f"it gives {key} twice")
+        return GgufFile(self.path, settings, self._tensors(tensor_count, settings))
+
+    def _tensors(self, count: int, settings: dict[str, Value]) -> tuple[GgufTensor, ...]:
+        """The tensors, judged to lie aligned in the data and over each other nowhere."""
+        alignment = settings.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
+            raise _refusal(self.path, f"its alignment is {alignment}")
+        infos = [self._tensor_info() for _ in range(count)]
+        data_start = math.ceil(self.at / alignment) * alignment
+        tensors = []
+        for name, kind, shape, offset, size in infos:
+            if offset % alignment or data_start + offset + size > len(self.data):
+                raise _refusal(self.path, f"tensor {name} does not lie in the file")
+            tensors.append(GgufTensor(name, kind, shape, data_start + offset, data_start + offset + size))
+        tensors.sort(key=lambda tensor: tensor.begin)
+        if len({tensor.name for tensor in tensors}) != len(tensors):
+            raise _refusal(self.path, "it gives a tensor twice")
+        for before, after in zip(tensors, tensors[1:], strict=False):
+            if after.begin < before.end:
+                raise _refusal(self.path, f"tensors {before.name} and {after.name} overlap")
+        return tuple(tensors)
+
+    def _tensor_info(self) -> tuple[str, str, tuple[int, ...], int, int]:
+        """Name, type, shape, offset in the data, and size in bytes of the next tensor."""
+        name = self._string(MAX_NAME_BYTES)
+        dimensions = int(self._number("<I"))
+        if not 1 <= dimensions <= 4:
+            raise _refusal(self.path, f"tensor {name} has {dimensions} dimensions")
+        shape = tuple(int(self._number("<Q")) for _ in range(dimensions))
+        type_id = int(self._number("<I"))
+        if type_id not in BLOCKS:
+            raise _refusal(self.path, f"tensor {name} is of type {type_id}, which is not known here")
+        kind, block, block_bytes = BLOCKS[type_id]
+        if shape[0] % block or 0 in shape:
+            raise _refusal(self.path, f"tensor {name} of type {kind} has shape {shape}")
+        return name, kind, shape, int(self._number("<Q")), math.prod(shape) // block * block_bytes
+
+    def _value(self, kind: int) -> Value | None:
+        """The next value; None for an array, which is only walked over."""
+        if kind in SCALARS:
+            return self._number(SCALARS[kind])
+        if kind == STRING:
+            return self._string(MAX_STRING_BYTES)
+        if kind != ARRAY:
+            raise _refusal(self.path, f"a setting is of type {kind}, which is not known")
+        inner, count = int(self._number("<I")), self._count(MAX_ARRAY)
+        if inner in SCALARS:
+            self._skip(count * struct.calcsize(SCALARS[inner]))
+        elif inner == STRING:
+            for _ in range(count):
+                self._skip(self._count(MAX_STRING_BYTES))
+        else:
+            raise _refusal(self.path, f"a setting is an array of type {inner}")
+        return None
+
+    def _number(self, form: str) -> int | float | bool:
+        """The next number."""
+        (value,) = struct.unpack_from(form, self.data, self.at)
+        self.at += struct.calcsize(form)
+        if not isinstance(value, int | float):
+            raise RuntimeError("a number was asked for")
+        return value
+
+    def _count(self, most: int) -> int:
+        """The next length, at most `most`."""
+        count = int(self._number("<Q"))
+        if count > most:
+            raise _refusal(self.path, f"it gives a length of {count}")
+        return count
+
+    def _string(self, most: int) -> str:
+        """The next text."""
+        length = self._count(most)
+        start = self.at
+        self._skip(length)
+        return self.data[start : self.at].decode("utf-8")
+
+    def _skip(self, length: int) -> None:
+        """Step over bytes that must be there."""
+        self.at += length
+        if self.at > len(self.data):
+            raise _refusal(self.path, "it ends in the middle of its header")
+
+
+def _refusal(path: Path, why: str) -> BadInput:
+    """The refusal of the file at `path`."""
+    return BadInput(f"{path} is not a sound GGUF file.", why=why, next_step="Export the run again.")
