@@ -1,0 +1,185 @@
+"""From a lock to a finished, unsigned folder.
+
+Everything is fetched into a cache and checked against the lock, written in one pass into a folder
+with another name, judged by the appliance's own verifier, and renamed: a folder that has its final
+name is whole. Times inside come from the lock, so the same lock gives the same bytes.
+"""
+
+import gzip
+import hashlib
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from appliance.bundle import names
+from appliance.bundle.contents import format_contents
+from appliance.bundle.medium import Medium
+from appliance.bundle.release import Release, format_release, parse_release
+from appliance.bundle.sums import format_sums, parse_sums
+from appliance.bundle.verify import check_bytes, check_set
+from appliance.errors import BadInput
+from appliance.process import run
+from appliance.progress import Progress
+from bundler.converter import fetch_converter
+from bundler.lock import Lock
+from bundler.notes import bundle_notes
+from bundler.pack import Item, lay_out, write_volumes
+from bundler.sources import file_sha256
+from bundler.sources.conda import build_runtime
+from bundler.sources.hub import fetch_model
+from bundler.sources.wheels import fetch_wheels
+
+SOURCE = Path(__file__).parents[1]
+"""The checkout that this bundler runs from: its install.sh and its own wheel go into the bundle."""
+
+COMPILED_SHARE = 0.25
+"""Room for compiled modules, as a share of the unpacked wheels. Measured on the demo's wheels: 0.2."""
+
+
+def build(
+    lock: Lock,
+    *,
+    manifest_folder: Path,
+    number: int,
+    root_version: int,
+    out: Path,
+    cache: Path,
+    volume_bytes: int,
+    hub_endpoint: str | None,
+    progress: Progress,
+) -> Release:
+    """Make the bundle folder `out`, unsigned.
+
+    Raises: BadInput, when `out` exists or the lock does not fit; DamagedBundle, when a source's bytes
+    are not the locked ones; StepFailed, when a tool fails.
+    """
+    if out.exists():
+        raise BadInput(
+            f"{out} exists.", why="a finished bundle is never changed", next_step="Give another --out."
+        )
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    work = partial / "work"
+    work.mkdir(parents=True)
+    try:
+        items = list(_items(lock, manifest_folder, cache, work, hub_endpoint, progress))
+        contents = lay_out(items, volume_bytes)
+        hashes = write_volumes(contents, items, partial, progress)
+        (partial / names.CONTENTS).write_bytes(format_contents(contents))
+        build_runtime(lock, cache=cache, work=work, out=partial / names.RUNTIME, progress=progress)
+        shutil.copyfile(SOURCE / names.INSTALLER, partial / names.INSTALLER)
+        _build_own_wheel(partial, work)
+        release = Release(
+            product=lock.product,
+            number=number,
+            created=lock.created,
+            expires=_expiry(lock),
+            root_version=root_version,
+            disk_bytes=_disk_bytes(partial / names.RUNTIME, items),
+        )
+        (partial / names.RELEASE).write_bytes(format_release(release))
+        (partial / names.NOTES).write_text(bundle_notes(lock, release), encoding="utf-8")
+        shutil.rmtree(work)
+        _list(partial, hashes)
+        check_built(partial, progress)
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return release
+
+
+def check_built(folder: Path, progress: Progress) -> None:
+    """What a site checks of a folder, signatures apart. Raises: UntrustedBundle, DamagedBundle."""
+    medium = Medium(folder)
+    hashes = parse_sums(medium.read_small(names.SUMS, names.SMALL_BYTES))
+    parse_release(medium.read_checked(names.RELEASE, hashes[names.RELEASE], names.SMALL_BYTES))
+    check_set(medium, hashes)
+    check_bytes(medium, hashes, progress)
+
+
+def _items(
+    lock: Lock, manifest_folder: Path, cache: Path, work: Path, hub_endpoint: str | None, progress: Progress
+) -> Iterator[Item]:
+    """Every file of the payload, fetched and checked."""
+    for model in lock.models:
+        folder = work / "models" / model.hub
+        fetch_model(model, endpoint=hub_endpoint, cache=cache, into=folder, progress=progress)
+        for file in model.files:
+            path = f"models/{model.hub}/{file.path}"
+            yield Item(path, "model", model.hub, model.licence, folder / file.path, file.sha256, file.size)
+    fetch_wheels(lock.wheels, cache=cache, into=work / "wheels", progress=progress)
+    for wheel in lock.wheels:
+        source = work / "wheels" / wheel.filename
+        component = f"{wheel.name} {wheel.version}"
+        yield Item(
+            f"wheels/{wheel.filename}", "wheel", component, wheel.licence, source, wheel.sha256, wheel.size
+        )
+    if lock.converter is not None:
+        folder = work / "tools" / "llama.cpp"
+        for source in fetch_converter(lock.converter, cache, folder):
+            path = f"tools/llama.cpp/{source.relative_to(folder).as_posix()}"
+            size = source.stat().st_size
+            yield Item(path, "tool", "llama.cpp converter", "MIT", source, file_sha256(source), size)
+    for dataset in lock.datasets:
+        source = manifest_folder / dataset.path
+        yield Item(
+            f"datasets/{source.name}",
+            "dataset",
+            source.name,
+            dataset.licence,
+            source,
+            dataset.sha256,
+            dataset.size,
+        )
+
+
+def _build_own_wheel(folder: Path, work: Path) -> None:
+    """Put the appliance's own wheel into `folder`; hatchling gives the same bytes from the same tree."""
+    if not (SOURCE / "pyproject.toml").is_file():
+        raise BadInput(
+            "The appliance's own wheel cannot be built.",
+            why=f"{SOURCE} is not a checkout of Islet",
+            next_step="Run islet-bundle from a checkout: pip install -e '.[bundle]'.",
+        )
+    made = work / "own"
+    run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", made],
+        cwd=SOURCE,
+        next_step="Read the lines above; the checkout must be whole.",
+    )
+    for wheel in made.glob("*.whl"):
+        shutil.move(wheel, folder / wheel.name)
+
+
+def _expiry(lock: Lock) -> str:
+    until = datetime.fromtimestamp(lock.created_s, UTC) + timedelta(days=lock.valid_days)
+    return until.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _disk_bytes(runtime: Path, items: list[Item]) -> int:
+    """Room that an install needs: store, unpacked runtime and wheels, runtime.tar.gz in quarantine."""
+    unpacked = 0
+    with gzip.open(runtime, "rb") as file:
+        while chunk := file.read(1 << 22):
+            unpacked += len(chunk)
+    wheels = 0
+    for item in items:
+        if item.kind == "wheel":
+            with zipfile.ZipFile(item.source) as wheel:
+                wheels += sum(info.file_size for info in wheel.infolist())
+    payload = sum(item.size for item in items)
+    return payload + unpacked + int(wheels * (1 + COMPILED_SHARE)) + 2 * runtime.stat().st_size
+
+
+def _list(folder: Path, known: dict[str, str]) -> None:
+    """Write SHA256SUMS over everything in `folder`; volumes were hashed as they were written."""
+    hashes = dict(known)
+    for path in folder.iterdir():
+        if path.name not in hashes:
+            with path.open("rb") as file:
+                hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    (folder / names.SUMS).write_bytes(format_sums(hashes))

@@ -1,0 +1,135 @@
+"""Honest bundles, and the means to damage one and sign it again.
+
+Keys, roots, lists, volumes and signatures are made by the bundler's own code; only what is inside
+the volumes and the runtime are a few bytes. `sh install.sh --check` and `verify` judge them whole.
+"""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.bundle.contents import format_contents
+from appliance.bundle.release import Release, format_release
+from appliance.bundle.sums import format_sums
+from appliance.progress import Silent
+from bundler.keys import make_key, make_root, newest_root, sign_root
+from bundler.pack import Item, lay_out, write_volumes
+from bundler.sign import sign_bundle
+
+INSTALLER = Path(__file__).parents[1] / "install.sh"
+FAR = "2099-01-01T00:00:00Z"
+PAST = "2020-01-01T00:00:00Z"
+WHEEL = "islet-0.1.0-py3-none-any.whl"
+
+
+@dataclass
+class Workshop:
+    """A folder with keys, roots and one bundle."""
+
+    root: Path
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle folder, to be damaged."""
+        return self.root / "bundle"
+
+    @property
+    def roots(self) -> Path:
+        """The roots made so far, with their signatures."""
+        return self.root / "roots"
+
+    def key(self, name: str) -> Path:
+        """A key pair, made at its first use."""
+        path = self.root / "keys" / f"{name}.pem"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            make_key(path, None)
+        return path
+
+    def add_root(
+        self, *, root: list[str], release: list[str], signers: list[str], threshold: int = 1, days: int = 3650
+    ) -> Path:
+        """Make the next root, signed by `signers`."""
+        path = make_root(
+            self.roots,
+            [self.public(name) for name in root],
+            [self.public(name) for name in release],
+            threshold,
+            days,
+        )
+        for name in signers:
+            sign_root(path, self.key(name), None)
+        return path
+
+    def public(self, name: str) -> Path:
+        """The public half of a key."""
+        return self.key(name).with_name(f"{name}.pem.pub")
+
+    def anchor(self) -> str:
+        """What the anchor sheet shows."""
+        return hashlib.sha256((self.roots / f"root.{newest_root(self.roots)}").read_bytes()).hexdigest()
+
+    def release(self, **changes: object) -> None:
+        """Write RELEASE, with these fields changed."""
+        fields = {
+            "product": "islet-test",
+            "number": 2,
+            "created": "2026-11-01T00:00:00Z",
+            "expires": FAR,
+            "root_version": 1,
+            "disk_bytes": 1000,
+        }
+        (self.bundle / "RELEASE").write_bytes(format_release(Release(**(fields | changes))))  # type: ignore[arg-type]
+
+    def relist(self) -> None:
+        """Write SHA256SUMS over what lies there now."""
+        hashes = {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in self.bundle.iterdir()
+            if not path.name.startswith(("SHA256SUMS", "root."))
+        }
+        (self.bundle / "SHA256SUMS").write_bytes(format_sums(hashes))
+
+    def resign(self, *keys: str) -> None:
+        """Throw away all signatures over the list and sign it by these keys."""
+        for old in self.bundle.glob("SHA256SUMS.sig.*"):
+            old.unlink()
+        for name in keys or ("release",):
+            sign_bundle(self.bundle, self.roots, self.key(name), None)
+
+    def list_and_sign(self) -> None:
+        """What the holder of the release key can do: a list and a signature that are valid."""
+        self.relist()
+        self.resign()
+
+
+def make_workshop(folder: Path, *, volume_bytes: int = 2 * 1024 * 1024) -> Workshop:
+    """An honest bundle of release 2 with two volumes, signed by one release key of root.1."""
+    shop = Workshop(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shop.add_root(root=["root"], release=["release"], signers=["root"])
+    shop.bundle.mkdir()
+    sources = folder / "sources"
+    sources.mkdir()
+    items = []
+    for path, kind, size in (
+        ("models/islet/tiny/config.json", "model", 700),
+        ("models/islet/tiny/model.safetensors", "model", 2_500_000),
+        ("tools/llama.cpp/convert_hf_to_gguf.py", "tool", 512),
+        ("wheels/empty-1.0-py3-none-any.whl", "wheel", 0),
+    ):
+        source = sources / path.replace("/", "_")
+        source.write_bytes(bytes((i * 7 + size) % 251 for i in range(size)))
+        items.append(
+            Item(path, kind, "test", "CC0-1.0", source, hashlib.sha256(source.read_bytes()).hexdigest(), size)
+        )
+    contents = lay_out(items, volume_bytes)
+    write_volumes(contents, items, shop.bundle, Silent())
+    (shop.bundle / "contents.json").write_bytes(format_contents(contents))
+    (shop.bundle / "runtime.tar.gz").write_bytes(b"runtime" * 100)
+    (shop.bundle / WHEEL).write_bytes(b"wheel" * 100)
+    shutil.copyfile(INSTALLER, shop.bundle / "install.sh")
+    shop.release()
+    shop.list_and_sign()
+    return shop
