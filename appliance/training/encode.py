@@ -58,14 +58,27 @@ class Encoder:
         return encoded, problems
 
     def _row(self, row: Row) -> list[Example] | Problem:
+        from jinja2.exceptions import TemplateError
+
         for message in row.messages:
             for special in self._specials:
                 if special in message.content:
                     return _problem(
                         row, message.role, f"holds the model's control token {special}", "remove it"
                     )
+        try:
+            documents = self._documents(row.messages)
+        except TemplateError as error:
+            what = f"is refused by the model's chat template: {error}"
+            return _problem(row, "row", what, "change the row, or choose another model")
+        if sum(len(spans) for _, spans in documents) != sum(
+            turn.role == "assistant" for turn in row.messages
+        ):
+            return _problem(
+                row, "assistant", "is dropped by the model's chat template", "choose another model"
+            )
         examples = []
-        for text, spans in self._documents(row.messages):
+        for text, spans in documents:
             answers = [text[start:end] for start, end in spans]
             example = self._example(text, spans)
             if len(example.ids) > self._max_tokens:
@@ -131,7 +144,9 @@ class Encoder:
 
     def _is_faithful(self, messages: Sequence[Message], answers: Sequence[str], example: Example) -> bool:
         """Whether what is learned, decoded, is exactly answers of this row with their end token."""
-        given = {_plain(message.content) + self._end for message in messages if message.role == "assistant"}
+        contents = [message.content for message in messages if message.role == "assistant"]
+        given = {_plain(content) + self._end for content in contents}  # templates may trim
+        given |= {_plain(content + self._end) for content in contents}
         decoded = self._tokenizer.decode(
             [each for each, flag in zip(example.ids, example.learned, strict=True) if flag],
             skip_special_tokens=False,
@@ -146,7 +161,7 @@ class Encoder:
 
 
 def _plain(text: str) -> str:
-    """Text as the tokenizers' normalizer leaves it; templates may trim."""
+    """Text as the tokenizers' normalizer leaves it."""
     return unicodedata.normalize("NFC", text).strip()
 
 

@@ -1,0 +1,176 @@
+"""Starting, watching and stopping a worker from another process. Imports no torch."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from os import kill
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import (
+    ApplianceError,
+    BadInput,
+    DamagedBundle,
+    HostNotReady,
+    StepFailed,
+    UntrustedBundle,
+)
+from appliance.model.base import check_base, resolve_base
+from appliance.run.events import Event, follow_events, read_events
+from appliance.run.folder import RunFolder, create_run
+from appliance.run.plan import absolute, read_plan
+from appliance.training.lock import find_worker
+
+START_PATIENCE_S = 60.0
+TAIL_LINES = 20
+
+BY_EXIT_CODE: dict[int, type[ApplianceError]] = {
+    kind.exit_code: kind for kind in (UntrustedBundle, DamagedBundle, HostNotReady, BadInput, StepFailed)
+}
+
+
+def prepare_run(plan_file: Path, runs_dir: Path, models_dir: Path) -> RunFolder:
+    """A new run of the plan in `plan_file`, its base found among the models in `models_dir` and judged.
+
+    Raises: BadInput, for a plan, a base or a file of rows that cannot be used; HostNotReady, when no
+    run folder can be made.
+    """
+    beside = plan_file.resolve().parent
+    plan = absolute(read_plan(plan_file), beside)
+    base = resolve_base(plan.model.base, models_dir)
+    check_base(base)
+    return create_run(plan, runs_dir, base=base, beside=beside)
+
+
+def start_detached(run: RunFolder) -> int:
+    """Start a worker in a session of its own, or let it go on; its process id, once it owns the run.
+
+    Closing the terminal does not touch it. What it prints goes to `worker.log`.
+
+    Raises: HostNotReady, when one is at work already; StepFailed, when it does not come up.
+    """
+    return _start(run).pid
+
+
+def train(run: RunFolder, on_event: Callable[[Event], None] = lambda event: None) -> None:
+    """Train `run` to its end in a worker, handing each new event to `on_event`.
+
+    An interrupt (Ctrl-C) stops the worker with a checkpoint, and is passed on.
+
+    Raises: the worker's own error; StepFailed, when it was stopped or died.
+    """
+    from_byte = run.events.stat().st_size if run.events.exists() else 0
+    worker = _start(run)
+    try:
+        for event in follow_events(run.events, ended=lambda: worker.poll() is not None, from_byte=from_byte):
+            on_event(event)
+    except KeyboardInterrupt:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait()
+        raise
+    check_outcome(run)
+
+
+def watch(run: RunFolder, on_event: Callable[[Event], None]) -> None:
+    """Hand every event of `run`, old and new, to `on_event`, until no worker is at work."""
+    for event in follow_events(run.events, ended=lambda: find_worker(run.lock) is None):
+        on_event(event)
+
+
+def stop(run: RunFolder, *, patience_s: float = 600.0) -> bool:
+    """Have the worker checkpoint and end; whether there was one.
+
+    The signal goes only to the process that holds the run's lock and was started when the lock says.
+
+    Raises: StepFailed, when it has not ended after `patience_s`.
+    """
+    pid = find_worker(run.lock)
+    if pid is None:
+        return False
+    try:
+        kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return True
+    deadline = time.monotonic() + patience_s
+    while find_worker(run.lock) == pid:
+        if time.monotonic() > deadline:
+            raise StepFailed(
+                "The worker does not stop.",
+                why=f"process {pid} is still at work after {patience_s:.0f} s",
+                next_step="Wait for its current step, or end the process; its last checkpoint is intact.",
+            )
+        time.sleep(0.1)
+    return True
+
+
+def check_outcome(run: RunFolder) -> None:
+    """Judge a run whose worker has ended.
+
+    Raises: the error that the worker left behind; StepFailed, when it was stopped, or ended without a word.
+    """
+    events = read_events(run.events)
+    state = next((event.fields.get("state") for event in reversed(events) if event.kind == "state"), None)
+    if state == "finished":
+        return
+    if state == "stopped":
+        raise StepFailed(
+            "Training was stopped before its end.",
+            why="the worker was asked to stop, and left a checkpoint",
+            next_step="Start the run again; it goes on from there.",
+        )
+    failure = next((event.fields for event in reversed(events) if event.kind == "failed"), None)
+    if state == "failed" and failure is not None:
+        raise _error(failure)
+    raise StepFailed(
+        "The worker ended without a word.",
+        why="its last lines:\n  " + "\n  ".join(_tail(run.log)),
+        next_step="Start the run again; it goes on from the last checkpoint.",
+    )
+
+
+def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
+    if find_worker(run.lock) is not None:
+        raise HostNotReady(
+            f"{run.root} is being trained already.",
+            why="a worker holds its lock",
+            next_step="Watch that one, or stop it first.",
+        )
+    with run.log.open("ab") as log:
+        worker = subprocess.Popen(
+            # -P: the current folder must not be able to replace a module.
+            [sys.executable, "-P", "-m", "appliance.training.worker", str(run.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_PATIENCE_S
+    while worker.poll() is None and find_worker(run.lock) != worker.pid:
+        if time.monotonic() > deadline:
+            worker.kill()
+            worker.wait()
+            break
+        time.sleep(0.02)
+    if worker.poll() not in (None, 0) and not run.events.exists():
+        raise StepFailed(
+            "The worker did not come up.",
+            why="its last lines:\n  " + "\n  ".join(_tail(run.log)),
+            next_step="Run `islet doctor`, which checks the installation.",
+        )
+    return worker
+
+
+def _error(failure: dict[str, Any]) -> ApplianceError:
+    kind = BY_EXIT_CODE.get(int(failure.get("exit_code", 1)), ApplianceError)
+    return kind(
+        str(failure.get("what")), why=str(failure.get("why")), next_step=str(failure.get("next_step"))
+    )
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+    except OSError:
+        return []

@@ -1,0 +1,88 @@
+"""One worker a run: a lock that the system takes back when the process ends, however it ends."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance.errors import HostNotReady
+
+PATIENCE_S = 2.0
+"""How long a new worker waits; who only asks whether the lock is taken holds it for an instant."""
+
+
+@contextmanager
+def worker_lock(path: Path) -> Iterator[None]:
+    """Hold the run for this process, recorded with its id and start time.
+
+    Raises: HostNotReady, when another worker has it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        if not _take(handle):
+            raise HostNotReady(
+                f"{path.parent} is being trained already.",
+                why="another worker holds its lock",
+                next_step="Watch that one, or stop it first.",
+            )
+        os.ftruncate(handle, 0)
+        document = {"pid": os.getpid(), "started": start_time(os.getpid())}
+        os.pwrite(handle, json.dumps(document).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def find_worker(path: Path) -> int | None:
+    """Process id of the worker that holds the lock; None if nobody does.
+
+    The id counts only while the lock is held and the process started when it was written: ids are
+    given again.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _recorded(handle)
+        return None
+    finally:
+        os.close(handle)
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None if there is none. Source: proc(5), field 22."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The second field is the program's name in brackets and may hold anything.
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _take(handle: int) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def _recorded(handle: int) -> int | None:
+    try:
+        document = json.loads(os.pread(handle, 1000, 0))
+        pid, started = int(document["pid"]), int(document["started"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return pid if start_time(pid) == started else None

@@ -1,0 +1,124 @@
+"""One stretch of training in this process: from the newest checkpoint to the end, or to a request to stop."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from appliance.errors import BadInput
+from appliance.model.base import check_base, load_base, load_tokenizer, model_name
+from appliance.run.events import EventLog
+from appliance.run.folder import RunFolder
+from appliance.run.plan import Plan, TrainingChoice
+from appliance.training import attention
+from appliance.training.checkpoint import Checkpoint, newest_checkpoint
+from appliance.training.encode import Example
+from appliance.training.lora import add_adapter, write_adapter
+from appliance.training.packing import PackedDocuments, PackSchedule
+from appliance.training.prepare import Prepared, prepare
+from appliance.training.reporter import Reporter
+from appliance.training.stopping import StopRequest
+from appliance.training.trainer import PackedTrainer, held_out_loss
+
+
+def train_run(
+    run: RunFolder, plan: Plan, base: Path, events: EventLog, stop: StopRequest, *, adapter: Path
+) -> bool:
+    """Train to the end and write the adapter into the new folder `adapter`; False when asked to stop before.
+
+    Raises: BadInput, for rows or a base that cannot be used; StepFailed, when the loss is no number any
+    more; HostNotReady, when a checkpoint cannot be written.
+    """
+    if plan.training.threads:
+        torch.set_num_threads(plan.training.threads)
+    check_base(base)
+    tokenizer = load_tokenizer(base)
+    prepared = prepare(run, plan, tokenizer)
+    schedule = _schedule(prepared.train, plan.training)
+    steps = total_steps(plan.training, schedule.packs_per_epoch)
+    _say_data(events, prepared, schedule)
+    if stop.asked:
+        return False
+    attention.register()
+    model = add_adapter(load_base(base, attention=attention.SEGMENTS), plan.training)
+    reporter = Reporter(events, stop, steps=steps, packs_per_epoch=schedule.packs_per_epoch)
+    held_out = _held_out_packs(prepared.held_out, plan.training)
+
+    def on_checkpoint(checkpoint: Checkpoint) -> None:
+        events.append("checkpoint", step=checkpoint.step, folder=checkpoint.folder.name)
+        if held_out is not None:
+            loss = held_out_loss(model, held_out, trainer.args.device)
+            events.append("held_out", step=checkpoint.step, loss=loss)
+
+    trainer = PackedTrainer(
+        model,
+        plan.training,
+        PackedDocuments(prepared.train, schedule, packs=steps * plan.training.packs_per_step),
+        folder=run.checkpoints,
+        steps=steps,
+        base_name=model_name(base),
+        callbacks=[reporter],
+        on_checkpoint=on_checkpoint,
+    )
+    reporter.trainer = trainer
+    start = _found_checkpoint(run, events)
+    events.append("state", state="training", step=start.step if start else 0, steps=steps)
+    trainer.train(resume_from_checkpoint=str(start.folder) if start else None)
+    if trainer.state.global_step < steps:
+        return False
+    adapter.mkdir()
+    write_adapter(model, adapter, base_name=model_name(base))
+    return True
+
+
+def total_steps(training: TrainingChoice, packs_per_epoch: int) -> int:
+    """Optimizer steps of the whole run."""
+    return training.steps or math.ceil(training.epochs * packs_per_epoch / training.packs_per_step)
+
+
+def _schedule(examples: Sequence[Example], training: TrainingChoice) -> PackSchedule:
+    if not examples:
+        raise BadInput(
+            "There is nothing to learn.",
+            why="every row was refused or held out",
+            next_step="Add rows, or correct the refused ones listed in data/check.json.",
+        )
+    return PackSchedule(
+        [len(example.ids) for example in examples], capacity=training.pack_tokens, seed=training.seed
+    )
+
+
+def _held_out_packs(examples: Sequence[Example], training: TrainingChoice) -> PackedDocuments | None:
+    if not examples:
+        return None
+    schedule = _schedule(examples, training)
+    return PackedDocuments(examples, schedule, packs=schedule.packs_per_epoch)
+
+
+def _found_checkpoint(run: RunFolder, events: EventLog) -> Checkpoint | None:
+    """Where to go on from, with a word about every newer checkpoint that was passed over."""
+    checkpoint, damaged = newest_checkpoint(run.checkpoints)
+    for damage in damaged:
+        events.append("warning", what=f"The checkpoint {damage.folder.name} was passed over.", why=damage.why)
+    if checkpoint is not None:
+        events.append("resumed", step=checkpoint.step, folder=checkpoint.folder.name)
+    return checkpoint
+
+
+def _say_data(events: EventLog, prepared: Prepared, schedule: PackSchedule) -> None:
+    check: Any = prepared.check
+    events.append(
+        "data",
+        rows=check.train_rows,
+        refused=check.refused_rows,
+        held_out=check.held_out_rows,
+        tokens=sum(len(example.ids) for example in prepared.train),
+        learned_tokens=sum(example.learned_tokens for example in prepared.train),
+        packs=schedule.packs_per_epoch,
+        files=[
+            {"path": file.path, "format": file.format, "detected": file.detected, "encoding": file.encoding}
+            for file in check.files
+        ],
+    )

@@ -1,0 +1,137 @@
+"""The worker: one process that trains one run. `python -m appliance.training.worker RUN`.
+
+1. takes the run's lock; 2. goes offline, before any library that could talk is imported; 3. prepares
+the data, or finds it prepared; 4. goes on from the newest checkpoint that verifies, and says so when
+a newer one was passed over; 5. trains, telling `events.jsonl`; 6. writes the adapter.
+
+SIGTERM and SIGINT end it after the current optimizer step, with a checkpoint. Whatever ends it, a
+new worker goes on from the last checkpoint to the same adapter, to the bit.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import ApplianceError, HostNotReady
+from appliance.model.offline import Refusal, go_offline
+from appliance.run.events import EventLog
+from appliance.run.files import sync_folder
+from appliance.run.folder import RunFolder, open_run, read_base
+from appliance.run.plan import Plan, read_plan
+from appliance.training.lock import worker_lock
+from appliance.training.stopping import StopRequest
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def main(arguments: list[str]) -> int:
+    """Train the run named in `arguments`; the exit code."""
+    try:
+        run = open_run(Path(arguments[0]))
+        with worker_lock(run.lock):
+            return _owned(run)
+    except ApplianceError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _owned(run: RunFolder) -> int:
+    """Work while the lock is held, and leave the reason behind if it fails."""
+    events = EventLog(run.events)
+    try:
+        _work(run, events)
+    except ApplianceError as error:
+        return _failed(events, error)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            return _failed(events, _own_bug(run, error))
+        full = HostNotReady(
+            "The disk is full.",
+            why=f"{error.filename or run.root}: {error.strerror}",
+            next_step="Free some space and start the run again; it goes on from the last checkpoint.",
+        )
+        return _failed(events, full)
+    except Exception as error:
+        return _failed(events, _own_bug(run, error))
+    finally:
+        events.close()
+    return 0
+
+
+def _work(run: RunFolder, events: EventLog) -> None:
+    """Everything from the plan to the adapter.
+
+    Raises: ApplianceError, for what an operator can mend.
+    """
+    plan = read_plan(run.plan)
+    _set_threads(plan)
+
+    def say(refusal: Refusal) -> None:
+        events.append(
+            "warning", what="A connection was refused.", why=f"{refusal.event} to {refusal.address}"
+        )
+
+    refused = go_offline(say)
+    stop = StopRequest()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop.ask)
+    from appliance.training.session import train_run  # the libraries come in here, not before
+
+    events.append("state", state="preparing", pid=os.getpid())
+    try:
+        finished = run.adapter.is_dir() or _trained(run, plan, events, stop, train_run)
+    finally:
+        events.append("network", refused=len(refused))
+    events.append("state", state="finished" if finished else "stopped", pid=os.getpid())
+    events.sync()
+
+
+def _trained(run: RunFolder, plan: Plan, events: EventLog, stop: StopRequest, train_run: Any) -> bool:
+    """Train, and put the adapter in place by one rename; False when it was stopped before the end."""
+    aside = run.root / ".adapter.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    if not train_run(run, plan, read_base(run), events, stop, adapter=aside):
+        return False
+    aside.rename(run.adapter)
+    sync_folder(run.root)
+    return True
+
+
+def _set_threads(plan: Plan) -> None:
+    """As many CPU threads as the plan says, before any library counts the cores; one GPU, not several."""
+    if plan.training.threads:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(plan.training.threads)
+    # With several in sight the Trainer would split batches over them in one process.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+
+
+def _own_bug(run: RunFolder, error: Exception) -> ApplianceError:
+    """A failure that nobody foresaw: the traceback goes into the worker's log, one line to the operator."""
+    traceback.print_exception(error)
+    return ApplianceError(
+        "Training ended by an error of the program itself.",
+        why=f"{type(error).__name__}: {error}",
+        next_step=f"Start the run again; if it fails in the same place, hand in {run.log}.",
+    )
+
+
+def _failed(events: EventLog, error: ApplianceError) -> int:
+    print(error, file=sys.stderr)
+    with contextlib.suppress(OSError):  # a full disk takes no event either
+        events.append(
+            "failed", what=error.what, why=error.why, next_step=error.next_step, exit_code=error.exit_code
+        )
+        events.append("state", state="failed", pid=os.getpid())
+        events.sync()
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
