@@ -1,1 +1,1 @@
-"""Questions answered before and after, and what the answers are worth."""
+"""Asking the plan's questions before and after training, and judging the answers."""

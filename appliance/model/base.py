@@ -5,6 +5,7 @@ What is refused here would run code (pickle weights, `auto_map`) or fail after h
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,8 @@ def load_base(folder: Path, *, dtype: str = "auto", attention: str = "sdpa") -> 
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # PEFT asks transformers by an old name; nobody here can do anything about it.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
