@@ -1,0 +1,42 @@
+# make demo    the whole path, from a manifest to a model that answers in another engine, offline
+# make test    every test
+# make quick   the tests that take seconds
+# make check   format, lint, types, import directions, shell scripts, quick tests
+
+PYTHON ?= python3
+V := .venv/bin
+export PYTHON
+# Two spinning OpenMP threads on a busy machine are many times slower than two that sleep.
+export OMP_WAIT_POLICY = PASSIVE
+
+.PHONY: demo test quick check format setup clean
+
+demo: setup
+	@sh scripts/system-packages.sh unshare mount ip strace
+	@$(V)/python -m demo
+
+test: setup
+	@sh scripts/system-packages.sh unshare mount ip strace busybox dash node npm
+	@OMP_NUM_THREADS=1 $(V)/python -m pytest
+
+quick: setup
+	@OMP_NUM_THREADS=1 $(V)/python -m pytest -m "not slow and not gpu"
+
+check: setup
+	@sh scripts/system-packages.sh busybox dash
+	$(V)/ruff format --check .
+	$(V)/ruff check .
+	$(V)/mypy
+	$(V)/lint-imports
+	$(V)/shellcheck install.sh scripts/*.sh .ci/run
+	@OMP_NUM_THREADS=1 $(V)/python -m pytest -q -m "not slow and not gpu"
+
+format: setup
+	$(V)/ruff format .
+	$(V)/ruff check --fix .
+
+setup:
+	@sh scripts/setup.sh
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
