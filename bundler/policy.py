@@ -72,7 +72,9 @@ def check_name(hub: str, path: str) -> None:
     if stem in PLAIN_NAMES and name.suffix in ("", ".txt", ".md", ".rst"):
         return
     if name.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"):
-        raise _refused(hub, path, "a pickle can run any code when it is loaded; weights come as safetensors only")
+        raise _refused(
+            hub, path, "a pickle can run any code when it is loaded; weights come as safetensors only"
+        )
     if name.suffix in (".py", ".pyc", ".so", ".sh"):
         raise _refused(hub, path, "a model brings no code")
     raise _refused(hub, path, "files of this kind are not carried")

@@ -61,10 +61,9 @@ def _problem(archive: zipfile.ZipFile) -> str | None:
     records = [name for name in names if re.fullmatch(r"[^/]+\.dist-info/RECORD", name)]
     if len(records) != 1:
         return f"it has {len(records)} RECORD files, not one"
-    return (
-        _record_problem(archive, {info.filename: info for info in members}, records[0])
-        or _path_code_problem(archive, names)
-    )
+    return _record_problem(
+        archive, {info.filename: info for info in members}, records[0]
+    ) or _path_code_problem(archive, names)
 
 
 def _name_problem(info: zipfile.ZipInfo) -> str | None:
@@ -87,9 +86,7 @@ def _at_top(parts: list[str]) -> bool:
     )
 
 
-def _record_problem(
-    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], record: str
-) -> str | None:
+def _record_problem(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], record: str) -> str | None:
     """What RECORD leaves out, invents or gets wrong."""
     if members[record].file_size > MAX_RECORD_BYTES:
         return "its RECORD is too large"
@@ -111,8 +108,10 @@ def _record_problem(
             return f"its RECORD has no hash for {name}"
         if size and size != str(info.file_size):
             return f"{name} is {info.file_size} bytes, its RECORD says {size}"
-        if info.file_size <= HASHED_MEMBER_BYTES and name.endswith((".py", ".pth")) and not _matches(
-            archive.read(info), digest
+        if (
+            info.file_size <= HASHED_MEMBER_BYTES
+            and name.endswith((".py", ".pth"))
+            and not _matches(archive.read(info), digest)
         ):
             return f"{name} is not what its RECORD says"
     return None

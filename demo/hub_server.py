@@ -82,9 +82,10 @@ def _blob_id(body: bytes) -> str:
 def serve(repos: Mapping[str, Path], *, lies: Lies | None = None) -> Iterator[str]:
     """Serve each folder under its `organisation/name` while the context lasts; the value is the endpoint."""
     listed = {name: list_folder(folder) for name, folder in repos.items()}
-    with _running("127.0.0.2", listed, lies or Lies(), "") as store, _running(
-        "127.0.0.1", listed, lies or Lies(), store
-    ) as endpoint:
+    with (
+        _running("127.0.0.2", listed, lies or Lies(), "") as store,
+        _running("127.0.0.1", listed, lies or Lies(), store) as endpoint,
+    ):
         yield endpoint
 
 

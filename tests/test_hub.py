@@ -159,9 +159,7 @@ def test_refuses_auto_map_in_a_configuration(model: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("hub", "revision"), [("clinic/none", "main"), (NAME, "no-such-branch")])
 def test_says_which_model_is_not_there(model: Path, tmp_path: Path, hub: str, revision: str) -> None:
     with serve({NAME: model}) as endpoint, pytest.raises(BadInput) as caught:
-        lock_model(
-            Model(hub=hub, revision=revision), endpoint=endpoint, cache=tmp_path, progress=Silent()
-        )
+        lock_model(Model(hub=hub, revision=revision), endpoint=endpoint, cache=tmp_path, progress=Silent())
     assert hub in caught.value.what
 
 
@@ -176,5 +174,7 @@ def test_says_that_the_hub_cannot_be_reached(tmp_path: Path) -> None:
 def test_git_agrees_on_a_blob_id_where_there_is_git(tmp_path: Path) -> None:
     body = bytes(range(256)) * 3
     (tmp_path / "file").write_bytes(body)
-    got = subprocess.run(["git", "hash-object", tmp_path / "file"], capture_output=True, text=True, check=True)
+    got = subprocess.run(
+        ["git", "hash-object", tmp_path / "file"], capture_output=True, text=True, check=True
+    )
     assert got.stdout.strip() == git_blob_id(body)

@@ -67,9 +67,7 @@ def lock_model(model: Model, *, endpoint: str | None, cache: Path, progress: Pro
     small = [entry.rfilename for entry in listed if entry.lfs is None]
     total = sum(entry.size or 0 for entry in listed if entry.lfs is None)
     folder = _download(model.hub, info.sha, small, total, endpoint, cache, progress)
-    files = tuple(
-        sorted((_locked(model.hub, entry, folder) for entry in listed), key=lambda file: file.path)
-    )
+    files = tuple(sorted((_locked(model.hub, entry, folder) for entry in listed), key=lambda file: file.path))
     licence = model.licence or _licence(info) or "unknown"
     return LockedModel(hub=model.hub, commit=info.sha, licence=licence, files=files)
 
@@ -116,7 +114,9 @@ def _locked(hub: str, entry: Any, folder: Path) -> LockedFile:
     if size != len(body) or blob != got:
         file.unlink()
         raise wrong_bytes(
-            f"{hub}/{path}", expected=f"{size} bytes, git blob {blob}", got=f"{len(body)} bytes, git blob {got}"
+            f"{hub}/{path}",
+            expected=f"{size} bytes, git blob {blob}",
+            got=f"{len(body)} bytes, git blob {got}",
         )
     policy.check_content(hub, path, file)
     return LockedFile(path, len(body), hashlib.sha256(body).hexdigest(), got, lfs=False)

@@ -1,0 +1,423 @@
+"""The conda environment: solved once, for the target and not for this machine; installed from the lock.
+
+py-rattler solves and installs, conda-pack makes the tree relocatable, and what travels is a gzip tar that
+is the same bytes wherever and whenever it was built. For that, and to leak nothing:
+
+- every package is checked against the lock's SHA-256 by us, because py-rattler does not check file://;
+- conda-pack takes files with prefixes from the package cache, where they hold the package's own
+  placeholder, so that the path of the build folder gets into no file (checked before anything is written);
+- names are sorted, times come from the lock, owners are 0, modes are 644 or 755;
+- `conda-meta/` is left out: it holds channel addresses, times and paths, and the lock says what it said.
+"""
+
+import asyncio
+import gzip
+import json
+import re
+import shutil
+import tarfile
+import urllib.error
+import urllib.parse
+import urllib.request
+import warnings
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import msgspec
+
+from appliance.errors import BadInput, StepFailed
+from appliance.progress import Progress
+from bundler.manifest import Runtime, Target
+from bundler.sources import READ_BYTES, check_file, file_sha256
+from bundler.wheel_policy import PATH_CODE_ALLOWED, START_MODULES
+
+GZIP_LEVEL = 4
+"""Measured on an interpreter of 59 MB: level 6 takes 2.3 times as long and saves 2 % more."""
+KERNEL = "4.18"
+"""Linux version assumed of every target: that of RHEL 8."""
+
+LEFT_OUT = re.compile(
+    r"conda-meta(/|$)|(.*/)?__pycache__(/|$)|.*\.py[co]$|etc/conda/test-files(/|$)"
+)
+
+
+class LockedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One conda package."""
+
+    name: str
+    version: str
+    build: str
+    subdir: str
+    """`linux-64` or `noarch`."""
+    file_name: str
+    sha256: str
+    size: int
+    """Bytes."""
+    licence: str
+    url: str
+    """Where it was found, without credentials; relative to the manifest for a folder there. A hint."""
+
+
+class LockedRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The conda environment."""
+
+    specs: tuple[str, ...]
+    """What was asked for."""
+    virtual_packages: tuple[str, ...]
+    """What the target was taken to have: `__glibc=2.28=0`."""
+    packages: tuple[LockedPackage, ...]
+    """Sorted by name."""
+
+
+def lock_runtime(
+    runtime: Runtime, target: Target, *, base: Path, cache: Path, progress: Progress
+) -> LockedRuntime:
+    """Solve the environment for `target`, fetch its packages into the cache and lock them.
+
+    base: the manifest's folder, which relative channels are relative to.
+
+    Raises: BadInput, when a channel is not there or nothing in it meets the manifest; DamagedBundle, when
+    a package is not what its channel lists; StepFailed, when a channel cannot be reached.
+    """
+    specs = (f"python {target.python}.*", "pip", *runtime.packages)
+    virtual = virtual_packages(target)
+    with progress.stage("Solve the environment", total=None, unit="packages") as advance:
+        records = _solve(runtime.channels, specs, virtual, target.platform, base, cache)
+        advance(len(records))
+    packages = []
+    with progress.stage("Fetch conda packages", total=sum(r.size or 0 for r in records)) as advance:
+        for record in records:
+            packages.append(_lock_package(record, base, cache))
+            advance(record.size or 0)
+    names = tuple(f"{name}={version}={build}" for name, version, build in virtual)
+    return LockedRuntime(specs, names, tuple(sorted(packages, key=lambda package: package.name)))
+
+
+def virtual_packages(target: Target) -> list[tuple[str, str, str]]:
+    """What the solver may take the target to have, as (name, version, build); this machine is not looked at."""
+    found = [
+        ("__unix", "0", "0"),
+        ("__linux", KERNEL, "0"),
+        ("__glibc", target.glibc, "0"),
+        ("__archspec", "1", "x86_64"),
+    ]
+    return found if target.cuda == "none" else [*found, ("__cuda", target.cuda, "0")]
+
+
+def build_runtime(
+    runtime: LockedRuntime,
+    created_s: int,
+    *,
+    base: Path,
+    cache: Path,
+    work: Path,
+    out: Path,
+    progress: Progress,
+) -> None:
+    """Write the environment of the lock to `out` as a gzip tar; the same lock gives the same bytes.
+
+    created_s: the lock's time, given to every file, in seconds since 1970. base: the manifest's folder.
+    work: an empty folder on a disk with room for the unpacked environment.
+
+    Raises: DamagedBundle, when a package is not the locked one; StepFailed, when a step of the build fails.
+    """
+    with progress.stage("Fetch conda packages", total=sum(p.size for p in runtime.packages)) as advance:
+        for package in runtime.packages:
+            fetch_package(package, base=base, cache=cache)
+            advance(package.size)
+    prefix, packed = work / "env", work / "env.tar"
+    with progress.stage("Install and pack the environment", total=None, unit="packages") as advance:
+        _install(runtime, prefix, work / "pkgs", cache)
+        _pack(prefix, packed)
+        advance(len(runtime.packages))
+    with progress.stage("Compress the environment", total=packed.stat().st_size) as advance:
+        write_canonical(packed, out, mtime_s=created_s, forbidden=str(work).encode(), advance=advance)
+
+
+def fetch_package(package: LockedPackage, *, base: Path, cache: Path) -> Path:
+    """The locked package in the cache, checked.
+
+    Raises: DamagedBundle, when its bytes are not the locked ones; StepFailed, when it cannot be fetched.
+    """
+    path = _cached(cache, package.subdir, package.file_name)
+    if not path.is_file():
+        _fetch(urllib.parse.urljoin(base.resolve().as_uri() + "/", package.url), path)
+    check_file(path, name=package.file_name, sha256=package.sha256, size=package.size)
+    return path
+
+
+def _cached(cache: Path, subdir: str, file_name: str) -> Path:
+    if "/" in file_name or not re.fullmatch(r"[a-z0-9-]+", subdir):
+        raise BadInput(
+            f"The conda package {subdir}/{file_name} is refused.",
+            why="its name is not a plain file name",
+            next_step="Lock again, from a channel that you trust.",
+        )
+    return cache / "conda" / subdir / file_name
+
+
+def _solve(
+    channels: tuple[str, ...],
+    specs: tuple[str, ...],
+    virtual: list[tuple[str, str, str]],
+    platform: str,
+    base: Path,
+    cache: Path,
+) -> list[Any]:
+    from rattler import BuildString, Channel, Gateway, GenericVirtualPackage, PackageName, Version, solve
+    from rattler.exceptions import GatewayError, SolverError
+
+    async def answer() -> list[Any]:
+        return list(
+            await solve(
+                [Channel(_channel_address(channel, base)) for channel in channels],
+                list(specs),
+                gateway=Gateway(cache_dir=cache / "conda" / "repodata"),
+                platforms=[platform, "noarch"],
+                virtual_packages=[
+                    GenericVirtualPackage(PackageName(n), Version(v), BuildString(b)) for n, v, b in virtual
+                ],
+            )
+        )
+
+    try:
+        return asyncio.run(answer())
+    except SolverError as error:
+        raise BadInput(
+            "The conda environment cannot be solved for the target.",
+            why=str(error),
+            next_step="Correct runtime.packages, runtime.channels or [target] in the manifest.",
+        ) from error
+    except GatewayError as error:
+        raise StepFailed(
+            "A conda channel could not be read.",
+            why=str(error),
+            next_step="Check runtime.channels in the manifest and the network, then run the same command.",
+        ) from error
+
+
+def _channel_address(channel: str, base: Path) -> str:
+    """What the solver is given for a channel as the manifest names it."""
+    if not channel.startswith((".", "/")):
+        return channel
+    folder = (base / channel).resolve()
+    if not folder.is_dir():
+        raise BadInput(
+            f"The conda channel {channel} is not there.",
+            why=f"there is no folder {folder}",
+            next_step="Correct runtime.channels in the manifest; a folder is relative to the manifest.",
+        )
+    return folder.as_uri()
+
+
+def _lock_package(record: Any, base: Path, cache: Path) -> LockedPackage:
+    """The lock's entry of a solved record; its bytes are fetched and hold what the channel lists."""
+    path = _cached(cache, record.subdir, record.file_name)
+    listed = None if record.sha256 is None else record.sha256.hex()
+    if not path.is_file() or (listed is not None and file_sha256(path) != listed):
+        _fetch(record.url, path)
+    size = path.stat().st_size
+    sha256 = listed or file_sha256(path)
+    check_file(path, name=record.file_name, sha256=sha256, size=record.size or size)
+    return LockedPackage(
+        name=record.name.normalized,
+        version=str(record.version),
+        build=str(record.build),
+        subdir=record.subdir,
+        file_name=record.file_name,
+        sha256=sha256,
+        size=size,
+        licence=record.license or "unknown",
+        url=_hint(record.url, base),
+    )
+
+
+def _hint(url: str, base: Path) -> str:
+    """`url` without credentials; relative to the folder `base` where it lies below it."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "file":
+        home = base.resolve().as_uri() + "/"
+        return url.removeprefix(home) if url.startswith(home) else ""
+    path = re.sub(r"^/t/[^/]+/", "/", parts.path)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
+
+
+def _fetch(url: str, path: Path) -> None:
+    """Download `url` to `path`, whole or not at all."""
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https", "file") or url.endswith("/"):
+        raise StepFailed(
+            f"The conda package {path.name} is not in the cache.",
+            why="the lock does not say where it can be fetched",
+            next_step="Lock again on this machine, or copy the cache of the machine that locked.",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".part")
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer, aside.open("wb") as file:  # noqa: S310
+            shutil.copyfileobj(answer, file, READ_BYTES)
+    except (urllib.error.URLError, OSError) as error:
+        raise StepFailed(
+            f"The conda package {path.name} could not be fetched.",
+            why=str(error),
+            next_step="Check the network and the channel, then run the same command.",
+        ) from error
+    aside.replace(path)
+
+
+def _install(runtime: LockedRuntime, prefix: Path, unpacked: Path, cache: Path) -> None:
+    """Install the locked packages from the cache into `prefix`, without solving."""
+    from rattler import PackageCache, RepoDataRecord, ValidationMode, install
+
+    async def act() -> None:
+        records = []
+        for package in runtime.packages:
+            path = _cached(cache, package.subdir, package.file_name)
+            records.append(await RepoDataRecord.from_package_archive(path))
+        store = PackageCache.new_layered([unpacked], False, ValidationMode.full())
+        await install(records, prefix, show_progress=False, package_cache=store, execute_link_scripts=False)
+
+    try:
+        asyncio.run(act())
+    except Exception as error:  # py-rattler's errors share no base; some are panics of its core
+        raise StepFailed(
+            "The conda environment could not be installed.",
+            why=str(error),
+            next_step="Lock again; if it stays so, two packages do not fit together.",
+        ) from error
+
+
+def clobbered(prefix: Path) -> list[str]:
+    """Files of conda packages that differ from what was installed: conda-pack would pack the originals."""
+    found = []
+    for meta in sorted((prefix / "conda-meta").glob("*.json")):
+        for entry in json.loads(meta.read_bytes())["paths_data"]["paths"]:
+            path, want = prefix / entry["_path"], entry.get("sha256_in_prefix") or entry.get("sha256")
+            if not path.exists() or (want and not path.is_symlink() and file_sha256(path) != want):
+                found.append(entry["_path"])
+    return found
+
+
+def _pack(prefix: Path, out: Path) -> None:
+    """Make the environment relocatable: a tar with conda-unpack in it."""
+    import conda_pack
+
+    changed = clobbered(prefix)
+    if changed:
+        raise StepFailed(
+            "The conda environment is not what its packages hold.",
+            why=f"two packages bring the same file, or one was changed: {', '.join(changed[:5])}",
+            next_step="Leave one of the two packages out of the manifest, then lock again.",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error"
+            )  # a lost package cache would only be a warning, and leak the prefix
+            # CACHEDIR.TAG makes backup programs skip the environment, and gets the prefix into conda-unpack.
+            unwanted = [("exclude", "CACHEDIR.TAG"), ("exclude", "*/__pycache__/*")]
+            conda_pack.pack(prefix=str(prefix), output=str(out), format="tar", force=True, filters=unwanted)
+    except (conda_pack.CondaPackException, UserWarning) as error:
+        raise StepFailed(
+            "The conda environment could not be packed.",
+            why=str(error),
+            next_step="Remove the work folder and run the same command.",
+        ) from error
+
+
+def write_canonical(
+    packed: Path, out: Path, *, mtime_s: int, forbidden: bytes, advance: Callable[[int], None]
+) -> None:
+    """Write the files of the tar `packed` to the gzip tar `out`, in the one form that this lock can have.
+
+    forbidden: the build folder's path, which must be in no file.
+
+    Raises: StepFailed, when it is in one; BadInput, when a file would run code at every start of Python.
+    """
+    with (
+        tarfile.open(packed) as source,
+        out.open("wb") as raw,
+        gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as target,
+    ):
+        kept = (member for member in source.getmembers() if not LEFT_OUT.match(member.name))
+        for member in sorted(kept, key=lambda member: member.name):
+            _check_member(source, member, forbidden)
+            body = source.extractfile(member) if member.isreg() or member.islnk() else None
+            target.addfile(_canonical(source, member, mtime_s), body)
+            advance(member.size)
+
+
+def _canonical(source: tarfile.TarFile, member: tarfile.TarInfo, mtime_s: int) -> tarfile.TarInfo:
+    """The one header that a file of this name, kind and size can have."""
+    entry = tarfile.TarInfo(member.name)
+    entry.mtime = mtime_s
+    if member.isdir():
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    elif member.issym():
+        entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, member.linkname
+    else:
+        original = source.getmember(member.linkname) if member.islnk() else member
+        entry.mode, entry.size = (0o755 if original.mode & 0o111 else 0o644), original.size
+    return entry
+
+
+def _check_member(source: tarfile.TarFile, member: tarfile.TarInfo, forbidden: bytes) -> None:
+    """Pass if a member of the packed environment may travel.
+
+    Raises: StepFailed, BadInput: see `write_canonical`.
+    """
+    if member.issym():
+        inside = (PurePosixPath("/") / member.name).parent / member.linkname
+        if member.linkname.startswith("/") or ".." in _normal(inside):
+            raise _not_relocatable(f"{member.name} links to {member.linkname}")
+        return
+    body = source.extractfile(member) if member.isreg() or member.islnk() else None
+    if body is None:
+        return
+    name = PurePosixPath(member.name).name
+    if name in START_MODULES:
+        raise _runs_code(member.name)
+    if name.endswith(".pth") and name not in PATH_CODE_ALLOWED:
+        if any(line.startswith((b"import ", b"import\t")) for line in body.read().splitlines()):
+            raise _runs_code(member.name)
+        body.seek(0)
+    if _holds(body, forbidden):
+        raise _not_relocatable(f"{member.name} holds the path of the build folder")
+
+
+def _normal(path: PurePosixPath) -> list[str]:
+    """The parts of an absolute path with `..` resolved; one that leads above the root stays."""
+    parts: list[str] = []
+    for part in path.parts[1:]:
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return parts
+
+
+def _holds(body: IO[bytes], what: bytes) -> bool:
+    """Whether `what` occurs in the stream, read piece by piece."""
+    tail = b""
+    while piece := body.read(READ_BYTES):
+        if what in tail + piece:
+            return True
+        tail = piece[-len(what) :]
+    return False
+
+
+def _not_relocatable(why: str) -> StepFailed:
+    return StepFailed(
+        "The conda environment could not be made relocatable.",
+        why=why,
+        next_step="Leave the package that brings this file out of the manifest, and tell its maker.",
+    )
+
+
+def _runs_code(name: str) -> BadInput:
+    return BadInput(
+        "The conda environment is refused.",
+        why=f"{name} runs code at every start of Python",
+        next_step="Leave the package that brings it out of the manifest.",
+    )
