@@ -1,5 +1,6 @@
 """The one way to run another program. Standard library only."""
 
+import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,9 @@ from appliance.errors import StepFailed
 
 TAIL_LINES = 20
 """How many of a failed program's last lines are shown."""
+
+STOP_WITHIN_S = 10.0
+"""How long an interrupted program may take to clean up behind itself."""
 
 
 def run(
@@ -43,12 +47,25 @@ def run(
     with child:
         if child.stdout is None:
             raise RuntimeError("a pipe was asked for")
-        for line in child.stdout:
-            tail.append(line.rstrip())
-            on_line(tail[-1])
+        try:
+            for line in child.stdout:
+                tail.append(line.rstrip())
+                on_line(tail[-1])
+        except BaseException:
+            _stop(child)  # else leaving `with` would wait for it to end by itself
+            raise
     if child.returncode != 0:
         raise StepFailed(
             f"{Path(str(args[0])).name} failed with exit code {child.returncode}.",
             why="its last lines:\n  " + "\n  ".join(tail),
             next_step=next_step,
         )
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    """End `child` as Ctrl-C does, so that it removes its temporary files; by force if it does not end."""
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
