@@ -1,0 +1,164 @@
+"""The plan, the run folder and the events."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput
+from appliance.run.events import EventLog, follow_events, read_events
+from appliance.run.folder import create_run, open_run, read_base
+from appliance.run.plan import (
+    DataChoice,
+    DataFile,
+    EvaluationChoice,
+    ExportChoice,
+    ModelChoice,
+    Plan,
+    QuestionSet,
+    TrainingChoice,
+    read_plan,
+    write_plan,
+)
+
+SMALLEST = """
+format = "islet-plan-1"
+name = "cardiology"
+[model]
+base = "Qwen/Qwen3-8B"
+[[data.train]]
+path = "rows.json"
+"""
+
+
+def plan_file(folder: Path, text: str) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_reads_the_smallest_plan_with_the_documented_defaults(tmp_path: Path) -> None:
+    plan = read_plan(plan_file(tmp_path, SMALLEST))
+    assert plan.name == "cardiology"
+    assert plan.data.train == (DataFile("rows.json", "auto"),)
+    assert (plan.training.rank, plan.training.alpha, plan.training.learning_rate) == (16, 32.0, 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (SMALLEST + "[training]\nlearning_rat = 0.1\n", "learning_rat"),
+        (SMALLEST + "[training]\nrank = '16'\n", "training.rank"),
+        (SMALLEST + "[training]\nrank = true\n", "training.rank"),
+        (SMALLEST + "[training]\nrank = 0\n", "training.rank"),
+        (SMALLEST + "[training]\nlearning_rate = -1.0\n", "training.learning_rate"),
+        (SMALLEST + "[training]\nlearning_rate = nan\n", "training.learning_rate"),
+        (SMALLEST + "[training]\nmethod = 'full'\n", "training.method"),
+        (SMALLEST + "[training]\nkeep_checkpoints = 0\n", "training.keep_checkpoints"),
+        (SMALLEST + "[export]\nname = '../x'\n", "export.name"),
+        (SMALLEST.replace('"cardiology"', '"Cardio logy"'), "name"),
+        (SMALLEST.replace("islet-plan-1", "islet-plan-2"), "format"),
+        (SMALLEST.replace('name = "cardiology"\n', ""), "name"),
+        (SMALLEST + '[[evaluation.sets]]\nname="a"\npath="q"\n' * 2, "evaluation.sets.name"),
+        ('format = "islet-plan-1"\nname = "a"\nmodel = {base="m"}\ndata = {train=[]}', "data.train"),
+        ("name = ", "no TOML"),
+    ],
+)
+def test_refuses_a_plan_and_names_the_field(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        read_plan(plan_file(tmp_path, text))
+    assert named in refused.value.why
+    assert "plan.toml" in refused.value.what
+
+
+def test_refuses_a_plan_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no usable plan"):
+        read_plan(tmp_path / "nothing.toml")
+
+
+def full_plan(rows: str, questions: str) -> Plan:
+    """A plan in which nothing has its default value."""
+    return Plan(
+        format="islet-plan-1",
+        name="icu-2",
+        model=ModelChoice("org/model", system="你是助手。\n\"quoted\" 'both'"),
+        data=DataChoice((DataFile(rows, "csv"),), held_out_share=0.25, max_bad_share=0.5),
+        training=TrainingChoice(
+            rank=8,
+            alpha=12.5,
+            dropout=0.1,
+            learning_rate=1e-3,
+            epochs=1.5,
+            steps=7,
+            warmup_steps=1,
+            pack_tokens=64,
+            packs_per_step=3,
+            weight_decay=0.01,
+            max_grad_norm=0.5,
+            checkpoint_every_steps=9,
+            keep_checkpoints=4,
+            seed=17,
+            threads=2,
+        ),
+        evaluation=EvaluationChoice((QuestionSet("trained", questions, "contains"),), max_new_tokens=9),
+        export=ExportChoice("icu", "bf16", 1024),
+    )
+
+
+def test_a_written_plan_reads_back_equal(tmp_path: Path) -> None:
+    plan = full_plan("/a/rows.csv", "/b/questions.json")
+    write_plan(plan, tmp_path / "plan.toml")
+    assert read_plan(tmp_path / "plan.toml") == plan
+
+
+def test_a_run_holds_the_plan_with_absolute_paths_and_its_base(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    for name in ("rows.csv", "questions.json"):
+        (tmp_path / "site" / name).write_text("x")
+    plan = full_plan("rows.csv", "./questions.json")
+    run = create_run(plan, tmp_path / "runs", base=tmp_path / "base", beside=tmp_path / "site")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-icu-2-[0-9a-f]{4}", run.root.name)
+    written = read_plan(run.plan)
+    assert written.data.train[0].path == str(tmp_path / "site" / "rows.csv")
+    assert written.evaluation.sets[0].path == str(tmp_path / "site" / "questions.json")
+    assert written.model.base == "org/model"
+    assert read_base(run) == tmp_path / "base"
+    assert open_run(run.root) == run
+
+
+def test_no_run_is_left_behind_when_a_file_of_rows_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="rows.csv is not there"):
+        create_run(full_plan("rows.csv", "q"), tmp_path / "runs", base=tmp_path, beside=tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_without_a_plan_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no run folder"):
+        open_run(tmp_path)
+
+
+def test_a_torn_last_line_is_passed_over_and_the_next_writer_starts_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    log.append("state", state="training")
+    log.append("progress", step=1, loss=0.5)
+    log.close()
+    path.write_bytes(path.read_bytes()[:-9])
+    assert [event.kind for event in read_events(path)] == ["state"]
+    EventLog(path).append("state", state="stopped")
+    assert [event.fields for event in read_events(path)] == [{"state": "training"}, {"state": "stopped"}]
+
+
+def test_following_gives_every_event_once_also_those_written_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    log.append("progress", step=1)
+    seen = []
+
+    def ended() -> bool:
+        log.append("progress", step=len(seen) + 2)
+        return len(seen) >= 2
+
+    for event in follow_events(path, ended=ended):
+        seen.append(event.fields["step"])
+    assert seen == [1, 2, 4]
