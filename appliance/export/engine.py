@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,14 @@ from appliance.errors import StepFailed
 
 READY = "ready"
 ANSWER_TIMEOUT_S = 600
+QUIET = {"enable_thinking": False}
+"""As the template is rendered in training."""
+
+FORCING = 1e6
+"""A bias beyond every logit."""
+
 LAST_LINES = 20
 NEXT_STEP = "Run `islet doctor`; if that is clean, export again and keep this message."
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """What the engine wrote after a prompt, always taking the likeliest token."""
-
-    tokens: tuple[int, ...]
-    """Ends with the end token, where it stopped by itself."""
-    top: tuple[dict[int, float], ...]
-    """For each of `tokens`: natural log-probabilities of the likeliest tokens, before any sampling."""
 
 
 class Engine:
@@ -39,6 +34,7 @@ class Engine:
 
     def __init__(self, address: Path) -> None:
         self._address = address
+        self._plain: int | None = None
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of `text`, in which special tokens are recognised and to which none are added."""
@@ -47,19 +43,32 @@ class Engine:
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """The prompt that the GGUF's own chat template makes of `messages`."""
-        return str(self._post("/apply-template", {"messages": list(messages)})["prompt"])
+        return str(
+            self._post("/apply-template", {"messages": list(messages), "chat_template_kwargs": QUIET})[
+                "prompt"
+            ]
+        )
 
-    def continue_greedily(self, prompt: Sequence[int], *, tokens: int, top: int) -> Continuation:
-        """At most `tokens` tokens after the ids `prompt`, with the `top` likeliest at each step."""
-        request = {"prompt": list(prompt), "n_predict": tokens, "n_probs": top, "cache_prompt": False}
+    def log_probabilities(self, prefix: Sequence[int], *, top: int) -> dict[int, float]:
+        """Natural log-probabilities of the `top` likeliest tokens after the ids `prefix`, likeliest first.
+
+        They are read before any sampling. The token that the server then samples is forced to be a
+        plain letter: for a token that is half a character, it would leave the step out of its answer.
+        """
+        request = {"prompt": list(prefix), "n_predict": 1, "n_probs": top, "cache_prompt": True}
         answer = self._post(
-            "/completion", {**request, "temperature": 0.0, "top_k": 1, "samplers": ["top_k", "temperature"]}
+            "/completion", {**request, "temperature": 0.0, "logit_bias": [[self._plain_token(), FORCING]]}
         )
-        steps = answer["completion_probabilities"]
-        return Continuation(
-            tuple(int(step["id"]) for step in steps),
-            tuple({int(t["id"]): float(t["logprob"]) for t in step["top_logprobs"]} for step in steps),
-        )
+        return {
+            int(each["id"]): float(each["logprob"])
+            for each in answer["completion_probabilities"][0]["top_logprobs"]
+        }
+
+    def _plain_token(self) -> int:
+        """A token that is a whole character."""
+        if self._plain is None:
+            self._plain = self.tokenize("a")[0]
+        return self._plain
 
     def _post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
         """The engine's answer to one request."""
@@ -92,7 +101,8 @@ def load_engine(gguf: Path, *, context: int, threads: int = 1) -> Iterator[Engin
     """
     with tempfile.TemporaryDirectory(prefix="islet-engine-") as name:  # mode 0700
         folder = Path(name)
-        address, log = folder / "socket", folder / "log"
+        address = folder / "engine.sock"  # the suffix tells llama.cpp that it is no host name
+        log = folder / "log"
         command = [sys.executable, "-m", "appliance.export.engine", str(gguf), str(address)]
         with (
             log.open("wb") as lines,
@@ -156,7 +166,6 @@ def _serve(gguf: str, address: str, context: int, threads: int) -> None:
     params.n_gpu_layers = 0
     params.fit_params = False
     params.warmup = False
-    params.cache_prompt = False
     params.cache_ram_mib = 0
     params.cache_type_k = params.cache_type_v = llama.ggml_type.GGML_TYPE_F32
     params.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
