@@ -1,0 +1,169 @@
+"""`islet`: the appliance's commands. A command parses, calls one function, prints.
+
+torch and its friends are imported by what a command calls, never here: `islet --help` is quick.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from appliance.commands import Commands
+from appliance.run.folder import RunFolder
+from appliance.site.layout import Site, this_site
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--prefix", type=click.Path(path_type=Path), help="Where the software is; by default, found.")
+@click.option("--state", type=click.Path(path_type=Path), help="Where data and runs are; by default, found.")
+@click.pass_context
+def main(context: click.Context, prefix: Path | None, state: Path | None) -> None:
+    """Tune a model on this box, without a network: data, train, runs, eval, export."""
+    context.obj = Site(prefix.absolute(), state.absolute()) if prefix and state else None
+
+
+def _site(context: click.Context) -> Site:
+    given: Site | None = context.find_root().obj
+    return given or this_site()
+
+
+def _run(context: click.Context, name: str) -> RunFolder:
+    """A run by its name under the site, or by its path. Raises: BadInput."""
+    from appliance.run.folder import open_run
+
+    path = Path(name)
+    return open_run(path if path.is_dir() or "/" in name else _site(context).runs / name)
+
+
+@main.command()
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.option("--format", "file_format", type=click.Choice(["auto", "alpaca", "csv"]), default="auto")
+@json_option
+def data(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
+    """Check data FILES: what is in them, and every row that cannot be used."""
+    from appliance.data.read import read_files
+    from appliance.run.plan import DataFile
+    from appliance.show import print_reading
+
+    choices = [DataFile(str(file.absolute()), file_format) for file in files]  # type: ignore[arg-type]
+    print_reading(read_files(choices), as_json=as_json)
+
+
+@main.command()
+@click.option("--plan", "plan_file", type=FILE, required=True, help="All choices of the run (TOML).")
+@click.option("--detach", is_flag=True, help="Return at once; the run goes on by itself.")
+@click.pass_context
+def train(context: click.Context, plan_file: Path, detach: bool) -> None:
+    """Make a run from a plan and train it. Ctrl-C stops it with a checkpoint."""
+    from appliance.show import TrainingView
+    from appliance.site import audit
+    from appliance.training import control
+
+    site = _site(context)
+    run = control.prepare_run(plan_file, site.runs, site.models)
+    audit.append(site.audit, "train", run=run.root.name)
+    if detach:
+        control.start_detached(run)
+    else:
+        with TrainingView() as view:
+            control.train(run, view.show)
+    click.echo(run.root)
+
+
+@main.group(cls=Commands)
+def runs() -> None:
+    """List, watch, stop and continue runs."""
+
+
+@runs.command("list")
+@json_option
+@click.pass_context
+def list_runs(context: click.Context, as_json: bool) -> None:
+    """All runs of this site, with their state and step."""
+    from appliance.show import print_runs
+
+    print_runs(_site(context).runs, as_json=as_json)
+
+
+@runs.command()
+@click.argument("run")
+@click.pass_context
+def watch(context: click.Context, run: str) -> None:
+    """Follow RUN until it ends; leaving this does not stop it."""
+    from appliance.show import TrainingView
+    from appliance.training import control
+
+    with TrainingView() as view:
+        control.watch(_run(context, run), view.show)
+
+
+@runs.command()
+@click.argument("run")
+@click.pass_context
+def stop(context: click.Context, run: str) -> None:
+    """Have RUN write a checkpoint and end."""
+    from appliance.training import control
+
+    stopped = control.stop(_run(context, run))
+    click.echo("stopped, with a checkpoint" if stopped else "no worker was at work")
+
+
+@runs.command("continue")
+@click.argument("run")
+@click.option("--detach", is_flag=True, help="Return at once; the run goes on by itself.")
+@click.pass_context
+def continue_run(context: click.Context, run: str, detach: bool) -> None:
+    """Go on with a RUN that was stopped or killed, from its newest checkpoint that verifies."""
+    from appliance.show import TrainingView
+    from appliance.training import control
+
+    folder = _run(context, run)
+    if detach:
+        control.start_detached(folder)
+    else:
+        with TrainingView() as view:
+            control.train(folder, view.show)
+    click.echo(folder.root)
+
+
+@main.command("eval")
+@click.argument("run")
+@json_option
+@click.pass_context
+def evaluate_run(context: click.Context, run: str, as_json: bool) -> None:
+    """Ask the plan's questions before and after RUN, and count the right answers."""
+    from appliance.model.offline import go_offline
+
+    go_offline()
+    from appliance.evaluation.compare import evaluate
+    from appliance.progress import Terminal
+    from appliance.show import print_summary
+
+    print_summary(evaluate(_run(context, run), Terminal()), as_json=as_json)
+
+
+@main.command()
+@click.argument("run")
+@json_option
+@click.pass_context
+def export(context: click.Context, run: str, as_json: bool) -> None:
+    """Merge RUN's adapter, convert it to GGUF, write the Modelfile and compare all stages."""
+    from appliance.model.offline import go_offline
+
+    go_offline()
+    from appliance.export.package import export as make
+    from appliance.progress import Terminal
+    from appliance.show import print_export
+    from appliance.site import audit
+
+    site, folder = _site(context), _run(context, run)
+    made = make(folder, site.converter, Terminal())
+    audit.append(site.audit, "export", run=folder.root.name, gguf_sha256=made.gguf_sha256)
+    if as_json:
+        click.echo(json.dumps(asdict(made), default=str, indent=1))
+    else:
+        print_export(made)

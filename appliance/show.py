@@ -1,0 +1,148 @@
+"""What the commands print: tables on stdout, live lines on stderr. Never the text of a patient's row."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from appliance.run.events import Event, read_events
+from appliance.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    from appliance.data.read import Reading
+    from appliance.evaluation.compare import Summary
+    from appliance.export.package import ExportResult
+
+SHOWN_PROBLEMS = 20
+
+
+class TrainingView:
+    """A live line for a run: a bar on a terminal, a plain line for each event elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        columns = [TextColumn("  {task.description}"), BarColumn(24), TextColumn("{task.fields[facts]}")]
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
+        self._task = self._bar.add_task("training", total=None, facts="")
+
+    def __enter__(self) -> "TrainingView":
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if event.kind == "progress" and self._console.is_terminal:
+            fields = event.fields
+            facts = f"step {fields['step']}/{fields['steps']}  loss {fields['loss']:.3f}  {fields['tokens_per_s']:.0f} tokens/s"
+            self._bar.update(self._task, total=fields["steps"], completed=fields["step"], facts=facts)
+        elif line := event_line(event):
+            self._console.print(f"  {line}", highlight=False, markup=False)
+
+
+def event_line(event: Event) -> str | None:
+    """One event in words; None for what a log need not repeat."""
+    f = event.fields
+    match event.kind:
+        case "state":
+            return str(f["state"])
+        case "data":
+            return f"{f['rows']} rows, {f['refused']} refused, {f['learned_tokens']} tokens to learn in {f['packs']} packs"
+        case "progress" if f["step"] == 1 or f["step"] % 50 < 3 or f["step"] == f["steps"]:
+            return f"step {f['step']} of {f['steps']}: loss {f['loss']:.3f}, {f['tokens_per_s']:.0f} tokens/s"
+        case "held_out":
+            return f"step {f['step']}: held-out loss {f['loss']:.3f}"
+        case "checkpoint" | "resumed":
+            return f"{event.kind} at step {f['step']}"
+        case "warning":
+            return f"warning: {f['what']} {f['why']}"
+        case "failed":
+            return f"failed: {f['what']}"
+    return None
+
+
+def print_reading(reading: "Reading", *, as_json: bool) -> None:
+    """What data files hold, and each row that cannot be used."""
+    if as_json:
+        facts = {
+            "files": [asdict(f) for f in reading.files],
+            "problems": [asdict(p) for p in reading.problems],
+        }
+        _print_json(facts)
+        return
+    view = Table(box=None, header_style="bold")
+    for title in ("file", "format", "encoding", "rows", "used", "refused"):
+        view.add_column(title)
+    for file in reading.files:
+        found = f"{file.format} (detected)" if file.detected else file.format
+        refused = str(file.rows_in - file.rows_out)
+        view.add_row(
+            Path(file.path).name, found, file.encoding, str(file.rows_in), str(file.rows_out), refused
+        )
+    Console().print(view)
+    for problem in reading.problems[:SHOWN_PROBLEMS]:
+        print(problem)
+    if len(reading.problems) > SHOWN_PROBLEMS:
+        print(f"… and {len(reading.problems) - SHOWN_PROBLEMS} more; --json lists all")
+
+
+def print_runs(folder: Path, *, as_json: bool) -> None:
+    """All runs, newest last."""
+    from appliance.training.lock import find_worker
+
+    rows = []
+    for root in sorted(path for path in folder.glob("*") if (path / "plan.toml").is_file()):
+        run = RunFolder(root)
+        events = read_events(run.events)
+        state = next((e.fields["state"] for e in reversed(events) if e.kind == "state"), "made")
+        step = next(
+            (f"{e.fields['step']}/{e.fields['steps']}" for e in reversed(events) if e.kind == "progress"), ""
+        )
+        if state in ("preparing", "training") and find_worker(run.lock) is None:
+            state = "interrupted"
+        rows.append({"run": root.name, "state": state, "step": step})
+    if as_json:
+        _print_json(rows)
+        return
+    view = Table("run", "state", "step", box=None, header_style="bold")
+    for row in rows:
+        view.add_row(row["run"], row["state"], row["step"])
+    Console().print(view)
+
+
+def print_summary(summary: "Summary", *, as_json: bool) -> None:
+    """Right answers before and after, a line a set."""
+    if as_json:
+        rows = [{f: getattr(s, f) for f in s.__struct_fields__} for s in summary.sets]
+        _print_json(rows)
+        return
+    view = Table("questions", "judged", "before", "after", box=None, header_style="bold")
+    for s in summary.sets:
+        judged = "equal" if s.judge == "exact" else "contains"
+        view.add_row(s.name, judged, _share(s.right_before, s.questions), _share(s.right_after, s.questions))
+    Console().print(view)
+
+
+def print_export(made: "ExportResult") -> None:
+    """What left the run, how alike its stages are, and the lines for Ollama."""
+    print(made)
+
+
+def _share(right: int, questions: int) -> str:
+    return f"{right}/{questions} ({right / questions:.0%})"
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=1)
+    print()
