@@ -69,7 +69,15 @@ def build(
         contents = lay_out(items, volume_bytes)
         hashes = write_volumes(contents, items, partial, progress)
         (partial / names.CONTENTS).write_bytes(format_contents(contents))
-        build_runtime(lock, cache=cache, work=work, out=partial / names.RUNTIME, progress=progress)
+        build_runtime(
+            lock.runtime,
+            lock.created_s,
+            base=manifest_folder,
+            cache=cache,
+            work=work,
+            out=partial / names.RUNTIME,
+            progress=progress,
+        )
         shutil.copyfile(SOURCE / names.INSTALLER, partial / names.INSTALLER)
         _build_own_wheel(partial, work)
         release = Release(
@@ -111,7 +119,7 @@ def _items(
         for file in model.files:
             path = f"models/{model.hub}/{file.path}"
             yield Item(path, "model", model.hub, model.licence, folder / file.path, file.sha256, file.size)
-    fetch_wheels(lock.wheels, cache=cache, into=work / "wheels", progress=progress)
+    fetch_wheels(lock.wheels, lock.target, cache=cache, into=work / "wheels", progress=progress)
     for wheel in lock.wheels:
         source = work / "wheels" / wheel.filename
         component = f"{wheel.name} {wheel.version}"

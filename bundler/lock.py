@@ -6,7 +6,6 @@ in it are hints, hashes decide. No hash gets in that was not computed from bytes
 source's own listing.
 """
 
-import hashlib
 import re
 import sys
 from collections.abc import Iterator
@@ -24,8 +23,6 @@ from bundler.sources import file_sha256
 from bundler.sources.conda import LockedRuntime, lock_runtime
 from bundler.sources.hub import LockedModel, lock_model
 from bundler.sources.wheels import LockedWheel, lock_wheels
-
-FORMAT = "islet-lock-1"
 
 
 class LockedDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +73,7 @@ def lock(
     """
     target = resolved(manifest.target)
     return Lock(
-        format=FORMAT,
+        format="islet-lock-1",
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         manifest_sha256=file_sha256(source),
         product=manifest.bundle.product,
@@ -155,9 +152,7 @@ class Row(msgspec.Struct, frozen=True):
 
 def table(lock: Lock) -> list[Row]:
     """What will be carried, one row a component."""
-    rows = [
-        Row("model", m.hub, m.commit[:12], m.licence, sum(f.size for f in m.files)) for m in lock.models
-    ]
+    rows = [Row("model", m.hub, m.commit[:12], m.licence, sum(f.size for f in m.files)) for m in lock.models]
     rows += [Row("dataset", d.path, d.sha256[:12], d.licence, d.size) for d in lock.datasets]
     rows += [Row("conda", p.name, p.version, p.licence, p.size) for p in lock.runtime.packages]
     rows += [Row("wheel", w.name, w.version, w.licence, w.size) for w in lock.wheels]

@@ -196,5 +196,5 @@ def _refused(hub: str, path: str, rule: str) -> BadInput:
     return BadInput(
         f"The model {hub} is refused because of {path}.",
         why=rule,
-        next_step="Leave the file out (models.leave_out in the manifest), or take a revision or model without it.",
+        next_step="Leave the file out (models.leave_out in the manifest), or take a model without it.",
     )

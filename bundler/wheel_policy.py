@@ -45,7 +45,7 @@ def check_wheel(path: Path) -> None:
         raise BadInput(
             f"The wheel {path.name} is refused.",
             why=problem,
-            next_step="Require another version of it in the manifest (wheels.requirements), or ask its maker.",
+            next_step="Require another version (wheels.requirements in the manifest), or ask its maker.",
         )
 
 

@@ -2,7 +2,8 @@
 
 Real packages in the real format, so that everything after them is the path that production takes. The
 interpreter may be pyenv's, uv's, one built from source, or Debian's and Ubuntu's own, whose changes to
-where packages go (`dist-packages`, `/usr/local`) are undone by exact, checked replacements. It still uses the machine's own libssl and the like: such a bundle runs on like hosts only.
+where packages go (`dist-packages`, `/usr/local`) are undone by exact, checked
+replacements. It still uses the machine's own libssl and the like: such a bundle runs on like hosts only.
 """
 
 import asyncio
@@ -36,7 +37,9 @@ SKIPPED_FOLDERS = frozenset({
 })
 # fmt: on
 SKIPPED_SUFFIXES = frozenset({".a", ".pyc", ".exe", ".o"})
-SKIPPED_NAMES = re.compile(r"_(test|ctypes_test|xxtest|tkinter)|xxlimited|sitecustomize\.py$|EXTERNALLY-MANAGED$")
+SKIPPED_NAMES = re.compile(
+    r"_(test|ctypes_test|xxtest|tkinter)|xxlimited|sitecustomize\.py$|EXTERNALLY-MANAGED$"
+)
 PREFIXED_NAMES = re.compile(r"_sysconfigdata.*\.py$|_sysconfig_vars.*\.json$|Makefile$|build-details\.json$")
 """Files that hold the interpreter's prefix where it matters."""
 
@@ -148,7 +151,7 @@ def python_package(interpreter: Interpreter) -> Package:
 
 
 def put_back(files: dict[str, Body], library: str) -> None:
-    """Undo a distribution's changes to where packages are installed and found, in the `files` below `library`.
+    """Undo a distribution's changes to where packages go, in the `files` below `library`.
 
     `sysconfig` is put back. `site` cannot be: it is frozen inside the program, and looks into
     `dist-packages`. There a `.pth` file, without code, leads it on to `site-packages`.
@@ -207,7 +210,7 @@ def _with_relative_library_path(name: str, body: bytes, base: Path) -> bytes:
     The string in .dynstr is overwritten in place and padded, which needs no other tool.
     """
     old = os.fsencode(base / "lib")
-    below = os.path.relpath("lib", os.path.dirname(name)).encode()
+    below = os.path.relpath("lib", PurePosixPath(name).parent).encode()
     new = b"$ORIGIN" if below == b"." else b"$ORIGIN/" + below
     if old + b"\0" not in body or len(new) > len(old):
         return body
@@ -233,7 +236,9 @@ def write_package(channel: Path, package: Package) -> None:
         parts = {
             "metadata.json": b'{"conda_pkg_format_version": 2}',
             f"pkg-{stem}.tar.zst": _tar_zst(files),
-            f"info-{stem}.tar.zst": _tar_zst((name, json.dumps(body).encode()) for name, body in about.items()),
+            f"info-{stem}.tar.zst": _tar_zst(
+                (name, json.dumps(body).encode()) for name, body in about.items()
+            ),
         }
         for name, body in parts.items():
             archive.writestr(zipfile.ZipInfo(name), body)  # ZipInfo has a fixed date
@@ -257,7 +262,7 @@ def _path_entry(package: Package, name: str) -> dict[str, object]:
     body = package.files[name]
     kind = "hardlink"
     if isinstance(body, PurePosixPath):  # a link's entry carries the hash of what it leads to
-        kind, body = "softlink", package.files[os.path.normpath(os.path.join(os.path.dirname(name), body))]
+        kind, body = "softlink", package.files[os.path.normpath(PurePosixPath(name).parent / body)]
     if not isinstance(body, bytes):
         raise ValueError(f"{name} leads to another link")
     entry = {"_path": name, "path_type": kind, "sha256": hashlib.sha256(body).hexdigest()}

@@ -137,8 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         stored = re.fullmatch(r"/lfs/([^/]+/[^/]+)/([0-9a-f]{64})", path)
         repo = self.repos.get(stored[1]) if stored else None
-        for name, entry in repo.files.items() if repo and stored else ():
-            if entry.sha256 == stored[2]:
+        sha256 = stored[2] if stored else ""
+        for name, entry in repo.files.items() if repo else ():
+            if entry.sha256 == sha256:
                 self._send_file(name, entry, {"ETag": f'"{entry.sha256}"'})
                 return
         self._refuse("EntryNotFound", "Entry not found")

@@ -127,9 +127,12 @@ def test_refuses_a_cached_file_that_was_changed(model: Path, tmp_path: Path) -> 
 @pytest.mark.slow  # the client retries for seconds
 def test_refuses_a_file_cut_short(model: Path, tmp_path: Path) -> None:
     (model / "README.md").write_text("long " * 1000)
-    with serve({NAME: model}, lies=Lies(short=("README.md",))) as endpoint:
-        with pytest.raises((DamagedBundle, StepFailed)) as caught:
-            locked(endpoint, tmp_path / "cache")
+    lies = Lies(short=("README.md",))
+    with (
+        serve({NAME: model}, lies=lies) as endpoint,
+        pytest.raises((DamagedBundle, StepFailed)) as caught,
+    ):
+        locked(endpoint, tmp_path / "cache")
     assert NAME in caught.value.what
 
 

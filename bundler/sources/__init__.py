@@ -37,7 +37,7 @@ def wrong_bytes(name: str, *, expected: str, got: str) -> DamagedBundle:
     return DamagedBundle(
         f"The source served wrong bytes for {name}.",
         why=f"expected {expected}, got {got}",
-        next_step="Fetch again: run the same command. If it stays so, lock again, or ask who runs the source.",
+        next_step="Fetch again: run the same command. If it stays so, lock again or ask its owner.",
     )
 
 

@@ -37,9 +37,7 @@ GZIP_LEVEL = 4
 KERNEL = "4.18"
 """Linux version assumed of every target: that of RHEL 8."""
 
-LEFT_OUT = re.compile(
-    r"conda-meta(/|$)|(.*/)?__pycache__(/|$)|.*\.py[co]$|etc/conda/test-files(/|$)"
-)
+LEFT_OUT = re.compile(r"conda-meta(/|$)|(.*/)?__pycache__(/|$)|.*\.py[co]$|etc/conda/test-files(/|$)")
 
 
 class LockedPackage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +93,7 @@ def lock_runtime(
 
 
 def virtual_packages(target: Target) -> list[tuple[str, str, str]]:
-    """What the solver may take the target to have, as (name, version, build); this machine is not looked at."""
+    """What the solver takes the target to have, as (name, version, build); this machine is not looked at."""
     found = [
         ("__unix", "0", "0"),
         ("__linux", KERNEL, "0"),
@@ -126,6 +124,7 @@ def build_runtime(
         for package in runtime.packages:
             fetch_package(package, base=base, cache=cache)
             advance(package.size)
+    work = work.resolve()
     prefix, packed = work / "env", work / "env.tar"
     with progress.stage("Install and pack the environment", total=None, unit="packages") as advance:
         _install(runtime, prefix, work / "pkgs", cache)

@@ -10,7 +10,7 @@ import fnmatch
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def lock_model(model: Model, *, endpoint: str | None, cache: Path, progress: Pro
 def fetch_model(
     model: LockedModel, *, endpoint: str | None, cache: Path, into: Path, progress: Progress
 ) -> list[Path]:
-    """Put the locked files of `model` below `into`, at their own paths; checked, also when already in the cache.
+    """Put the locked files of `model` below `into`, at their own paths; checked, also when cached before.
 
     Raises: BadInput, when a file breaks the content policy; DamagedBundle, when bytes are not the locked
     ones; StepFailed, when the hub cannot be reached.
@@ -168,11 +168,11 @@ def _download(
         )
 
 
-def _bar(advance: Advance) -> Callable[..., Any]:
+def _bar(advance: Advance) -> type[Any]:
     """A tqdm class that draws nothing and hands bytes written to `advance`."""
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):  # type: ignore[misc]
         """Counts for our own progress; huggingface_hub opens one bar a purpose, told apart by its text."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -206,19 +206,19 @@ def _hub_errors(hub: str) -> Iterator[None]:
         raise BadInput(
             f"The model {hub} is gated.",
             why="its owners ask you to accept their terms first",
-            next_step="Accept them on the model's page, log in with `hf auth login`, and run the command again.",
+            next_step="Accept them on the model's page, log in with `hf auth login`, run the command again.",
         ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise BadInput(
             f"The hub has no model {hub} at this revision, or does not show it to you.",
             why=_first_line(error),
-            next_step="Correct models.hub and models.revision in the manifest; for a private model log in first.",
+            next_step="Correct models.hub or models.revision in the manifest; log in for a private model.",
         ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx2.HTTPError) as error:
         raise StepFailed(
             f"The hub could not be asked for {hub}.",
             why=_first_line(error),
-            next_step="Check the network and HF_ENDPOINT, then run the same command: it goes on where it stopped.",
+            next_step="Check the network and HF_ENDPOINT, then run the same command again.",
         ) from error
     except OSError as error:
         if "Consistency check failed" not in str(error):

@@ -42,7 +42,7 @@ class LockedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     version: str
-    file_name: str
+    filename: str
     sha256: str
     size: int
     """Bytes."""
@@ -61,7 +61,7 @@ class _Found(msgspec.Struct, frozen=True):
     licence: str
 
     @property
-    def file_name(self) -> str:
+    def filename(self) -> str:
         return urllib.parse.unquote(urllib.parse.urlsplit(self.url).path.rsplit("/", 1)[-1])
 
 
@@ -80,10 +80,10 @@ def lock_wheels(
     folder.mkdir(parents=True, exist_ok=True)
     found = _resolve(wheels.requirements, target, folder, progress)
     check_fit(found, target)
-    missing = [one for one in found if not _is_cached(folder / one.file_name, one.sha256)]
+    missing = [one for one in found if not _is_cached(folder / one.filename, one.sha256)]
     lines = [f"{one.url} --hash=sha256:{one.sha256}" for one in missing]
     _download(lines, target, folder, progress)
-    return tuple(_locked(one, folder) for one in sorted(found, key=lambda one: one.file_name))
+    return tuple(_locked(one, folder) for one in sorted(found, key=lambda one: one.filename))
 
 
 def fetch_wheels(
@@ -96,19 +96,19 @@ def fetch_wheels(
     """
     folder = cache / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [wheel for wheel in wheels if not (folder / wheel.file_name).is_file()]
+    missing = [wheel for wheel in wheels if not (folder / wheel.filename).is_file()]
     lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in missing]
     _download(lines, target, folder, progress)
     placed = []
     with progress.stage("Check wheels", total=sum(wheel.size for wheel in wheels)) as advance:
         for wheel in wheels:
-            source = folder / wheel.file_name
+            source = folder / wheel.filename
             if not source.is_file():
-                raise wrong_bytes(wheel.file_name, expected="this file name", got="a wheel of another name")
-            check_file(source, name=wheel.file_name, sha256=wheel.sha256, size=wheel.size)
+                raise wrong_bytes(wheel.filename, expected="this file name", got="a wheel of another name")
+            check_file(source, name=wheel.filename, sha256=wheel.sha256, size=wheel.size)
             check_wheel(source)
-            place(source, into / wheel.file_name)
-            placed.append(into / wheel.file_name)
+            place(source, into / wheel.filename)
+            placed.append(into / wheel.filename)
             advance(wheel.size)
     return placed
 
@@ -148,21 +148,21 @@ def check_fit(found: list[_Found], target: Target) -> None:
     Raises: BadInput, naming the package and the field of the manifest.
     """
     for one in found:
-        if not one.file_name.endswith(".whl"):
-            raise _unfit(f"{one.file_name} is not a wheel", "Require a version that is published as a wheel.")
+        if not one.filename.endswith(".whl"):
+            raise _unfit(f"{one.filename} is not a wheel", "Require a version that is published as a wheel.")
         _check_gpu(one.name, target)
-        needs = _glibc_needed(one.file_name)
+        needs = _glibc_needed(one.filename)
         if needs is not None and needs > int(target.glibc.split(".")[1]):
             raise _unfit(
-                f"{one.file_name} needs glibc 2.{needs}, target.glibc is {target.glibc}",
+                f"{one.filename} needs glibc 2.{needs}, target.glibc is {target.glibc}",
                 "Require an older version of it, or raise target.glibc if every box has it.",
             )
 
 
-def _glibc_needed(file_name: str) -> int | None:
+def _glibc_needed(filename: str) -> int | None:
     """The minor version of glibc 2 that a wheel needs at least; None if its name does not say."""
-    named = [int(minor) for minor in re.findall(r"manylinux_2_(\d+)_", file_name)]
-    named += [minor for tag, minor in LEGACY_TAGS.items() if f"{tag}_" in file_name]
+    named = [int(minor) for minor in re.findall(r"manylinux_2_(\d+)_", filename)]
+    named += [minor for tag, minor in LEGACY_TAGS.items() if f"{tag}_" in filename]
     return min(named, default=None)
 
 
@@ -174,8 +174,8 @@ def _resolve(requirements: tuple[str, ...], target: Target, folder: Path, progre
     try:
         with progress.stage("Resolve wheels", total=None, unit="packages") as advance:
             # --platform needs --target; in a dry run nothing is written there.
-            aside = ("--target", folder / ".target", *platform_options(target))
-            options = ("--dry-run", "--ignore-installed", "--report", report, *aside)
+            aside: list[str | Path] = ["--target", folder / ".target", *platform_options(target)]
+            options = ["--dry-run", "--ignore-installed", "--report", report, *aside]
             _pip("install", *options, "-r", wanted, folder=folder, on_line=partial(_check_line, target))
             answer = json.loads(report.read_bytes())["install"]
             advance(len(answer))
@@ -229,14 +229,14 @@ def _licence(metadata: dict[str, Any]) -> str:
 
 
 def _locked(one: _Found, folder: Path) -> LockedWheel:
-    path = folder / one.file_name
+    path = folder / one.filename
     if not path.is_file():
-        raise wrong_bytes(one.file_name, expected="this file name", got="a wheel of another name")
+        raise wrong_bytes(one.filename, expected="this file name", got="a wheel of another name")
     size = path.stat().st_size
-    check_file(path, name=one.file_name, sha256=one.sha256, size=size)
+    check_file(path, name=one.filename, sha256=one.sha256, size=size)
     check_wheel(path)
     licence = one.licence if one.licence != "unknown" else _licence_in(path)
-    return LockedWheel(one.name, one.version, one.file_name, one.sha256, size, licence, _hint(one.url))
+    return LockedWheel(one.name, one.version, one.filename, one.sha256, size, licence, _hint(one.url))
 
 
 def _licence_in(path: Path) -> str:
@@ -287,7 +287,7 @@ def _pip(*args: str | Path, folder: Path, on_line: Callable[[str], None] = lambd
     try:
         run(
             [sys.executable, "-m", "pip", *args[:1], "--only-binary", ":all:", "--no-input", *args[1:]],
-            next_step="Check the network and pip's configuration (`pip config list`), then run the same command.",
+            next_step="Check the network and `pip config list`, then run the same command.",
             on_line=on_line,
             env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "TMPDIR": str(temporary)},
         )

@@ -1,0 +1,185 @@
+"""The manifest is read strictly; the lock is written canonically."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput
+from bundler.lock import Lock, LockedDataset, read_lock, resolved, table, write_lock
+from bundler.manifest import Target, read_manifest
+from bundler.sources.conda import LockedPackage, LockedRuntime
+from bundler.sources.hub import LockedFile, LockedModel
+from bundler.sources.wheels import LockedWheel
+
+GOOD = """
+[bundle]
+product = "islet-hospital"
+valid_days = 30
+[target]
+python = "3.12"
+platform = "linux-64"
+glibc = "2.31"
+cuda = "12.8"
+[runtime]
+channels = ["conda-forge"]
+packages = ["ollama"]
+[wheels]
+requirements = ["torch==2.10.*"]
+[[models]]
+hub = "Qwen/Qwen3-8B"
+revision = "v1"
+licence = "apache-2.0"
+leave_out = ["*.png"]
+[[datasets]]
+path = "general.jsonl"
+[tools]
+converter = false
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "manifest.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_reads_every_field(file: Path) -> None:
+    manifest = read_manifest(file)
+    assert (manifest.bundle.product, manifest.bundle.valid_days) == ("islet-hospital", 30)
+    assert (manifest.target.python, manifest.target.glibc, manifest.target.cuda) == ("3.12", "2.31", "12.8")
+    assert (manifest.runtime.channels, manifest.runtime.packages) == (("conda-forge",), ("ollama",))
+    assert manifest.wheels.requirements == ("torch==2.10.*",)
+    [model] = manifest.models
+    assert (model.hub, model.revision, model.licence, model.leave_out) == (
+        "Qwen/Qwen3-8B",
+        "v1",
+        "apache-2.0",
+        ("*.png",),
+    )
+    assert [dataset.path for dataset in manifest.datasets] == ["general.jsonl"]
+    assert manifest.tools.converter is False
+
+
+def test_the_manifest_of_the_demonstration_is_valid() -> None:
+    manifest = read_manifest(Path(__file__).parent.parent / "manifests" / "demo.toml")
+    assert manifest.target.cuda == "none"
+    assert manifest.tools.converter is True
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("valid_days = 30", "valid_day = 30", "valid_day"),
+        ("valid_days = 30", 'valid_days = "30"', "$.bundle.valid_days"),
+        ("valid_days = 30", "valid_days = true", "$.bundle.valid_days"),
+        ("valid_days = 30", "valid_days = 0", "bundle.valid_days"),
+        ('"islet-hospital"', '"Islet Hospital"', "bundle.product"),
+        ('python = "3.12"', 'python = "2.7"', "target.python"),
+        ('python = "3.12"', "", "python"),
+        ('"linux-64"', '"win-64"', "$.target.platform"),
+        ('"2.31"', '"3"', "target.glibc"),
+        ('"12.8"', '"yes"', "target.cuda"),
+        ('["conda-forge"]', "[]", "runtime.channels"),
+        ('"torch==2.10.*"', '"--index-url=http://x"', "wheels.requirements[0]"),
+        ('"Qwen/Qwen3-8B"', '"Qwen3-8B"', "models[0].hub"),
+        ('"Qwen/Qwen3-8B"', '"../../etc"', "models[0].hub"),
+        ("[tools]", "[[datasets]]\npath='x/general.jsonl'\n[tools]", "datasets"),
+        ("[tools]", "[surprise]\n[tools]", "surprise"),
+        ("[tools]", "[tools", "manifest"),
+    ],
+)
+def test_refuses_a_field_that_is_unknown_or_wrong_and_names_it(
+    file: Path, old: str, new: str, named: str
+) -> None:
+    assert old in GOOD
+    file.write_text(GOOD.replace(old, new))
+    with pytest.raises(BadInput) as caught:
+        read_manifest(file)
+    assert named in caught.value.why or named in caught.value.what
+    assert str(file) in caught.value.next_step
+
+
+def test_says_that_the_file_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_manifest(tmp_path / "none.toml")
+    assert "none.toml" in caught.value.what
+
+
+def test_local_is_the_python_that_runs() -> None:
+    assert resolved(Target(python="local")).python == f"3.{sys.version_info.minor}"
+    assert resolved(Target(python="3.12")).python == "3.12"
+
+
+def a_lock(manifest_sha256: str) -> Lock:
+    return Lock(
+        format="islet-lock-1",
+        created="2026-11-21T08:00:00Z",
+        manifest_sha256=manifest_sha256,
+        product="islet-hospital",
+        valid_days=30,
+        target=Target(python="3.12", glibc="2.31", cuda="12.8"),
+        runtime=LockedRuntime(
+            ("python 3.12.*",),
+            ("__glibc=2.31=0",),
+            (LockedPackage("python", "3.12.1", "0", "linux-64", "p.conda", "1" * 64, 7, "PSF-2.0", ""),),
+        ),
+        wheels=(LockedWheel("x", "1", "x-1-py3-none-any.whl", "2" * 64, 5, "MIT", ""),),
+        models=(
+            LockedModel(
+                "Qwen/Qwen3-8B",
+                "a" * 40,
+                "apache-2.0",
+                (
+                    LockedFile("config.json", 10, "3" * 64, "b" * 40, lfs=False),
+                    LockedFile("model.safetensors", 30, "4" * 64, "c" * 40, lfs=True),
+                ),
+            ),
+        ),
+        datasets=(LockedDataset("general.jsonl", "5" * 64, 3, "unknown"),),
+        converter=None,
+    )
+
+
+def test_a_lock_comes_back_as_it_was_and_as_the_same_bytes(file: Path, tmp_path: Path) -> None:
+    import hashlib
+
+    written = a_lock(hashlib.sha256(file.read_bytes()).hexdigest())
+    write_lock(written, tmp_path / "a.lock")
+    assert read_lock(tmp_path / "a.lock", file) == written
+    write_lock(read_lock(tmp_path / "a.lock"), tmp_path / "b.lock")
+    assert (tmp_path / "a.lock").read_bytes() == (tmp_path / "b.lock").read_bytes()
+    # `date -u -d 2026-11-21T08:00:00Z +%s`
+    assert written.created_s == 1795248000
+
+
+def test_refuses_the_lock_of_another_manifest(file: Path, tmp_path: Path) -> None:
+    write_lock(a_lock("0" * 64), tmp_path / "a.lock")
+    with pytest.raises(BadInput) as caught:
+        read_lock(tmp_path / "a.lock", file)
+    assert caught.value.why == "the manifest was changed after it was locked"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"2222', '"222g'), ('"created": "2026', '"created": "26'), ('"islet-lock-1"', '"islet-lock-9"')],
+)
+def test_refuses_a_lock_that_is_not_valid(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "a.lock"
+    write_lock(a_lock("0" * 64), path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(BadInput):
+        read_lock(path)
+
+
+def test_the_table_has_a_row_for_every_component() -> None:
+    rows = table(a_lock("0" * 64))
+    assert [(row.component, row.name, row.size) for row in rows] == [
+        ("model", "Qwen/Qwen3-8B", 40),
+        ("dataset", "general.jsonl", 3),
+        ("conda", "python", 7),
+        ("wheel", "x", 5),
+    ]
