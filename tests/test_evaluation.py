@@ -1,0 +1,90 @@
+"""Questions before and after: generation is the model's own greedy answer, and the counts are right."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from appliance.errors import BadInput
+from appliance.evaluation.ask import ask
+from appliance.evaluation.compare import evaluate, read_summary
+from appliance.evaluation.judge import is_right
+from appliance.model.base import load_base, load_tokenizer, stop_ids
+from appliance.run.rows import Message
+from tests.runs import make_run
+from tests.test_training import train_here
+from tests.tiny import tiny_model
+
+QUESTIONS = [
+    [Message("user", "a")],
+    [Message("system", "You are a helpful assistant."), Message("user", "请问儿科在几楼？" * 6)],
+    [Message("user", "Where?"), Message("assistant", "There."), Message("user", "体温38.5℃？")],
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "judge", "right"),
+    [
+        (" 7618 \n", "7618", "exact", True),
+        ("分机号是7618。", "7618", "exact", False),
+        ("分机号是7618。", "7618", "contains", True),
+        ("7618", "分机号是7618。", "contains", False),
+    ],
+)
+def test_judges_an_answer(answer: str, expected: str, judge: Any, right: bool) -> None:
+    assert is_right(answer, expected, judge) is right
+
+
+def greedy_by_hand(model: Any, tokenizer: Any, conversation: list[Message], tokens: int) -> str:
+    """The most likely next token again and again, with no cache, no padding and no generate()."""
+    text = tokenizer.apply_chat_template(
+        [{"role": each.role, "content": each.content} for each in conversation],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    written: list[int] = []
+    with torch.no_grad():
+        for _ in range(tokens):
+            token = int(model(input_ids=torch.tensor([ids + written])).logits[0, -1].argmax())
+            if token in (tokenizer.eos_token_id, tokenizer.pad_token_id):
+                break
+            written.append(token)
+    return str(tokenizer.decode(written, skip_special_tokens=True))
+
+
+def test_answers_in_a_padded_batch_are_those_of_each_question_alone() -> None:
+    model, tokenizer = load_base(tiny_model()), load_tokenizer(tiny_model())
+    stops = stop_ids(tiny_model(), tokenizer)
+    assert stops == [597, 599]  # <|endoftext|> and <|im_end|>, after 597 tokens of text
+    answers = ask(model, tokenizer, QUESTIONS, stop_ids=stops, max_new_tokens=12)
+    assert answers == [greedy_by_hand(model, tokenizer, each, 12) for each in QUESTIONS]
+    assert all(answers)
+
+
+def test_an_untrained_model_knows_nothing_and_the_trained_one_what_it_was_taught(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=6, steps=150, pack_tokens=512)
+    assert train_here(run)
+    summary = evaluate(run)
+    (result,) = summary.sets
+    assert (result.name, result.questions, result.right_before, result.right_after) == ("trained", 6, 0, 6)
+    assert read_summary(run) == summary
+    for name, right in (("before.jsonl", False), ("after.jsonl", True)):
+        lines = [json.loads(line) for line in (run.evaluation / name).read_text().splitlines()]
+        assert [line["right"] for line in lines] == [right] * 6
+        assert lines[0]["question"] == "星河医院第0科的分机号？"
+        assert lines[0]["expected"] == "分机号是7000。"
+
+
+def test_refuses_to_compare_before_there_is_an_adapter(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no adapter yet"):
+        evaluate(make_run(tmp_path))
+
+
+def test_a_bad_row_among_the_questions_is_refused_not_skipped(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (tmp_path / "rows.json").write_text('[{"instruction": "a", "output": "b"}, {"instruction": "a"}]')
+    with pytest.raises(BadInput, match="1 of 2 rows cannot be used"):
+        evaluate(run)

@@ -1,0 +1,316 @@
+"""A run from plan to adapter: the worker, what it tells, how it stops and goes on, what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import BadInput, HostNotReady, StepFailed
+from appliance.model.base import check_base, load_tokenizer, resolve_base
+from appliance.run.events import Event, EventLog
+from appliance.run.folder import RunFolder, read_base
+from appliance.run.plan import read_plan
+from appliance.training.control import start_detached, stop, train, watch
+from appliance.training.lock import find_worker, start_time, worker_lock
+from appliance.training.session import train_run
+from appliance.training.stopping import StopRequest
+from tests.runs import events_of, losses_of, make_run
+from tests.tiny import make_tiny_model
+
+
+def train_here(run: RunFolder, stop_request: StopRequest | None = None) -> bool:
+    """Train in this process, without a worker."""
+    events = EventLog(run.events)
+    return train_run(
+        run,
+        read_plan(run.plan),
+        read_base(run),
+        events,
+        stop_request or StopRequest(),
+        adapter=run.adapter,
+    )
+
+
+def weights(run: RunFolder) -> bytes:
+    return (run.adapter / "adapter_model.safetensors").read_bytes()
+
+
+def test_two_epochs_on_a_few_rows_leave_an_adapter_and_the_story_of_how(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=24, held_out_share=0.2, checkpoint_every_steps=4)
+    assert train_here(run)
+    (data,) = events_of(run, "data")
+    assert (data["rows"], data["held_out"], data["refused"]) == (20, 4, 0)
+    losses = losses_of(run)
+    assert sorted(losses) == list(range(1, 2 * data["packs"] + 1))
+    assert losses[max(losses)] < losses[1] - 0.3
+    assert [fields["step"] for fields in events_of(run, "checkpoint")] == [4, 6]
+    held_out = [fields["loss"] for fields in events_of(run, "held_out")]
+    assert held_out[-1] < held_out[0]
+    last = events_of(run, "progress")[-1]
+    assert (last["step"], last["steps"], last["eta_s"], last["epoch"]) == (6, 6, 0.0, 2.0)
+    check = json.loads((run.data / "check.json").read_text())
+    assert (check["rows_in"], check["train_rows"], check["held_out_rows"]) == (24, 20, 4)
+
+
+def test_the_adapter_is_float32_and_names_no_path_of_this_box(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    base = make_tiny_model(tmp_path / "models" / "islet" / "tiny", dtype="bfloat16")
+    run = make_run(tmp_path, base=base, steps=2)
+    assert train_here(run)
+    assert {str(each.dtype) for each in load_file(run.adapter / "adapter_model.safetensors").values()} == {
+        "torch.float32"
+    }
+    config = (run.adapter / "adapter_config.json").read_text()
+    assert json.loads(config)["base_model_name_or_path"] == "islet/tiny"
+    assert str(tmp_path) not in config
+
+
+def test_a_stop_after_any_step_and_a_second_start_end_in_the_same_adapter(tmp_path: Path) -> None:
+    settings = {"steps": 7, "dropout": 0.1, "packs_per_step": 2, "checkpoint_every_steps": 100}
+    whole = make_run(tmp_path / "whole", **settings)
+    assert train_here(whole)
+    halves = make_run(tmp_path / "halves", **settings)
+    asked = StopRequest()
+
+    class StopAfterThree(EventLog):
+        """Asks for the end once three steps were reported: what a signal does, at a step that is known."""
+
+        def append(self, kind: str, **fields: object) -> None:
+            super().append(kind, **fields)
+            if kind == "state" and fields.get("state") == "training":
+                asked.ask()
+
+    run = halves
+    assert not train_run(
+        run, read_plan(run.plan), read_base(run), StopAfterThree(run.events), asked, adapter=run.adapter
+    )
+    assert [fields["step"] for fields in events_of(run, "checkpoint")] == [1]
+    assert not run.adapter.exists()
+    assert train_here(run)
+    assert [fields["step"] for fields in events_of(run, "resumed")] == [1]
+    assert losses_of(run) == losses_of(whole)
+    assert weights(run) == weights(whole)
+
+
+def test_a_run_that_goes_on_sees_the_rows_it_saw_before_also_when_the_file_was_edited(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=2)
+    request = StopRequest()
+    request.ask()
+    assert not train_here(run, request)
+    (tmp_path / "rows.json").write_text("[]")
+    assert train_here(run)
+    assert events_of(run, "data")[-1]["rows"] == 24
+
+
+def test_broken_rows_stop_the_run_with_the_rows_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=2)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    del rows[4]["output"]
+    rows[7]["output"] = "很长" * 300
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    with pytest.raises(BadInput) as refused:
+        train_here(run)
+    assert refused.value.what == "2 of 24 rows cannot be used."
+    assert "rows.json, row 5, output: is missing" in refused.value.why
+    assert "rows.json, row 8, row: is 1825 tokens long, more than 256" in refused.value.why
+    assert not (run.data / "check.json").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_a_checkpoint(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    base = make_tiny_model(tmp_path / "base")
+    tensors = load_file(base / "model.safetensors")
+    tensors["model.norm.weight"] = torch.full_like(tensors["model.norm.weight"], float("nan"))
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    run = make_run(tmp_path, base=base, steps=3, checkpoint_every_steps=1)
+    with pytest.raises(StepFailed, match="went astray"):
+        train_here(run)
+    assert list(run.checkpoints.iterdir()) == []
+
+
+def damage_with(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+def merge_into(name: str, **more: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        document = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**document, **more}))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (damage_with("pytorch_model.bin", b"x"), "pytorch_model.bin holds pickled data"),
+        (damage_with("training_args.BIN", b"x"), "training_args.BIN holds pickled data"),
+        (merge_into("config.json", auto_map={"AutoModel": "evil.Model"}), "`auto_map`"),
+        (merge_into("tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", None]}), "`auto_map`"),
+        (merge_into("config.json", quantization_config={"bits": 4}), "quantised already"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no safetensors weights"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer.json"),
+        (damage_with("config.json", b"{"), "no JSON"),
+        (
+            damage_with("model.safetensors.index.json", b'{"weight_map": {"a": "model-2.safetensors"}}'),
+            "the shard model-2.safetensors is missing",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refuses_a_base_model(tmp_path: Path, change: Callable[[Path], None], why: str) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    check_base(folder)
+    change(folder)
+    with pytest.raises(BadInput) as refused:
+        check_base(folder)
+    assert why in refused.value.why
+
+
+def test_refuses_a_template_whose_end_token_generation_does_not_stop_at(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    load_tokenizer(folder)
+    (folder / "generation_config.json").write_text("{}")
+    merge_into("tokenizer_config.json", eos_token="<|endoftext|>")(folder)  # noqa: S106
+    with pytest.raises(BadInput, match="not usable") as refused:
+        load_tokenizer(folder)
+    assert "<|im_end|>" in refused.value.why
+
+
+def test_an_unknown_base_is_refused_with_the_names_of_those_installed(tmp_path: Path) -> None:
+    make_tiny_model(tmp_path / "islet" / "tiny")
+    assert resolve_base("islet/tiny", tmp_path) == tmp_path / "islet" / "tiny"
+    with pytest.raises(BadInput) as refused:
+        resolve_base("islet/huge", tmp_path)
+    assert "installed: islet/tiny" in refused.value.why
+    with pytest.raises(BadInput):
+        resolve_base("../islet/tiny", tmp_path)
+
+
+def test_only_one_worker_owns_a_run_and_its_id_counts_only_while_it_lives(tmp_path: Path) -> None:
+    lock = tmp_path / "worker.lock"
+    assert find_worker(lock) is None
+    with worker_lock(lock):
+        assert find_worker(lock) == os.getpid()
+        with pytest.raises(HostNotReady, match="being trained already"), worker_lock(lock):
+            pass
+        # An id that was given to another process since is nobody's.
+        lock.write_text(json.dumps({"pid": os.getpid(), "started": (start_time(os.getpid()) or 0) + 1}))
+        assert find_worker(lock) is None
+    assert find_worker(lock) is None
+
+
+OFFLINE = """
+import socket
+from appliance.model.offline import go_offline
+refused = go_offline()
+server = socket.create_server(("127.0.0.1", 0))
+socket.create_connection(server.getsockname()).close()
+left, right = socket.socketpair()
+for target in ("192.0.2.1", "2001:db8::1", "example.invalid"):
+    try:
+        socket.create_connection((target, 80), timeout=1)
+    except ConnectionRefusedError:
+        pass
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+try:
+    udp.sendto(b"x", ("192.0.2.7", 53))
+except ConnectionRefusedError:
+    pass
+import huggingface_hub.constants
+print(huggingface_hub.constants.HF_HUB_OFFLINE, sorted({each.address for each in refused}))
+"""
+
+
+def test_every_address_but_loopback_is_refused_and_recorded() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    output = subprocess.run(
+        [sys.executable, "-c", OFFLINE], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+    assert output == "True ['192.0.2.1', '192.0.2.7', '2001:db8::1', 'example.invalid']\n"
+
+
+def test_starting_and_watching_a_run_imports_no_torch() -> None:
+    code = (
+        "import sys, appliance.training.control, appliance.evaluation.compare, appliance.data.read\n"
+        "print(sorted({'torch', 'transformers', 'peft', 'pyarrow'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_very_bits_of_one_left_alone(tmp_path: Path) -> None:
+    settings = {"rows": 48, "steps": 120, "dropout": 0.1, "checkpoint_every_steps": 10, "pack_tokens": 1024}
+    whole = make_run(tmp_path / "whole", **settings)
+    train(whole)
+    broken = make_run(tmp_path / "broken", **settings)
+
+    def kill_after_step_20(event: Event) -> None:
+        if event.kind == "checkpoint" and event.fields["step"] >= 20:
+            pid = find_worker(broken.lock)
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(StepFailed, match="ended without a word"):
+        train(broken, kill_after_step_20)
+    assert not broken.adapter.exists()
+    train(broken)
+    (resumed,) = events_of(broken, "resumed")
+    assert resumed["step"] >= 20
+    assert losses_of(broken) == losses_of(whole)
+    assert weights(broken) == weights(whole)
+    assert events_of(broken, "network")[-1] == {"refused": 0}
+
+
+@pytest.mark.slow
+def test_stop_checkpoints_ends_the_worker_and_a_new_start_goes_on(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=48, steps=100_000, checkpoint_every_steps=100_000, pack_tokens=1024)
+    pid = start_detached(run)
+    assert os.getsid(pid) == pid  # a session of its own: closing the terminal does not reach it
+    with pytest.raises(HostNotReady, match="being trained already"):
+        start_detached(run)
+    seen: list[int] = []
+
+    def stop_at_the_first_step(event: Event) -> None:
+        if event.kind == "progress" and not seen:
+            seen.append(event.fields["step"])
+            assert stop(run)
+
+    watch(run, stop_at_the_first_step)
+    assert events_of(run, "state")[-1]["state"] == "stopped"
+    (checkpoint,) = events_of(run, "checkpoint")
+    assert not stop(run)
+    with pytest.raises(StepFailed, match="stopped before its end"):
+        train(run, lambda event: event.kind == "progress" and stop(run) and None)
+    assert events_of(run, "resumed") == [checkpoint]
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_with_what_to_do_and_no_half_checkpoint(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=4, checkpoint_every_steps=2)
+    # No file may grow beyond 40 blocks of 1024 bytes: less than the adapter takes.
+    script = f"ulimit -f 40; exec {sys.executable} -m appliance.training.worker {run.root}"
+    worker = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert worker.returncode == HostNotReady.exit_code
+    assert "The checkpoint of step 2 could not be written." in worker.stderr
+    assert events_of(run, "failed")[0]["next_step"].startswith("Free some space")
+    assert list(run.checkpoints.iterdir()) == []
+    train(run)
+    assert (run.adapter / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_the_workers_refusal_reaches_whoever_started_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=2)
+    (tmp_path / "rows.json").write_text('[{"instruction": "a"}]')
+    with pytest.raises(BadInput, match="1 of 1 rows cannot be used"):
+        train(run)
+    assert events_of(run, "state")[-1]["state"] == "failed"
