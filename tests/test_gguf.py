@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput, StepFailed
-from appliance.export.gguf import OutType, check_no_code, convert, find_family
+from appliance.export.gguf import OutType, convert, find_family
 from appliance.export.gguf_file import read_gguf
 from appliance.progress import Silent
 from tests.converted import converter_folder
@@ -59,15 +59,17 @@ def test_does_not_take_merges_over_whole_words_for_qwens(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_refuses_a_model_that_brings_code(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text('{"auto_map": {"AutoConfig": "evil.Config"}}')
-    with pytest.raises(BadInput, match=name):
-        check_no_code(tmp_path)
+    model = make_tiny_model(tmp_path / "model")
+    document = {**json.loads((model / name).read_text()), "auto_map": {"AutoConfig": "evil.Config"}}
+    (model / name).write_text(json.dumps(document))
+    with pytest.raises(BadInput, match="auto_map"):
+        convert(model, tmp_path / "converter", tmp_path / "o.gguf", "f16", Silent(), name="x")
 
 
-def test_refuses_a_model_with_a_python_file(tmp_path: Path) -> None:
-    (tmp_path / "modeling_evil.py").write_text("")
-    with pytest.raises(BadInput, match="modeling_evil.py"):
-        check_no_code(tmp_path)
+def test_says_that_the_converter_is_missing(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "model")
+    with pytest.raises(BadInput, match="holds no converter"):
+        convert(model, tmp_path, tmp_path / "o.gguf", "f16", Silent(), name="x")
 
 
 def text(value: bytes) -> bytes:

@@ -20,6 +20,7 @@ from appliance.errors import BadInput, StepFailed
 from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import check_room, weight_files
 from appliance.export.safetensors_file import read_safetensors
+from appliance.model.base import check_base
 from appliance.progress import Progress
 
 OutType = Literal["f16", "bf16", "f32"]
@@ -83,13 +84,13 @@ def convert(
     Raises: BadInput, when the model brings code, or its tokenizer is of no known family; HostNotReady,
     when there is too little room; StepFailed, with the converter's last lines, when it fails.
     """
+    check_base(model)
     if not (converter / "convert_hf_to_gguf.py").is_file():
         raise BadInput(
             f"{converter} holds no converter.",
             why="convert_hf_to_gguf.py is not there",
             next_step="Install a bundle that has the GGUF converter, or give its folder.",
         )
-    check_no_code(model)
     family = find_family(model / "tokenizer.json")
     need_bytes = estimate_size(model, outtype)
     check_room(into.parent, need_bytes)
@@ -128,21 +129,6 @@ def estimate_size(model: Path, outtype: OutType) -> int:
     """Bytes of the GGUF to be written, from the model's headers; off by the small tensors kept as F32."""
     tensors = [tensor for path in weight_files(model) for tensor in read_safetensors(path).tensors]
     return sum(math.prod(tensor.shape) for tensor in tensors) * ELEMENT_BYTES[outtype]
-
-
-def check_no_code(model: Path) -> None:
-    """Judge that the model folder asks for no code of its own.
-
-    Raises: BadInput, naming the file.
-    """
-    for path in sorted(model.iterdir()):
-        brings = path.suffix == ".py" or (path.suffix == ".json" and b'"auto_map"' in path.read_bytes())
-        if brings:
-            raise BadInput(
-                f"{path} asks to run code that comes with the model.",
-                why="only architectures that the installed libraries know are run here",
-                next_step="Choose a base model without custom code.",
-            )
 
 
 def _is_of_family(document: Any, family: Family) -> bool:

@@ -117,7 +117,8 @@ class ParityReport:
 class Walk:
     """One prompt and what the tuned model continues it with: the path that all forms are asked along."""
 
-    question: str
+    name: str
+    """How it is called in the report; a run's own questions stay out of it."""
     prompt: tuple[int, ...]
     continuation: tuple[int, ...]
 
@@ -152,10 +153,13 @@ def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) ->
     """
     tokenizer = load_tokenizer(subject.merged)
     stops = set(stop_ids(subject.merged, tokenizer))
-    chats = [_chat(subject.system, question) for question in (*QUESTIONS, *subject.questions)]
+    chats = {
+        **{repr(question): _chat(subject.system, question) for question in QUESTIONS},
+        **{f"question {n} of the run": _chat(subject.system, q) for n, q in enumerate(subject.questions, 1)},
+    }
     with progress.stage("compare the stages", total=3 * len(chats), unit="prompts") as advance:
         tuned = load_with_adapter(subject.base, subject.adapter, dtype="float32")
-        walks = [_walk(tuned, tokenizer, chat, stops) for chat in chats]
+        walks = [_walk(tuned, tokenizer, name, chat, stops) for name, chat in chats.items()]
         from_adapter = [_log_probabilities(tuned, walk, advance)[0] for walk in walks]
         del tuned  # one model in memory at a time
         model = load_base(subject.merged, dtype="float32")
@@ -206,7 +210,7 @@ def _chat(system: str, question: str) -> list[Message]:
     return [*([Message("system", system)] if system else []), Message("user", question)]
 
 
-def _walk(model: Any, tokenizer: Any, chat: list[Message], stops: set[int]) -> Walk:
+def _walk(model: Any, tokenizer: Any, name: str, chat: list[Message], stops: set[int]) -> Walk:
     """The prompt of `chat` and the model's likeliest STEPS tokens, fewer where it stops."""
     import torch
 
@@ -219,7 +223,7 @@ def _walk(model: Any, tokenizer: Any, chat: list[Message], stops: set[int]) -> W
             state = answer.past_key_values
             continuation.append(int(answer.logits[0, -1].argmax()))
             ids = torch.tensor([[continuation[-1]]])
-    return Walk(chat[-1].content, tuple(prompt), tuple(continuation))
+    return Walk(name, tuple(prompt), tuple(continuation))
 
 
 def _log_probabilities(model: Any, walk: Walk, advance: Advance) -> "tuple[torch.Tensor, float]":
@@ -269,22 +273,21 @@ def _compare(
             # Two tokens nearer to each other than the rounding may change places.
             is_other = float(expected[step].max() - there[0]) > 2 * allowed
             if not first and (difference > allowed or is_other):
-                first = f"{walk.question!r}, token {step + 1} of the answer"
+                first = f"{walk.name}, token {step + 1} of the answer"
             largest, others, positions = max(largest, difference), others + is_other, positions + 1
     return Comparison(stage, COMPARED[stage], positions, largest, allowed, scale, others, first)
 
 
-def _compare_tokens(tokenizer: Any, engine: Engine, chats: Sequence[list[Message]]) -> Comparison:
+def _compare_tokens(tokenizer: Any, engine: Engine, chats: Mapping[str, list[Message]]) -> Comparison:
     """Rendered prompts and token ids of the GGUF against the model folder's; both must be equal."""
     off = []
-    texts = list(TEXTS)
-    for chat in chats:
-        text = render(tokenizer, chat, answer_next=True)
-        texts.append(text)
-        if engine.render([{"role": each.role, "content": each.content} for each in chat]) != text:
-            off.append(f"prompt of {chat[-1].content!r}")
-    off += [f"tokens of {text!r}" for text in texts if engine.tokenize(text) != token_ids(tokenizer, text)]
-    count = len(texts) + len(chats)
-    return Comparison(
-        "tokens", COMPARED["tokens"], count, float(len(off)), 0.0, 0.0, 0, off[0] if off else ""
-    )
+    texts = {repr(text): text for text in TEXTS}
+    for name, chat in chats.items():
+        texts[name] = render(tokenizer, chat, answer_next=True)
+        if engine.render([{"role": each.role, "content": each.content} for each in chat]) != texts[name]:
+            off.append(f"prompt of {name}")
+    for name, text in texts.items():
+        if engine.tokenize(text) != token_ids(tokenizer, text):
+            off.append(f"tokens of {name}")
+    count, first = len(texts) + len(chats), off[0] if off else ""
+    return Comparison("tokens", COMPARED["tokens"], count, float(len(off)), 0.0, 0.0, 0, first)

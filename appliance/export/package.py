@@ -1,0 +1,168 @@
+"""From a finished run to a folder that Ollama takes: merge, GGUF, Modelfile, parity, checksums.
+
+What would fail late is judged first: the chat template and every Modelfile value before the merge
+begins. The folder appears whole, and only when parity holds; a blocked export leaves its report.
+"""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.data.canonical import read_rows
+from appliance.errors import BadInput
+from appliance.export.gguf import convert
+from appliance.export.merge import merge, put_in_place, weight_files
+from appliance.export.modelfile import Modelfile, describe
+from appliance.export.parity import ParityReport, Subject, check_parity, measure_parity, report_json
+from appliance.export.safetensors_file import read_safetensors
+from appliance.progress import Progress
+from appliance.run.files import write_whole
+from appliance.run.folder import RunFolder
+from appliance.run.plan import Plan, read_plan
+
+PARITY = "parity.json"
+MOST_QUESTIONS = 4
+"""The run's own questions that are asked in the parity gate, beside the fixed ones."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export made, and what it took."""
+
+    folder: Path
+    gguf: Path
+    merged_bytes: int
+    gguf_bytes: int
+    merge_s: float
+    gguf_s: float
+    parity_s: float
+    parity: ParityReport
+
+
+def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
+    """Merge, convert, describe, compare and pack the run; its `export/` is replaced.
+
+    converter: folder with llama.cpp's converter
+
+    Raises: BadInput, when the run is not finished, or base, adapter or plan cannot be exported;
+    HostNotReady, when there is too little room; StepFailed, when a step fails or parity does not
+    hold: then `export.blocked/` has the report and there is no GGUF.
+    """
+    plan, base = read_plan(run.plan), _base(run)
+    aside, blocked = (run.export.with_name(run.export.name + end) for end in (".partial", ".blocked"))
+    gguf_name = f"{plan.export.name}-{plan.export.gguf}.gguf"
+    modelfile = describe(base, gguf=gguf_name, system=plan.model.system, num_ctx=plan.export.num_ctx)
+    text = modelfile.text()
+    started = time.monotonic()
+    merged = merge(base, run.adapter, run.merged, progress)
+    merge_s = time.monotonic() - started
+    for folder in (aside, blocked):
+        shutil.rmtree(folder, ignore_errors=True)
+    aside.mkdir(mode=0o755)
+    name = plan.export.name
+    gguf = convert(run.merged, converter, aside / gguf_name, plan.export.gguf, progress, name=name)
+    started = time.monotonic()
+    parity = measure_parity(_subject(run, base, plan, gguf.path), progress)
+    parity_s = time.monotonic() - started
+    write_whole(aside / PARITY, report_json(parity).encode())
+    if parity.first_difference is not None:
+        gguf.path.unlink()
+        put_in_place(aside, blocked)
+        check_parity(parity)
+    write_whole(aside / "Modelfile", text.encode())
+    write_whole(aside / "README.md", _readme(plan, modelfile, parity).encode())
+    _write_sums(aside, (gguf_name, "Modelfile", PARITY, "README.md"), progress)
+    put_in_place(aside, run.export)
+    return ExportResult(
+        run.export, run.export / gguf_name, merged.size, gguf.size, merge_s, gguf.took_s, parity_s, parity
+    )
+
+
+def _base(run: RunFolder) -> Path:
+    """The base model's folder that the run recorded.
+
+    Raises: BadInput, when the run has none, or no adapter yet.
+    """
+    try:
+        base = Path(run.base.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise _unfinished(run, str(error)) from error
+    if not (run.adapter / "adapter_model.safetensors").is_file():
+        raise _unfinished(run, "it has no adapter yet")
+    return base
+
+
+def _unfinished(run: RunFolder, why: str) -> BadInput:
+    """The refusal of a run that has nothing to export."""
+    return BadInput(
+        f"{run.root} cannot be exported.", why=why, next_step="Train the run to its end first: `islet train`."
+    )
+
+
+def _subject(run: RunFolder, base: Path, plan: Plan, gguf: Path) -> Subject:
+    """What the parity gate compares."""
+    largest = max(
+        (tensor for path in weight_files(run.merged) for tensor in read_safetensors(path).tensors),
+        key=lambda tensor: tensor.end - tensor.begin,
+    )
+    return Subject(
+        base=base,
+        adapter=run.adapter,
+        merged=run.merged,
+        gguf=gguf,
+        stored=largest.dtype,
+        gguf_type=plan.export.gguf.upper(),
+        system=plan.model.system,
+        questions=tuple(_questions(run)),
+    )
+
+
+def _questions(run: RunFolder) -> Sequence[str]:
+    """The first questions that the run learned from; none where it kept no rows."""
+    path = run.data / "train.parquet"
+    if not path.is_file():
+        return ()
+    questions = {row.question[-1].content: None for row in read_rows(path) if row.question}
+    return list(questions)[:MOST_QUESTIONS]
+
+
+def _write_sums(folder: Path, names: Sequence[str], progress: Progress) -> None:
+    """SHA256SUMS over the files `names`, as `sha256sum -c` reads it."""
+    lines = []
+    total = sum((folder / name).stat().st_size for name in names)
+    with progress.stage("hash the export", total=total) as advance:
+        for name in sorted(names):
+            with (folder / name).open("rb") as file:
+                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+            advance((folder / name).stat().st_size)
+    write_whole(folder / "SHA256SUMS", "".join(lines).encode())
+
+
+def _readme(plan: Plan, modelfile: Modelfile, parity: ParityReport) -> str:
+    """What lies in the folder and what to type."""
+    name = plan.export.name
+    compared = "\n".join(
+        f"| {each.compared} | {each.positions} | {each.largest_difference:.2g} | {each.allowed_difference:.2g} |"
+        for each in parity.comparisons
+    )
+    return f"""# {name}
+
+On the machine that has Ollama, in this folder:
+
+    sha256sum -c SHA256SUMS
+    ollama create {name} -f Modelfile
+    ollama run {name}
+
+`{modelfile.gguf}` is the model, `Modelfile` says how Ollama talks to it. If Ollama prefers the
+template inside the GGUF (its log says `template selection`), start its server with
+`OLLAMA_GO_TEMPLATE=1`, so that the one in the Modelfile is used.
+
+The same prompts went through the model in each of its forms (`parity.json`):
+
+| compared | positions | largest difference | allowed |
+|---|---|---|---|
+{compared}
+"""
