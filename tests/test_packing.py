@@ -249,6 +249,26 @@ def test_segment_attention_refuses_a_mask_and_what_it_does_not_know() -> None:
         attend(cu_seq_lens_q=bounds, max_length_q=4, softcap=30.0)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("window", [None, 16])
+def test_the_gpu_kernel_agrees_with_one_document_at_a_time(window: int | None) -> None:
+    torch.manual_seed(0)
+    query = torch.randn(1, 8, 300, 64, dtype=torch.bfloat16, device="cuda", requires_grad=True)
+    key = torch.randn(1, 2, 300, 64, dtype=torch.bfloat16, device="cuda")
+    value = torch.randn(1, 2, 300, 64, dtype=torch.bfloat16, device="cuda")
+    bounds = torch.tensor([0, 7, 120, 300], dtype=torch.int32, device="cuda")
+    gradients = []
+    outputs = []
+    for attend in (attention._varlen, attention._one_by_one):
+        output = attend(query, key, value, bounds, 180, None, 0.0, window)
+        (gradient,) = torch.autograd.grad(output.float().square().sum(), query)
+        outputs.append(output)
+        gradients.append(gradient)
+    torch.testing.assert_close(outputs[0], outputs[1], atol=2e-2, rtol=2e-2)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=6e-2, rtol=6e-2)
+
+
 def test_best_fit_decreasing_packs_as_worked_out_by_hand() -> None:
     # 7; 6 opens another; 5 another; 3 goes where least is left (7+3); 3 again beside 6; 2 beside 5.
     assert best_fit_decreasing([3, 7, 2, 6, 3, 5], 10) == [[1, 0], [3, 4], [5, 2]]

@@ -137,7 +137,7 @@ def check_bad_share(rows: int, problems: Sequence[Problem], max_bad_share: float
         return
     if not problems:
         raise BadInput(
-            "There is nothing to learn.",
+            "There are no rows.",
             why="the files hold no rows",
             next_step="Name files with rows in the plan.",
         )

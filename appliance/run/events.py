@@ -5,8 +5,9 @@ whole line, and a new writer starts on a line of its own.
 
 Kinds and their fields:
 
-- `state`: `state` (preparing, training, stopped, finished, failed), `pid`
-- `data`: `rows`, `refused`, `held_out`, `tokens`, `learned_tokens`, `packs`
+- `state`: `state` (preparing, training, stopped, finished, failed), with `pid`, or `step` and `steps`
+- `data`: `rows`, `refused`, `held_out`, `tokens`, `learned_tokens`, `packs`, `files` (path, format,
+  whether that was detected, encoding)
 - `progress`: `step`, `steps`, `epoch`, `loss` (mean since the last one), `losses` (one a step),
   `learning_rate`, `grad_norm`, `tokens_per_s`, `eta_s`, `memory_bytes`
 - `held_out`: `step`, `loss`

@@ -1,7 +1,7 @@
 """Attention inside the documents of a packed sequence, and never across: exact, with no mask built.
 
 Registered with transformers under `SEGMENTS`. On a CPU each document is one call of torch's own
-scaled dot product; on CUDA all are one call of torch's `varlen_attn`.
+scaled dot product; on CUDA, in 16 bits, all are one call of torch's `varlen_attn`.
 """
 
 from typing import Any
@@ -14,6 +14,8 @@ SEGMENTS = "islet_segments"
 
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 """Arguments with which some architectures change the attention's mathematics."""
+
+SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 
 
 def register() -> None:
@@ -54,7 +56,8 @@ def segment_attention(
     unknown = [name for name in UNSUPPORTED if more.get(name) is not None]
     if unknown:
         raise RuntimeError(f"segment attention does not know {', '.join(unknown)}")
-    attend = _varlen if query.is_cuda else _one_by_one
+    # The varlen kernel takes 16-bit values only.
+    attend = _varlen if query.is_cuda and query.dtype in SIXTEEN_BIT else _one_by_one
     return attend(query, key, value, cu_seq_lens_q, max_length_q, scaling, dropout, sliding_window), None
 
 
