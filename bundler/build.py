@@ -128,8 +128,8 @@ def _items(
         )
     if lock.converter is not None:
         folder = work / "tools" / "llama.cpp"
-        for source in fetch_converter(lock.converter, cache, folder):
-            path = f"tools/llama.cpp/{source.relative_to(folder).as_posix()}"
+        for name in fetch_converter(lock.converter, cache, folder):
+            path, source = f"tools/llama.cpp/{name.as_posix()}", folder / name
             size = source.stat().st_size
             yield Item(path, "tool", "llama.cpp converter", "MIT", source, file_sha256(source), size)
     for dataset in lock.datasets:

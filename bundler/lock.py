@@ -18,7 +18,7 @@ import msgspec
 from appliance.errors import BadInput
 from appliance.progress import Progress
 from bundler.converter import ConverterLock, lock_converter
-from bundler.manifest import LOCAL, Manifest, Target
+from bundler.manifest import LOCAL, Dataset, Manifest, Target
 from bundler.sources import file_sha256
 from bundler.sources.conda import LockedRuntime, lock_runtime
 from bundler.sources.hub import LockedModel, lock_model
@@ -72,6 +72,15 @@ def lock(
     a source cannot be reached.
     """
     target = resolved(manifest.target)
+    folder = source.parent
+    # Quick ones first: a wrong name is told within a second, not after the wheels.
+    datasets = tuple(_lock_dataset(folder, dataset) for dataset in manifest.datasets)
+    models = tuple(
+        lock_model(model, endpoint=hub_endpoint, cache=cache, progress=progress) for model in manifest.models
+    )
+    runtime = lock_runtime(manifest.runtime, target, base=folder, cache=cache, progress=progress)
+    converter = lock_converter(cache, progress) if manifest.tools.converter else None
+    wheels = lock_wheels(manifest.wheels, target, cache=cache, progress=progress)
     return Lock(
         format="islet-lock-1",
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -79,16 +88,11 @@ def lock(
         product=manifest.bundle.product,
         valid_days=manifest.bundle.valid_days,
         target=target,
-        runtime=lock_runtime(manifest.runtime, target, base=source.parent, cache=cache, progress=progress),
-        wheels=lock_wheels(manifest.wheels, target, cache=cache, progress=progress),
-        models=tuple(
-            lock_model(model, endpoint=hub_endpoint, cache=cache, progress=progress)
-            for model in manifest.models
-        ),
-        datasets=tuple(
-            _lock_dataset(source.parent, dataset.path, dataset.licence) for dataset in manifest.datasets
-        ),
-        converter=lock_converter(cache, progress) if manifest.tools.converter else None,
+        runtime=runtime,
+        wheels=wheels,
+        models=models,
+        datasets=datasets,
+        converter=converter,
     )
 
 
@@ -171,12 +175,12 @@ def _hashes(lock: Lock) -> Iterator[str]:
     yield from (dataset.sha256 for dataset in lock.datasets)
 
 
-def _lock_dataset(base: Path, path: str, licence: str) -> LockedDataset:
-    file = base / path
+def _lock_dataset(folder: Path, dataset: Dataset) -> LockedDataset:
+    file = folder / dataset.path
     if not file.is_file():
         raise BadInput(
-            f"The data set {path} is not there.",
+            f"The data set {dataset.path} is not there.",
             why=f"there is no file {file}",
             next_step="Correct datasets.path in the manifest; it is relative to the manifest.",
         )
-    return LockedDataset(path=path, sha256=file_sha256(file), size=file.stat().st_size, licence=licence)
+    return LockedDataset(dataset.path, file_sha256(file), file.stat().st_size, dataset.licence)

@@ -1,5 +1,6 @@
 """The conda environment: solved for the target, installed from the lock, the same bytes wherever built."""
 
+import asyncio
 import gzip
 import io
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rattler.index.index import index_fs
 
 from appliance.errors import ApplianceError, BadInput, DamagedBundle, HostNotReady, StepFailed
 from appliance.progress import Silent
@@ -33,10 +35,6 @@ LOCKED_AT_S = 1_790_000_000
 
 def write_channel(folder: Path) -> None:
     """A channel of small packages: a `python` that is none, `pip`, a library, and one for each CUDA."""
-    import asyncio
-
-    from rattler.index.index import index_fs
-
     config = f"root={PLACEHOLDER}/share\n".encode()
     packages = [
         Package("python", f"{HERE}.0", "PSF-2.0", {"bin/python": b"#!/bin/sh\n", "lib/x": b"x"}),

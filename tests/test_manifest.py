@@ -1,16 +1,20 @@
 """The manifest is read strictly; the lock is written canonically."""
 
+import hashlib
 import sys
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import BadInput
+from appliance.progress import Silent
 from bundler.lock import Lock, LockedDataset, read_lock, resolved, table, write_lock
 from bundler.manifest import Target, read_manifest
 from bundler.sources.conda import LockedPackage, LockedRuntime
 from bundler.sources.hub import LockedFile, LockedModel
 from bundler.sources.wheels import LockedWheel
+from demo.hub_server import serve
+from tests.test_conda import HERE, write_channel
 
 GOOD = """
 [bundle]
@@ -143,8 +147,6 @@ def a_lock(manifest_sha256: str) -> Lock:
 
 
 def test_a_lock_comes_back_as_it_was_and_as_the_same_bytes(file: Path, tmp_path: Path) -> None:
-    import hashlib
-
     written = a_lock(hashlib.sha256(file.read_bytes()).hexdigest())
     write_lock(written, tmp_path / "a.lock")
     assert read_lock(tmp_path / "a.lock", file) == written
@@ -183,3 +185,54 @@ def test_the_table_has_a_row_for_every_component() -> None:
         ("conda", "python", 7),
         ("wheel", "x", 5),
     ]
+
+
+def test_locks_every_kind_of_source_and_records_no_path_of_this_machine(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    write_channel(site / "channel")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    (site / "rows.jsonl").write_text('{"instruction": "?", "output": "!"}\n')
+    (site / "m.toml").write_text(f"""
+[bundle]
+product = "islet-test"
+[target]
+python = "{HERE}"
+[runtime]
+channels = ["./channel"]
+[[models]]
+hub = "o/m"
+[[datasets]]
+path = "rows.jsonl"
+licence = "CC0-1.0"
+[tools]
+converter = false
+""")
+    with serve({"o/m": model}) as hub:
+        made = lock(
+            read_manifest(site / "m.toml"),
+            site / "m.toml",
+            hub_endpoint=hub,
+            cache=tmp_path / "cache",
+            progress=Silent(),
+        )
+    write_lock(made, site / "m.lock")
+    assert read_lock(site / "m.lock", site / "m.toml") == made
+    assert [row.component for row in table(made)] == ["model", "dataset", "conda", "conda"]
+    assert str(tmp_path) not in (site / "m.lock").read_text()
+    assert hub not in (site / "m.lock").read_text()
+
+
+def test_says_that_a_data_set_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(GOOD)
+    with pytest.raises(BadInput) as caught:
+        lock(
+            read_manifest(tmp_path / "m.toml"),
+            tmp_path / "m.toml",
+            hub_endpoint=None,
+            cache=tmp_path / "cache",
+            progress=Silent(),
+        )
+    assert caught.value.what == "The data set general.jsonl is not there."

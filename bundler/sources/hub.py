@@ -211,13 +211,13 @@ def _hub_errors(hub: str) -> Iterator[None]:
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise BadInput(
             f"The hub has no model {hub} at this revision, or does not show it to you.",
-            why=_first_line(error),
+            why=_reason(error),
             next_step="Correct models.hub or models.revision in the manifest; log in for a private model.",
         ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx2.HTTPError) as error:
         raise StepFailed(
             f"The hub could not be asked for {hub}.",
-            why=_first_line(error),
+            why=_reason(error),
             next_step="Check the network and HF_ENDPOINT, then run the same command again.",
         ) from error
     except OSError as error:
@@ -225,10 +225,12 @@ def _hub_errors(hub: str) -> Iterator[None]:
             raise
         raise DamagedBundle(
             f"The hub served a file of {hub} in the wrong length.",
-            why=_first_line(error),
+            why=_reason(error),
             next_step="Fetch again: run the same command. If it stays so, ask who runs the hub.",
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _reason(error: BaseException) -> str:
+    """The first two lines of an error's text: huggingface_hub puts the status first, then what it means."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) or type(error).__name__
