@@ -173,7 +173,9 @@ def _check_shards(folder: Path) -> None:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise _refused(path.parent, f"{path.name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise _refused(path.parent, f"{path.name} is no JSON: {error}") from error
 
 
