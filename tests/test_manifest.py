@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import BadInput
 from appliance.progress import Silent
-from bundler.lock import Lock, LockedDataset, read_lock, resolved, table, write_lock
+from bundler.lock import Lock, LockedDataset, lock, read_lock, resolved, table, write_lock
 from bundler.manifest import Target, read_manifest
 from bundler.sources.conda import LockedPackage, LockedRuntime
 from bundler.sources.hub import LockedFile, LockedModel
