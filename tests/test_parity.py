@@ -1,10 +1,13 @@
 """The parity gate on real files: what passes, what each damage is called, and a second engine's view."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +18,11 @@ from appliance.export.engine import load_engine
 from appliance.export.gguf import OutType, convert
 from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import merge
-from appliance.export.parity import Subject, check_parity, measure_parity, report_json
+from appliance.export.parity import QUESTIONS, TEXTS, Subject, check_parity, measure_parity, report_json
+from appliance.model.base import load_base, load_tokenizer
+from appliance.model.chat import token_ids
 from appliance.progress import Silent
-from tests.converted import converter_folder
+from tests.converted import cache_folder, converter_folder
 from tests.tiny import make_tiny_model
 
 pytestmark = pytest.mark.slow
@@ -150,6 +155,57 @@ def test_names_the_tokens_when_the_gguf_reads_text_otherwise(
     assert report.first_difference == "tokens"
     with pytest.raises(StepFailed, match="stage `tokens` differs"):
         check_parity(report)
+
+
+def in_node(folder: Path, request: dict[str, object]) -> Any:
+    """What node-llama-cpp answers; installed once into the cache folder, without running its scripts."""
+    source = Path(__file__).parent / "engine_node"
+    wanted = hashlib.sha256((source / "package.json").read_bytes()).hexdigest()
+    engine = cache_folder() / f"engine_node-{wanted[:16]}"
+    if shutil.which("npm") is None:
+        pytest.fail("npm is missing: install Node 20 with npm (Debian: apt install nodejs npm)")
+    if not (engine / "installed").exists():
+        shutil.copytree(source, engine, dirs_exist_ok=True)
+        options = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--no-package-lock"]
+        succeed(["npm", "install", *options], engine)
+        (engine / "installed").touch()
+    shutil.copy(source / "evaluate.mjs", engine)
+    (folder / "request.json").write_text(json.dumps(request))
+    return json.loads(succeed(["node", "evaluate.mjs", str(folder / "request.json")], engine))
+
+
+def succeed(command: list[str], folder: Path) -> str:
+    """What a program prints; its error output is the test's failure."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("outtype", "largest"), [("f32", 1e-4), ("f16", 5e-3)])
+def test_a_second_engine_gives_the_same_tokens_and_logits(
+    outtype: OutType, largest: float, subject: Subject, tmp_path: Path
+) -> None:
+    gguf = tmp_path / "m.gguf"
+    convert(subject.merged, converter_folder(), gguf, outtype, Silent(), name="tiny")
+    tokenizer, model = load_tokenizer(subject.merged), load_base(subject.merged, dtype="float32")
+    texts = [
+        *TEXTS,
+        *QUESTIONS,
+        "<|im_start|>user\n中英 mixed 2024年, isn't it?<|im_end|>\n<|im_start|>assistant\n",
+    ]
+    expected = [token_ids(tokenizer, text) for text in texts]
+    walks = [{"prompt": ids[:-3], "continuation": ids[-3:]} for ids in expected if len(ids) > 8]
+    answer = in_node(tmp_path, {"gguf": str(gguf), "texts": texts, "walks": walks})
+    assert answer["tokens"] == expected
+    for walk, steps in zip(walks, answer["steps"], strict=True):
+        with torch.inference_mode():
+            logits = model(torch.tensor([walk["prompt"] + walk["continuation"]])).logits[0, -4:-1]
+        for ours, theirs in zip(logits, steps, strict=True):
+            found = torch.zeros(len(ours)).index_put_(
+                (torch.tensor([token for token, _ in theirs]),), torch.tensor([logit for _, logit in theirs])
+            )
+            assert len(theirs) == len(ours)
+            assert (ours - found).abs().max() <= largest
 
 
 def test_says_why_llama_cpp_cannot_load_a_file(tmp_path: Path) -> None:

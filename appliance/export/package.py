@@ -145,7 +145,8 @@ def _readme(plan: Plan, modelfile: Modelfile, parity: ParityReport) -> str:
     """What lies in the folder and what to type."""
     name = plan.export.name
     compared = "\n".join(
-        f"| {each.compared} | {each.positions} | {each.largest_difference:.2g} | {each.allowed_difference:.2g} |"
+        f"| {each.compared} | {each.positions} | {each.largest_difference:.2g} "
+        f"| {each.allowed_difference:.2g} |"
         for each in parity.comparisons
     )
     return f"""# {name}

@@ -1,0 +1,109 @@
+"""From a run folder to an export folder, whole; and what is left when an export is blocked."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from appliance.errors import BadInput, StepFailed
+from appliance.export.package import export
+from appliance.progress import Silent
+from appliance.run.folder import RunFolder
+from appliance.run.plan import DataChoice, DataFile, ExportChoice, ModelChoice, Plan, write_plan
+from tests.converted import converter_folder
+from tests.tiny import make_tiny_model
+
+
+def make_run(folder: Path, *, trained: bool = True, system: str = "你是医院的助手。") -> RunFolder:
+    """A run that has ended: plan, base, and a random adapter by PEFT."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    run = RunFolder(folder / "run")
+    run.root.mkdir(parents=True)
+    base = make_tiny_model(folder / "base", dtype="bfloat16")
+    plan = Plan(
+        format="islet-plan-1",
+        name="clinic",
+        model=ModelChoice(base=str(base), system=system),
+        data=DataChoice(train=(DataFile(path="/nowhere/rows.json"),)),
+        export=ExportChoice(name="clinic", gguf="f16", num_ctx=1024),
+    )
+    write_plan(plan, run.plan)
+    run.base.write_text(f"{base}\n")
+    if trained:
+        torch.manual_seed(3)
+        model = get_peft_model(
+            AutoModelForCausalLM.from_pretrained(base),
+            LoraConfig(r=4, lora_alpha=7, target_modules="all-linear"),
+        )
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.data.add_(torch.randn_like(weight), alpha=0.1)
+        model.save_pretrained(run.adapter)
+    return run
+
+
+@pytest.mark.slow
+def test_packs_a_run_for_ollama(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    result = export(run, converter_folder(), Silent())
+    names = ["Modelfile", "README.md", "SHA256SUMS", "clinic-f16.gguf", "parity.json"]
+    assert sorted(path.name for path in run.export.iterdir()) == names
+    assert {path.stat().st_mode & 0o777 for path in run.export.iterdir()} == {0o644}
+    subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=run.export, check=True)
+    modelfile = (run.export / "Modelfile").read_text()
+    assert modelfile.startswith("FROM ./clinic-f16.gguf\n")
+    assert "PARAMETER num_ctx 1024\n" in modelfile
+    assert 'SYSTEM """你是医院的助手。"""\n' in modelfile
+    assert "ollama create clinic -f Modelfile" in (run.export / "README.md").read_text()
+    parity = json.loads((run.export / "parity.json").read_text())
+    assert parity["first_difference"] is None
+    assert parity["ollama"] == "not present"
+    assert [each["passed"] for each in parity["comparisons"]] == [True, True, True]
+    assert result.gguf_bytes == result.gguf.stat().st_size
+    assert sorted(path.name for path in run.root.iterdir()) == [
+        "adapter",
+        "base",
+        "export",
+        "merged",
+        "plan.toml",
+    ]
+    for path in run.export.iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_blocked_export_leaves_its_report_and_no_gguf(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    converter = tmp_path / "converter"
+    shutil.copytree(converter_folder(), converter)
+    # A converter that swaps two projections of the same shape: the file is sound, the model another.
+    mapping = converter / "gguf-py" / "gguf" / "tensor_mapping.py"
+    text = mapping.read_text()
+    first, second = '"model.layers.{bid}.self_attn.k_proj"', '"model.layers.{bid}.self_attn.v_proj"'
+    assert first in text
+    assert second in text
+    mapping.write_text(text.replace(first, "@").replace(second, first).replace("@", second))
+    with pytest.raises(StepFailed, match="The export is blocked: stage `gguf` differs"):
+        export(run, converter, Silent())
+    assert not run.export.exists()
+    assert [path.name for path in (run.root / "export.blocked").iterdir()] == ["parity.json"]
+    assert json.loads((run.root / "export.blocked" / "parity.json").read_text())["first_difference"] == "gguf"
+    export(run, converter_folder(), Silent())
+    assert not (run.root / "export.blocked").exists()
+
+
+def test_refuses_a_run_without_an_adapter(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="it has no adapter yet"):
+        export(make_run(tmp_path, trained=False), tmp_path, Silent())
+
+
+def test_refuses_a_system_prompt_before_anything_is_merged(tmp_path: Path) -> None:
+    run = make_run(tmp_path, system="5\u00a0mg")
+    with pytest.raises(BadInput, match="U\\+00A0"):
+        export(run, tmp_path, Silent())
+    assert not run.merged.exists()
