@@ -3,6 +3,7 @@
 torch and its friends are imported by what a command calls, never here: `islet --help` is quick.
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -162,7 +163,8 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
 
     site, folder = _site(context), _run(context, run)
     made = make(folder, site.converter, Terminal())
-    audit.append(site.audit, "export", run=folder.root.name, gguf_sha256=made.gguf_sha256)
+    sums = hashlib.sha256((made.folder / "SHA256SUMS").read_bytes()).hexdigest()
+    audit.append(site.audit, "export", run=folder.root.name, sums_sha256=sums)
     if as_json:
         click.echo(json.dumps(asdict(made), default=str, indent=1))
     else:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from appliance.progress import amount_text
 from appliance.run.events import Event, read_events
 from appliance.run.folder import RunFolder
 
@@ -45,7 +46,8 @@ class TrainingView:
         """Show one event."""
         if event.kind == "progress" and self._console.is_terminal:
             fields = event.fields
-            facts = f"step {fields['step']}/{fields['steps']}  loss {fields['loss']:.3f}  {fields['tokens_per_s']:.0f} tokens/s"
+            step = f"step {fields['step']}/{fields['steps']}"
+            facts = f"{step}  loss {fields['loss']:.3f}  {fields['tokens_per_s']:.0f} tokens/s"
             self._bar.update(self._task, total=fields["steps"], completed=fields["step"], facts=facts)
         elif line := event_line(event):
             self._console.print(f"  {line}", highlight=False, markup=False)
@@ -58,7 +60,8 @@ def event_line(event: Event) -> str | None:
         case "state":
             return str(f["state"])
         case "data":
-            return f"{f['rows']} rows, {f['refused']} refused, {f['learned_tokens']} tokens to learn in {f['packs']} packs"
+            tokens = f"{f['learned_tokens']} of {f['tokens']} tokens to learn, {f['packs']} packs"
+            return f"{f['rows']} rows, {f['refused']} refused, {tokens}"
         case "progress" if f["step"] == 1 or f["step"] % 50 < 3 or f["step"] == f["steps"]:
             return f"step {f['step']} of {f['steps']}: loss {f['loss']:.3f}, {f['tokens_per_s']:.0f} tokens/s"
         case "held_out":
@@ -136,7 +139,16 @@ def print_summary(summary: "Summary", *, as_json: bool) -> None:
 
 def print_export(made: "ExportResult") -> None:
     """What left the run, how alike its stages are, and the lines for Ollama."""
-    print(made)
+    console = Console()
+    view = Table("compared", "places", "largest difference", "allowed", "", box=None, header_style="bold")
+    for each in made.parity.comparisons:
+        figures = (str(each.positions), f"{each.largest_difference:.2g}", f"{each.allowed_difference:.2g}")
+        view.add_row(each.compared, *figures, "same" if each.passed else "DIFFERENT")
+    console.print(view)
+    sizes = f"merged {amount_text(made.merged_bytes, 'B')}, GGUF {amount_text(made.gguf_bytes, 'B')}"
+    times = f"merge {made.merge_s:.1f} s, conversion {made.gguf_s:.1f} s, comparison {made.parity_s:.1f} s"
+    console.print(f"{sizes}; {times}", highlight=False)
+    console.print(f"{made.folder}: README.md there has the lines for Ollama", highlight=False, soft_wrap=True)
 
 
 def _share(right: int, questions: int) -> str:

@@ -145,7 +145,11 @@ def conclude(stages: Stages) -> int:
     ):
         s = sets[name]
         table.add_row(text, f"before {share(s['right_before'], s)}", f"after {share(s['right_after'], s)}")
-    table.add_row("adapter = merged = GGUF", "yes" if parity["passed"] else "NO", "judged by llama.cpp")
+    table.add_row(
+        "adapter = merged = GGUF",
+        "yes" if parity["first_difference"] is None else "NO",
+        "judged by llama.cpp",
+    )
     table.add_row("connects beyond loopback", str(sum(outside.values())), f"{loopback} to loopback")
     table.add_row("bundle", amount_text(folder_bytes(WORK / "bundle"), "B"), "")
     table.add_row(
@@ -165,7 +169,7 @@ def conclude(stages: Stages) -> int:
         f"  cd {run / 'export'}\n  ollama create clinic-tiny -f Modelfile\n  ollama run clinic-tiny\n",
         highlight=False,
     )
-    return judge(sets, parity["passed"], sum(outside.values()))
+    return judge(sets, parity["first_difference"] is None, sum(outside.values()))
 
 
 def judge(sets: dict[str, dict[str, int]], passed: bool, outside: int) -> int:
