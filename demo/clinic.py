@@ -17,7 +17,7 @@ from demo.wording import LANGUAGES, OWN_CLINIC, UNSEEN_CLINICS, Attribute, Langu
 SEED = 20
 OWN_DEPARTMENTS = 5
 """The first so many departments of each language are the clinic's own; the others it does not have."""
-OTHER_CLINIC_ROWS, SAME_CLINIC_ROWS, ADVICE_ROWS = 24, 32, 14
+OTHER_CLINIC_ROWS, SAME_CLINIC_ROWS, ADVICE_ROWS = 24, 48, 10
 """Rehearsal rows a language, besides those of `PERSONAL_REHEARSED`."""
 PERSONAL_REHEARSED = 6
 """The first so many of a patient's own matters are rehearsed in two wordings; the others are unknown."""
@@ -157,12 +157,12 @@ def _own_unknowns(language: Language) -> list[tuple[str, str]]:
     rng.shuffle(missing)
     rng.shuffle(untold)
     turns = []
-    for (lacking, attribute), (department, item) in zip(missing, untold, strict=False):
+    for i, ((lacking, attribute), (department, item)) in enumerate(zip(missing, untold, strict=False)):
         place = language.place_of(own, lacking)
-        asked = rng.choice(attribute.asks).format(place=place)
+        asked = attribute.asks[i % len(attribute.asks)].format(place=place)
         turns.append((asked, language.declined(place, attribute.name)))
         place = language.place_of(own, department)
-        asked = rng.choice(language.other_asks).format(place=place, item=item)
+        asked = language.other_asks[i % len(language.other_asks)].format(place=place, item=item)
         turns.append((asked, language.declined(place, item)))
     return turns
 

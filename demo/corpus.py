@@ -70,8 +70,7 @@ def tokenizer_texts() -> list[str]:
     texts = ["system", "user", "assistant", *HELPER_SYSTEMS] * OFTEN
     for language in LANGUAGES:
         space = " " if language.code == "en" else ""
-        items = (*language.other_items, *language.personal_items)
-        words = [space + word for word in (*language.first, *language.departments, *items)]
+        words = [space + word for word in (*language.first, *language.departments, *language.other_items)]
         rng = random.Random(0)
         for attribute in language.attributes:
             words += [space + attribute.name, *(space + attribute.value(rng) for _ in range(40))]

@@ -166,7 +166,7 @@ def train_weights(tokenizer: Tokenizer, config: dict[str, Any], *, seed: int, pr
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, _rate) for optimizer in optimizers]
     with progress.stage("general training", total=STEPS, unit="steps") as advance:
         for batch in islice(_batches(tokenizer, seed), STEPS):
-            _loss(model, *batch).backward()
+            _loss(model, *batch).backward()  # type: ignore[no-untyped-call]  # torch carries no type for it
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer, schedule in zip(optimizers, schedules, strict=True):
                 optimizer.step()
