@@ -137,7 +137,10 @@ def test_a_loss_that_is_no_number_stops_the_run_before_a_checkpoint(tmp_path: Pa
 
 
 def damage_with(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return change
 
 
 def merge_into(name: str, **more: object) -> Callable[[Path], None]:
@@ -288,8 +291,13 @@ def test_stop_checkpoints_ends_the_worker_and_a_new_start_goes_on(tmp_path: Path
     assert events_of(run, "state")[-1]["state"] == "stopped"
     (checkpoint,) = events_of(run, "checkpoint")
     assert not stop(run)
+
+    def stop_at_once(event: Event) -> None:
+        if event.kind == "progress":
+            stop(run)
+
     with pytest.raises(StepFailed, match="stopped before its end"):
-        train(run, lambda event: event.kind == "progress" and stop(run) and None)
+        train(run, stop_at_once)
     assert events_of(run, "resumed") == [checkpoint]
 
 
