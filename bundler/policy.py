@@ -6,12 +6,11 @@ CVE-2026-5241, CVE-2025-66448 and others), so such keys are refused where they s
 """
 
 import json
-import struct
 from collections.abc import Iterable
-from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from appliance.bundle.safetensors import read_safetensors
 from appliance.errors import BadInput
 
 IGNORED = frozenset({".gitattributes", ".gitignore"})
@@ -27,17 +26,6 @@ HUB_NAMED_KEYS = frozenset({"attn_implementation", "_attn_implementation", "expe
 """Settings that fetch a kernel from a hub when their value names one (`organisation/name`)."""
 
 MAX_DOCUMENT_BYTES = 64 << 20
-MAX_HEADER_BYTES = 100_000_000
-"""The format's own cap. Source: safetensors, README, "Format"."""
-MAX_TENSORS = 200_000
-
-# fmt: off
-DTYPE_BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
-    "F8_E5M2FNUZ": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32,
-    "U64": 64, "I64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
-}
-# fmt: on
 
 
 def check_names(hub: str, paths: Iterable[str]) -> None:
@@ -123,73 +111,12 @@ def _asks_for_code(key: str, value: object) -> bool:
 def check_safetensors(hub: str, path: str, file: Path) -> None:
     """Pass if the header of `file` describes exactly the bytes that follow it.
 
-    The tensors must lie end to end from the header to the end of the file, each as long as its type and
-    shape say. Source: safetensors, README, "Format".
-
     Raises: BadInput, naming the file, the rule and the remedy.
     """
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_HEADER_BYTES + 1
-        if length > MAX_HEADER_BYTES or length > size - 8:
-            raise _refused(hub, path, "its header is longer than the file or than the format allows")
-        header = stream.read(length)
-    problem = header_problem(header, size - 8 - length)
-    if problem is not None:
-        raise _refused(hub, path, problem)
-
-
-def header_problem(header: bytes, data_bytes: int) -> str | None:
-    """What is wrong with a safetensors header over `data_bytes` bytes of data; None if nothing is."""
     try:
-        document = json.loads(header, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        return f"its header is not JSON: {error}"
-    if not header.startswith(b"{") or not isinstance(document, dict):
-        return "its header is not an object"
-    metadata = document.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        return "its __metadata__ is not text"
-    if len(document) > MAX_TENSORS:
-        return f"it has more than {MAX_TENSORS} tensors"
-    spans: list[tuple[int, int]] = []
-    for name, tensor in document.items():
-        span = _span(tensor)
-        if span is None:
-            return f"the tensor {name!r} is not described as the format says"
-        spans.append(span)
-    end = 0
-    for first, last in sorted(spans):
-        if first != end:
-            return "its tensors overlap or leave a gap"
-        end = last
-    return None if end == data_bytes else f"its tensors need {end} bytes, the file has {data_bytes}"
-
-
-def _span(tensor: object) -> tuple[int, int] | None:
-    """Where a tensor's bytes start and end; None if its description is not consistent."""
-    if not isinstance(tensor, dict) or set(tensor) != {"dtype", "shape", "data_offsets"}:
-        return None
-    dtype, shape, offsets = tensor["dtype"], tensor["shape"], tensor["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BITS or not _sizes(shape) or not _sizes(offsets):
-        return None
-    if len(offsets) != 2 or len(shape) > 64:
-        return None
-    bits = prod(shape) * DTYPE_BITS[dtype]
-    first, last = offsets
-    return (first, last) if bits % 8 == 0 and last - first == bits // 8 else None
-
-
-def _sizes(value: object) -> bool:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 62 for item in value)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a name appears twice")
-    return document
+        read_safetensors(file)
+    except BadInput as error:
+        raise _refused(hub, path, error.why) from error
 
 
 def _refused(hub: str, path: str, rule: str) -> BadInput:

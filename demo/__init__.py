@@ -1,1 +1,1 @@
-"""What the demo and the tests bring themselves: a tiny model, made-up data, a loopback Hub, a conda channel."""
+"""What demo and tests bring themselves: a tiny model, made-up data, a loopback Hub, a conda channel."""

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.bundle.safetensors import parse_header
 from appliance.errors import BadInput
-from bundler.policy import check_content, check_names, header_problem
+from bundler.policy import check_content, check_names
 from bundler.wheel_policy import check_wheel
 from tests.wheel_maker import write_wheel
 
@@ -108,6 +109,14 @@ def test_refuses_what_is_not_json(tmp_path: Path, body: bytes) -> None:
     with pytest.raises(BadInput) as caught:
         check_content("o/m", "config.json", tmp_path / "x")
     assert "not JSON" in caught.value.why
+
+
+def header_problem(header: bytes, data_bytes: int) -> str | None:
+    try:
+        parse_header(header, data_bytes)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def tensor(first: int, last: int, dtype: str = "F32", shape: list[int] | None = None) -> dict[str, object]:

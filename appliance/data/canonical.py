@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from appliance.data.read import FileReport
+from appliance.durable import write_whole
 from appliance.errors import StepFailed
-from appliance.run.files import write_whole
 from appliance.run.rows import Message, Problem, Row
 
 

@@ -8,12 +8,12 @@ from typing import Any, Literal
 import msgspec
 
 from appliance.data.read import check_bad_share, read_file
+from appliance.durable import write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.evaluation.ask import ask
 from appliance.evaluation.judge import is_right
 from appliance.model.base import check_base, load_base, load_tokenizer, stop_ids
 from appliance.progress import Progress, Silent
-from appliance.run.files import write_whole
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.plan import Plan, QuestionSet, read_plan
 from appliance.run.rows import Row

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.bundle.safetensors import SafetensorsFile, Tensor, read_safetensors
 from appliance.errors import BadInput
-from appliance.export.safetensors_file import SafetensorsFile, Tensor, read_safetensors
 
 PREFIX = "base_model.model."
 """What PEFT puts before every name of the base (peft.utils.save_and_load)."""

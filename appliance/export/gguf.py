@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from appliance import process
+from appliance.bundle.safetensors import read_safetensors
 from appliance.errors import BadInput, StepFailed
 from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import check_room, weight_files
-from appliance.export.safetensors_file import read_safetensors
 from appliance.model.base import check_base
 from appliance.progress import Progress
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from appliance.bundle.safetensors import SafetensorsFile, Tensor, read_safetensors
+from appliance.durable import sync_folder
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.export.adapter import Adapter, LoraMatrices, adapter_refusal, read_adapter
-from appliance.export.safetensors_file import SafetensorsFile, Tensor, read_safetensors
 from appliance.progress import Advance, Progress, amount_text
-from appliance.run.files import sync_folder
 
 if TYPE_CHECKING:
     import torch

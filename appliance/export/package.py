@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.bundle.safetensors import read_safetensors
 from appliance.data.canonical import read_rows
+from appliance.durable import write_whole
 from appliance.errors import BadInput
 from appliance.export.gguf import convert
 from appliance.export.merge import merge, put_in_place, weight_files
 from appliance.export.modelfile import Modelfile, describe
 from appliance.export.parity import ParityReport, Subject, check_parity, measure_parity, report_json
-from appliance.export.safetensors_file import read_safetensors
 from appliance.progress import Progress
-from appliance.run.files import write_whole
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan, read_plan
 

@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.durable import sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
-from appliance.run.files import sync_folder, write_whole
 from appliance.run.plan import Plan, absolute, check_plan, write_plan
 
 

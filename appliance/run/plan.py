@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 import tomli_w
 
+from appliance.durable import write_whole
 from appliance.errors import BadInput
-from appliance.run.files import write_whole
 
 RUN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 EXPORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")

@@ -31,12 +31,12 @@ from appliance.bundle.medium import Medium
 from appliance.bundle.release import Release, parse_release
 from appliance.bundle.sums import parse_sums, wheel_name
 from appliance.bundle.verify import check_contents
+from appliance.durable import switch_link, sync_folder, write_whole
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.progress import Progress, Terminal
 from appliance.site import audit
-from appliance.site.durable import switch_link, sync_folder, write_file
 from appliance.site.layout import STATE_NOTE, Site
-from appliance.site.runtime import compile_all, install_wheels, relocate
+from appliance.site.runtime import install_wheels, relocate, try_imports
 from appliance.site.store import fill_store, link_release
 from appliance.site.trust import record_trust
 
@@ -61,9 +61,9 @@ def install(
         relocate(folder / "runtime")
         own = quarantine / wheel_name(hashes)
         install_wheels(folder, contents, own, hashes[own.name], quarantine, progress)
-        compile_all(folder / "runtime", progress)
+        try_imports(folder / "runtime", progress)
         shutil.copy2(quarantine / names.CONTENTS, folder / names.CONTENTS)
-        write_file(complete, _installed(release, hashes, sums))
+        write_whole(complete, _installed(release, hashes, sums))
     _switch(site, release, root, hashlib.sha256(sums).hexdigest(), anchor)
     return release
 
@@ -85,7 +85,7 @@ def _switch(site: Site, release: Release, root: bytes, sums_sha256: str, anchor:
     site.state.mkdir(parents=True, exist_ok=True)
     for folder in (site.runs, site.state / "datasets", site.state / "exports"):
         folder.mkdir(exist_ok=True)
-    write_file(site.prefix / STATE_NOTE, f"{site.state}\n".encode())
+    write_whole(site.prefix / STATE_NOTE, f"{site.state}\n".encode())
     if first:
         how = "compared with the anchor sheet when install.sh was run" if anchor else "not compared"
         audit.append(site.audit, "anchor", root_sha256=hashlib.sha256(root).hexdigest(), how=how)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from appliance.bundle.release import Release
 from appliance.bundle.verify import Trust
-from appliance.site.durable import write_file
+from appliance.durable import write_whole
 from appliance.site.layout import Site
 
 
@@ -45,8 +45,8 @@ def record_trust(site: Site, root: bytes, release: Release, sums_sha256: str) ->
         "sums-sha256": sums_sha256,
         "newest-date": newest,
     }
-    write_file(folder / "state", "".join(f"{key}: {value}\n" for key, value in lines.items()).encode())
-    write_file(folder / "root", root)
+    write_whole(folder / "state", "".join(f"{key}: {value}\n" for key, value in lines.items()).encode())
+    write_whole(folder / "root", root)
 
 
 def _read_state(site: Site) -> _State | None:

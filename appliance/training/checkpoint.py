@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.durable import sync_file, sync_folder, write_whole
 from appliance.errors import HostNotReady
-from appliance.run.files import sync_file, sync_folder, write_whole
 
 MANIFEST = "manifest.json"
 REQUIRED = (

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from appliance.durable import write_whole
 from appliance.errors import StepFailed
-from appliance.run.files import write_whole
 from appliance.run.plan import TrainingChoice
 
 WEIGHTS = "adapter_model.safetensors"

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from appliance.run.files import write_whole
+from appliance.durable import write_whole
 from appliance.run.plan import TrainingChoice
 from appliance.training.checkpoint import Checkpoint, save_checkpoint
 from appliance.training.lora import load_adapter, write_adapter

@@ -18,10 +18,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from appliance.durable import sync_folder
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.offline import Refusal, go_offline
 from appliance.run.events import EventLog
-from appliance.run.files import sync_folder
 from appliance.run.folder import RunFolder, open_run, read_base
 from appliance.run.plan import Plan, read_plan
 from appliance.training.lock import worker_lock

@@ -1,4 +1,7 @@
-"""Writing so that a reader sees a file or a folder whole or not at all, also after a power cut."""
+"""Writing so that a reader sees a file or a folder whole or not at all, also after a power cut.
+
+Standard library only.
+"""
 
 import os
 from pathlib import Path
@@ -36,3 +39,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def switch_link(link: Path, target: str) -> None:
+    """Make `link` point to `target` by one rename: readers see the old target or the new one."""
+    aside = link.with_name(f".{link.name}.new")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(target)
+    aside.rename(link)
+    sync_folder(link.parent)
