@@ -64,7 +64,7 @@ class Terminal:
     ) -> None:
         rate = done / took_s if took_s > 0 else 0.0
         if final:
-            tail = f"{amount_text(done, unit)} in {took_s:.1f} s"
+            tail = f"{amount_text(done, unit)} in {took_s:.1f} s" if done else f"{took_s:.1f} s"
         elif total:
             left_s = (total - done) / rate if rate else 0.0
             filled = BAR_CELLS * min(done, total) // total

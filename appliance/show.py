@@ -31,6 +31,7 @@ class TrainingView:
         columns = [TextColumn("  {task.description}"), BarColumn(24), TextColumn("{task.fields[facts]}")]
         self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
         self._task = self._bar.add_task("training", total=None, facts="")
+        self._next_step = 1
 
     def __enter__(self) -> "TrainingView":
         if self._console.is_terminal:
@@ -43,14 +44,22 @@ class TrainingView:
         self._bar.stop()
 
     def show(self, event: Event) -> None:
-        """Show one event."""
-        if event.kind == "progress" and self._console.is_terminal:
-            fields = event.fields
-            step = f"step {fields['step']}/{fields['steps']}"
-            facts = f"{step}  loss {fields['loss']:.3f}  {fields['tokens_per_s']:.0f} tokens/s"
-            self._bar.update(self._task, total=fields["steps"], completed=fields["step"], facts=facts)
-        elif line := event_line(event):
+        """Show one event; of the many that tell a step, a log gets a tenth of the run each."""
+        if event.kind == "progress":
+            step, steps = event.fields["step"], event.fields["steps"]
+            if self._console.is_terminal:
+                self._bar.update(self._task, total=steps, completed=step, facts=_progress(event.fields))
+                return
+            if step < self._next_step and step != steps:
+                return
+            self._next_step = step + max(steps // 10, 1)
+        if line := event_line(event):
             self._console.print(f"  {line}", highlight=False, markup=False)
+
+
+def _progress(fields: dict[str, Any]) -> str:
+    rate = f"{fields['tokens_per_s']:.0f} tokens/s"
+    return f"step {fields['step']} of {fields['steps']}: loss {fields['loss']:.3f}, {rate}"
 
 
 def event_line(event: Event) -> str | None:
@@ -62,8 +71,8 @@ def event_line(event: Event) -> str | None:
         case "data":
             tokens = f"{f['learned_tokens']} of {f['tokens']} tokens to learn, {f['packs']} packs"
             return f"{f['rows']} rows, {f['refused']} refused, {tokens}"
-        case "progress" if f["step"] == 1 or f["step"] % 50 < 3 or f["step"] == f["steps"]:
-            return f"step {f['step']} of {f['steps']}: loss {f['loss']:.3f}, {f['tokens_per_s']:.0f} tokens/s"
+        case "progress":
+            return _progress(f)
         case "held_out":
             return f"step {f['step']}: held-out loss {f['loss']:.3f}"
         case "checkpoint" | "resumed":

@@ -27,7 +27,7 @@ from demo.trace import CALLS, connects
 HERE = Path(__file__).parent
 WORK = HERE.parent / "build" / "demo"
 CACHE = HERE.parent / "build" / "cache"
-BUNDLER = [sys.executable, "-m", "bundler"]
+BUNDLER = [Path(sys.prefix) / "bin" / "islet-bundle"]
 MODEL = "islet-demo/clinic-tiny"
 
 
@@ -156,12 +156,14 @@ def conclude(stages: Stages) -> int:
         "installed", amount_text(folder_bytes(WORK / "site" / "opt"), "B"), "hard links counted once"
     )
     console.print(table)
-    times = Table("stage", "seconds", title="Time", box=None, header_style="bold")
+    times = Table(title="Time", box=None, header_style="bold")
+    times.add_column("stage", no_wrap=True, overflow="ellipsis", max_width=68)
+    times.add_column("seconds", justify="right")
     for name, took_s in stages.took_s.items():
         times.add_row(name, f"{took_s:.0f}")
     for line in (WORK / "site" / "times").read_text().splitlines():
         took, command = line.split("\t")
-        times.add_row("   " + command.replace(str(WORK) + "/", "")[:90], took)
+        times.add_row("   " + command, took)
     times.add_row("all", f"{sum(stages.took_s.values()):.0f}")
     console.print(times)
     console.print("\nOn a machine that has Ollama:\n", highlight=False)

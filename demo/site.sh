@@ -15,7 +15,13 @@ for hidden; do
 done
 ip link set lo up # engines and workers may speak to each other on loopback
 
-stage() { printf '\n$ %s\n' "$*"; started=$(date +%s); "$@"; printf '%s\t%s\n' "$(($(date +%s) - started))" "$*" >>"$site/times"; }
+stage() { # run a command as it is shown, with short names for the two folders, and keep its time
+    shown=$(printf '%s' "$*" | sed "s#$site/opt/bin/##g; s#$site#SITE#g; s#$medium#MEDIUM#g")
+    printf '\n$ %s\n' "$shown"
+    started=$(date +%s)
+    "$@"
+    printf '%s\t%s\n' "$(($(date +%s) - started))" "$shown" >>"$site/times"
+}
 islet="$site/opt/bin/islet"
 
 # The printed page came by another road: both files are copied to the box and compared there first.

@@ -27,8 +27,7 @@ class Stages:
 def say(command: Sequence[str | Path], **keywords: object) -> None:
     """Show a command and run it; its output is the demo's output. Ends the demo when it fails."""
     words = [str(word) for word in command]
-    shown = [Path(words[0]).name, *words[1:]]
-    print(f"$ {' '.join(shown)}", flush=True)
+    print("$ " + " ".join(words).replace(f"{Path.cwd()}/", ""), flush=True)
     code = subprocess.run(words, **keywords).returncode  # type: ignore[call-overload]
     if code != 0:
         print(f"\nThe demo stopped: the command above ended with exit code {code}.", file=sys.stderr)
