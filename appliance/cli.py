@@ -41,6 +41,54 @@ def _run(context: click.Context, name: str) -> RunFolder:
 
 
 @main.command()
+@json_option
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Examine this site: box, stored files, imports, audit log, two training steps."""
+    from appliance.doctor import examine
+    from appliance.progress import Terminal
+    from appliance.show import print_findings
+
+    findings = examine(_site(context), Terminal())
+    print_findings(findings, as_json=as_json)
+    if not all(finding.good for finding in findings):
+        raise click.exceptions.Exit(5)
+
+
+@main.command()
+@click.option("--to", "number", type=int, help="The release to go back to; by default the one before.")
+@click.pass_context
+def rollback(context: click.Context, number: int | None) -> None:
+    """Use an earlier release that is still whole here, from now on."""
+    from appliance.site.releases import roll_back
+
+    now = roll_back(_site(context), number)
+    click.echo(f"{now.product} release {now.number} is in use")
+
+
+@main.command()
+@json_option
+@click.pass_context
+def inventory(context: click.Context, as_json: bool) -> None:
+    """What this site holds: releases, and with --json every file with its hash."""
+    from appliance.show import print_inventory
+    from appliance.site.inventory import inventory as take
+
+    print_inventory(take(_site(context)), as_json=as_json)
+
+
+@main.command()
+@json_option
+@click.pass_context
+def audit(context: click.Context, as_json: bool) -> None:
+    """Check the audit log's chain and show its entries; the head goes into your own records."""
+    from appliance.show import print_audit
+    from appliance.site.audit import check
+
+    print_audit(check(_site(context).audit), as_json=as_json)
+
+
+@main.command()
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("--format", "file_format", type=click.Choice(["auto", "alpaca", "csv"]), default="auto")
 @json_option
@@ -61,12 +109,12 @@ def data(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
 def train(context: click.Context, plan_file: Path, detach: bool) -> None:
     """Make a run from a plan and train it. Ctrl-C stops it with a checkpoint."""
     from appliance.show import TrainingView
-    from appliance.site import audit
+    from appliance.site.audit import append
     from appliance.training import control
 
     site = _site(context)
     run = control.prepare_run(plan_file, site.runs, site.models)
-    audit.append(site.audit, "train", run=run.root.name)
+    append(site.audit, "train", run=run.root.name)
     if detach:
         control.start_detached(run)
     else:
@@ -159,12 +207,12 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
     from appliance.export.package import export as make
     from appliance.progress import Terminal
     from appliance.show import print_export
-    from appliance.site import audit
+    from appliance.site.audit import append
 
     site, folder = _site(context), _run(context, run)
     made = make(folder, site.converter, Terminal())
     sums = hashlib.sha256((made.folder / "SHA256SUMS").read_bytes()).hexdigest()
-    audit.append(site.audit, "export", run=folder.root.name, sums_sha256=sums)
+    append(site.audit, "export", run=folder.root.name, sums_sha256=sums)
     if as_json:
         click.echo(json.dumps(asdict(made), default=str, indent=1))
     else:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from appliance.data.read import Reading
     from appliance.evaluation.compare import Summary
     from appliance.export.package import ExportResult
+    from appliance.site.audit import Checked
+    from appliance.site.preflight import Finding
 
 SHOWN_PROBLEMS = 20
 
@@ -107,6 +109,43 @@ def print_reading(reading: "Reading", *, as_json: bool) -> None:
         print(problem)
     if len(reading.problems) > SHOWN_PROBLEMS:
         print(f"… and {len(reading.problems) - SHOWN_PROBLEMS} more; --json lists all")
+
+
+def print_findings(findings: "list[Finding]", *, as_json: bool) -> None:
+    """What the doctor found; what is wrong comes with why and next."""
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+        return
+    for finding in findings:
+        print(f"{'good ' if finding.good else 'WRONG'}  {finding.name}: {finding.what}")
+        if not finding.good:
+            print(f"       why: {finding.why}\n       next: {finding.next_step}")
+
+
+def print_inventory(held: dict[str, Any], *, as_json: bool) -> None:
+    """What a site holds; every file only as JSON."""
+    if as_json:
+        _print_json(held)
+        return
+    view = Table("release", "made", "files", "size", "SHA-256 of its list", box=None, header_style="bold")
+    for release in held["releases"]:
+        number = f"{release['number']}{' (in use)' if release['number'] == held['current'] else ''}"
+        size = amount_text(sum(file["size"] for file in release["files"]), "B")
+        view.add_row(number, release["created"], str(len(release["files"])), size, release["sums-sha256"])
+    Console().print(held["product"])
+    Console().print(view)
+
+
+def print_audit(log: "Checked", *, as_json: bool) -> None:
+    """The audit log, whose chain holds."""
+    if as_json:
+        _print_json({"entries": log.entries, "torn": log.torn, "head": log.head})
+        return
+    for entry in log.entries:
+        facts = {k: v for k, v in entry.items() if k not in ("time", "event", "uid", "before")}
+        print(entry["time"], f"uid {entry['uid']}", entry["event"], *(f"{k}={v}" for k, v in facts.items()))
+    torn = f", {log.torn} torn by a power cut" if log.torn else ""
+    print(f"{len(log.entries)} entries, the chain holds{torn}; head {log.head}")
 
 
 def print_runs(folder: Path, *, as_json: bool) -> None:

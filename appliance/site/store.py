@@ -14,7 +14,7 @@ from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.medium import Medium
 from appliance.bundle.refusal import damaged_file, malformed, missing_file
 from appliance.bundle.stream import read_volume
-from appliance.progress import Progress
+from appliance.progress import Advance, Progress
 from appliance.site.layout import Site
 
 
@@ -112,9 +112,16 @@ def link_release(site: Site, contents: Contents, release: Path) -> None:
         target.hardlink_to(site.stored(entry.sha256))
 
 
-def check_stored(site: Site, contents: Contents) -> None:
-    """Re-hash what the store holds of `contents`. Raises: DamagedBundle, naming the file."""
+def check_stored(site: Site, contents: Contents, advance: Advance = lambda amount: None) -> None:
+    """Re-hash what the store holds of `contents`.
+
+    Raises: DamagedBundle, naming the first file that is missing or changed.
+    """
     for entry in contents.entries:
-        with site.stored(entry.sha256).open("rb") as file:
+        path = site.stored(entry.sha256)
+        if not path.is_file():
+            raise missing_file(entry.path)
+        with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
                 raise damaged_file(entry.path)
+        advance(entry.size)

@@ -1,0 +1,74 @@
+"""The releases on this box: which are whole, which is in use, going back to the one before."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.bundle.contents import Contents, parse_contents
+from appliance.durable import switch_link
+from appliance.errors import HostNotReady
+from appliance.site import audit
+from appliance.site.layout import Site
+
+
+@dataclass(frozen=True)
+class Installed:
+    """One release that was installed to its end."""
+
+    number: int
+    product: str
+    created: str
+    sums_sha256: str
+    """SHA-256 of its SHA256SUMS."""
+    folder: Path
+
+    def contents(self) -> Contents:
+        """Every file that its bundle carried. Raises: UntrustedBundle, when the list was changed."""
+        return parse_contents((self.folder / "contents.json").read_bytes())
+
+
+def installed_releases(site: Site) -> list[Installed]:
+    """The whole releases, lowest number first; one whose installation was cut off is not among them."""
+    found = []
+    for path in (site.prefix / "releases").glob("*/installed.json"):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        found.append(
+            Installed(facts["number"], facts["product"], facts["created"], facts["sums-sha256"], path.parent)
+        )
+    return sorted(found, key=lambda release: release.number)
+
+
+def current_release(site: Site) -> Installed:
+    """The release in use. Raises: HostNotReady, when there is none."""
+    folder = site.current.resolve()
+    for release in installed_releases(site):
+        if release.folder.resolve() == folder:
+            return release
+    raise HostNotReady(
+        "No release is in use here.",
+        why=f"{site.current} points to no whole release",
+        next_step="Run install.sh again with the medium.",
+    )
+
+
+def roll_back(site: Site, number: int | None = None) -> Installed:
+    """Use the release `number`, or the one before the current one, from now on: one rename.
+
+    What this box remembers of numbers it has had does not go back with it, and neither do runs.
+
+    Raises: HostNotReady, when there is no such whole release.
+    """
+    now = current_release(site)
+    earlier = [release for release in installed_releases(site) if release.number < now.number]
+    wanted = [release for release in earlier if number is None or release.number == number]
+    if not wanted:
+        there = ", ".join(str(release.number) for release in earlier) or "none"
+        raise HostNotReady(
+            f"There is no release {number if number else 'before this one'} to go back to.",
+            why=f"release {now.number} is in use; earlier ones that are whole: {there}",
+            next_step="Name one of these with --to, or install it from its medium.",
+        )
+    target = wanted[-1]
+    switch_link(site.current, f"releases/{target.number}")
+    audit.append(site.audit, "rollback", was=now.number, now=target.number)
+    return target

@@ -1,0 +1,164 @@
+"""After the installation: rollback, inventory, audit, doctor; on real folders, without a runtime."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.bundle.contents import format_contents, parse_contents
+from appliance.bundle.medium import Medium
+from appliance.bundle.sums import parse_sums
+from appliance.errors import DamagedBundle, HostNotReady, StepFailed
+from appliance.progress import Silent
+from appliance.site import audit
+from appliance.site.inventory import inventory
+from appliance.site.layout import Site
+from appliance.site.preflight import look_at_box
+from appliance.site.releases import current_release, installed_releases, roll_back
+from appliance.site.store import check_stored, fill_store, link_release
+from tests.bundles import Workshop, make_workshop
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return make_workshop(tmp_path_factory.mktemp("site") / "shop")
+
+
+@pytest.fixture
+def site(shop: Workshop, tmp_path: Path) -> Site:
+    """Two releases of the same files, the second in use."""
+    site = Site(tmp_path / "opt", tmp_path / "state")
+    contents = parse_contents((shop.bundle / "contents.json").read_bytes())
+    hashes = parse_sums((shop.bundle / "SHA256SUMS").read_bytes())
+    quarantine = tmp_path / "quarantine"
+    quarantine.mkdir()
+    site.runs.mkdir(parents=True)
+    for number in (1, 2):
+        fill_store(site, Medium(shop.bundle), contents, hashes, quarantine, Silent())
+        folder = site.release(number)
+        folder.mkdir(parents=True)
+        link_release(site, contents, folder)
+        (folder / "contents.json").write_bytes(format_contents(contents))
+        facts = {
+            "number": number,
+            "product": "islet-test",
+            "created": "2026-11-01T00:00:00Z",
+            "sums-sha256": "0" * 64,
+        }
+        (folder / "installed.json").write_text(json.dumps(facts))
+    assert list(quarantine.iterdir()) == []
+    site.current.symlink_to("releases/2")
+    return site
+
+
+def test_the_store_holds_every_file_once_and_read_only(site: Site, shop: Workshop) -> None:
+    stored = [path for path in site.store.rglob("*") if path.is_file()]
+    assert {path.parent.name + path.name for path in stored} == {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in (shop.root / "sources").iterdir()
+    }
+    assert {path.stat().st_nlink for path in stored} == {3}
+    assert {path.stat().st_mode & 0o777 for path in stored} == {0o444}
+
+
+def test_a_changed_file_in_the_store_is_named(site: Site) -> None:
+    path = site.release(2) / "models/islet/tiny/config.json"
+    path.chmod(0o644)
+    path.write_bytes(b"{}")
+    with pytest.raises(DamagedBundle, match=r"models/islet/tiny/config\.json is damaged"):
+        check_stored(site, current_release(site).contents())
+
+
+def test_a_missing_file_in_the_store_is_named(site: Site) -> None:
+    entry = current_release(site).contents().entries[0]
+    site.stored(entry.sha256).unlink()
+    with pytest.raises(DamagedBundle, match=f"{entry.path} is missing"):
+        check_stored(site, current_release(site).contents())
+
+
+def test_rollback_is_one_rename_and_is_audited(site: Site) -> None:
+    assert roll_back(site).number == 1
+    assert site.current.readlink() == Path("releases/1")
+    assert audit.check(site.audit).entries[-1]["event"] == "rollback"
+    with pytest.raises(HostNotReady, match="no release before this one"):
+        roll_back(site)
+
+
+def test_rollback_to_a_release_that_is_not_whole_is_refused(site: Site) -> None:
+    (site.release(1) / "installed.json").unlink()
+    with pytest.raises(HostNotReady) as caught:
+        roll_back(site, 1)
+    assert "none" in caught.value.why
+    assert site.current.readlink() == Path("releases/2")
+
+
+def test_a_site_whose_current_release_is_gone_says_what_to_do(site: Site) -> None:
+    site.current.unlink()
+    with pytest.raises(HostNotReady, match="No release is in use"):
+        current_release(site)
+
+
+def test_inventory_lists_every_file_of_every_release(site: Site, shop: Workshop) -> None:
+    held = inventory(site)
+    assert (held["product"], held["current"]) == ("islet-test", 2)
+    assert [release["number"] for release in held["releases"]] == [1, 2]
+    paths = {file["path"]: file["size"] for file in held["releases"][1]["files"]}
+    assert paths["models/islet/tiny/model.safetensors"] == 2_500_000
+    assert len(paths) == len(list((shop.root / "sources").iterdir()))
+
+
+def test_releases_that_were_cut_off_do_not_count(site: Site) -> None:
+    site.release(3).mkdir()
+    assert [release.number for release in installed_releases(site)] == [1, 2]
+
+
+def test_every_finding_about_the_box_says_why_and_next(site: Site) -> None:
+    findings = look_at_box(site)
+    assert {finding.name for finding in findings} >= {
+        "room for runs",
+        "memory and cores",
+        "GPU",
+        "clock",
+        "rights",
+    }
+    assert all(finding.why and finding.next_step for finding in findings if not finding.good)
+
+
+def make_log(path: Path) -> list[bytes]:
+    for number in range(4):
+        audit.append(path, "train", run=f"r{number}")
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_an_audit_log_that_was_only_appended_to_holds(tmp_path: Path) -> None:
+    lines = make_log(tmp_path / "log")
+    checked = audit.check(tmp_path / "log")
+    assert [entry["run"] for entry in checked.entries] == ["r0", "r1", "r2", "r3"]
+    assert checked.head == hashlib.sha256(lines[-1].rstrip(b"\n")).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda x: [x[0], x[1].replace(b"r1", b"r9"), x[2], x[3]], 3),
+        (lambda x: [x[0], x[2], x[3]], 2),
+        (lambda x: [x[0], x[1], x[1], x[2], x[3]], 3),
+        (lambda x: [x[1], x[0], x[2], x[3]], 1),
+        (lambda x: x[1:], 1),
+    ],
+)
+def test_an_audit_log_that_was_changed_is_shown_to_be(tmp_path: Path, change: object, line: int) -> None:
+    lines = make_log(tmp_path / "log")
+    (tmp_path / "log").write_bytes(b"".join(change(lines)))  # type: ignore[operator]
+    with pytest.raises(StepFailed) as caught:
+        audit.check(tmp_path / "log")
+    assert f"line {line} " in caught.value.why
+
+
+def test_a_torn_last_line_is_counted_and_the_log_goes_on(tmp_path: Path) -> None:
+    lines = make_log(tmp_path / "log")
+    (tmp_path / "log").write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    audit.append(tmp_path / "log", "export")
+    checked = audit.check(tmp_path / "log")
+    assert (len(checked.entries), checked.torn) == (4, 1)
+    assert checked.entries[-1]["event"] == "export"
