@@ -1,6 +1,7 @@
 # make demo    the whole path, from a manifest to a model that answers in another engine, offline
 # make test    every test
 # make quick   the tests that take seconds
+# make campaign  the hard tests in their long form: attacks, flips, truncations, kills, counted
 # make check   format, lint, types, import directions, shell scripts, quick tests
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ export PYTHON
 # Two spinning OpenMP threads on a busy machine are many times slower than two that sleep.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test quick check format setup clean
+.PHONY: demo test quick campaign check format setup clean
 
 demo: setup
 	@sh scripts/system-packages.sh unshare mount ip strace
@@ -21,6 +22,10 @@ test: setup
 
 quick: setup
 	@OMP_NUM_THREADS=1 $(V)/python -m pytest -m "not slow and not gpu"
+
+campaign: setup
+	@sh scripts/system-packages.sh unshare mount ip strace busybox dash
+	@$(V)/python -m tests.campaign
 
 check: setup
 	@sh scripts/system-packages.sh busybox dash
