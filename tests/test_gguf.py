@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import BadInput, StepFailed
-from appliance.export.gguf import OutType, convert, find_family
+from appliance.export.gguf import OutType, convert, estimate_size, find_family
 from appliance.export.gguf_file import read_gguf
 from appliance.progress import Silent
 from tests.converted import converter_folder
@@ -148,7 +148,7 @@ print(json.dumps([fields, tensors], default=str))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("outtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("outtype", ["f32", "f16", "bf16", "q8_0"])
 def test_the_file_says_what_the_model_says(outtype: OutType, tmp_path: Path) -> None:
     model = make_tiny_model(tmp_path / "model", dtype="bfloat16")
     result = convert(model, converter_folder(), tmp_path / "out.gguf", outtype, Silent(), name="clinic")
@@ -162,7 +162,9 @@ def test_the_file_says_what_the_model_says(outtype: OutType, tmp_path: Path) -> 
     assert fields["general.name"] == "clinic"
     assert fields["qwen3.rope.freq_base"] == 1_000_000.0
     assert fields["tokenizer.chat_template"] == (model / "chat_template.jinja").read_text()
-    assert "F16" not in {t[1] for t in tensors} or outtype == "f16"
+    assert {t[1] for t in tensors} == {"F32", outtype.upper()}
+    weights = sum(t[3] for t in tensors)
+    assert estimate_size([model / "model.safetensors"], outtype) == weights
     file = read_gguf(result.path)
     assert all(file.settings[name] == fields[name] for name in file.settings)
     assert {(t.name, t.type, t.begin, t.end - t.begin) for t in file.tensors} == {

@@ -30,7 +30,7 @@ def make_run(folder: Path, *, trained: bool = True, system: str = "你是医院�
         name="clinic",
         model=ModelChoice(base=str(base), system=system),
         data=DataChoice(train=(DataFile(path="/nowhere/rows.json"),)),
-        export=ExportChoice(name="clinic", gguf="f16", num_ctx=1024),
+        export=ExportChoice(name="clinic", gguf=("f16", "q8_0"), num_ctx=1024),
     )
     write_plan(plan, run.plan)
     run.base.write_text(f"{base}\n")
@@ -51,7 +51,7 @@ def make_run(folder: Path, *, trained: bool = True, system: str = "你是医院�
 def test_packs_a_run_for_ollama(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     result = export(run, converter_folder(), Silent())
-    names = ["Modelfile", "README.md", "SHA256SUMS", "clinic-f16.gguf", "parity.json"]
+    names = ["Modelfile", "README.md", "SHA256SUMS", "clinic-f16.gguf", "clinic-q8_0.gguf", "parity.json"]
     assert sorted(path.name for path in run.export.iterdir()) == names
     assert {path.stat().st_mode & 0o777 for path in run.export.iterdir()} == {0o644}
     subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=run.export, check=True)
@@ -63,8 +63,10 @@ def test_packs_a_run_for_ollama(tmp_path: Path) -> None:
     parity = json.loads((run.export / "parity.json").read_text())
     assert parity["first_difference"] is None
     assert parity["ollama"] == "not present"
-    assert [each["passed"] for each in parity["comparisons"]] == [True, True, True]
-    assert result.gguf_bytes == result.gguf.stat().st_size
+    assert [each["passed"] for each in parity["comparisons"]] == [True] * 5
+    assert [path.name for path in result.ggufs] == ["clinic-f16.gguf", "clinic-q8_0.gguf"]
+    assert result.gguf_bytes == sum(path.stat().st_size for path in result.ggufs)
+    assert result.ggufs[1].stat().st_size < result.ggufs[0].stat().st_size
     assert sorted(path.name for path in run.root.iterdir()) == [
         "adapter",
         "base",

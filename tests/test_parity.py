@@ -18,7 +18,15 @@ from appliance.export.engine import load_engine
 from appliance.export.gguf import OutType, convert
 from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import merge
-from appliance.export.parity import QUESTIONS, TEXTS, Subject, check_parity, measure_parity, report_json
+from appliance.export.parity import (
+    QUESTIONS,
+    TEXTS,
+    Converted,
+    Subject,
+    check_parity,
+    measure_parity,
+    report_json,
+)
 from appliance.model.base import load_base, load_tokenizer
 from appliance.model.chat import token_ids
 from appliance.progress import Silent
@@ -53,9 +61,8 @@ def make_subject(folder: Path, *, dtype: str, outtype: OutType, tied: bool = Tru
         base,
         folder / "adapter",
         folder / "merged",
-        gguf,
+        (Converted(gguf, outtype.upper()),),
         types[dtype],
-        outtype.upper(),
         SYSTEM,
         ("儿科在几楼？",),
     )
@@ -74,6 +81,8 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
         ("float32", "f16", True, 5e-3),
         ("bfloat16", "bf16", False, 5e-2),
         ("bfloat16", "f16", True, 5e-3),
+        ("bfloat16", "q8_0", True, 2e-1),
+        ("float32", "q8_0", False, 2e-1),
     ],
 )
 def test_adapter_merged_and_gguf_are_one_model(
@@ -92,7 +101,7 @@ def test_adapter_merged_and_gguf_are_one_model(
 
 def damaged_gguf(subject: Subject, into: Path, name: str, change: Callable[[bytes], bytes]) -> Subject:
     """The subject with one tensor of its GGUF changed in place; the file stays sound."""
-    shutil.copy(subject.gguf, into)
+    shutil.copy(subject.ggufs[0].path, into)
     tensor = next(tensor for tensor in read_gguf(into).tensors if tensor.name == name)
     with into.open("r+b") as file:
         file.seek(tensor.begin)
@@ -100,11 +109,17 @@ def damaged_gguf(subject: Subject, into: Path, name: str, change: Callable[[byte
         file.seek(tensor.begin)
         file.write(data)
     read_gguf(into)
-    return dataclasses.replace(subject, gguf=into)
+    return dataclasses.replace(subject, ggufs=(Converted(into, "F16"),))
 
 
 def swapped_halves(data: bytes) -> bytes:
     return data[len(data) // 2 :] + data[: len(data) // 2]
+
+
+def swapped_halves_of_blocks(data: bytes) -> bytes:
+    """The halves of a Q8_0 tensor in each other's place; a block has 34 bytes."""
+    middle = len(data) // 34 // 2 * 34
+    return data[middle:] + data[:middle]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +134,21 @@ def test_names_the_gguf_when_one_of_its_tensors_is_another(
         check_parity(report)
 
 
+@pytest.mark.parametrize("name", ["blk.0.attn_q.weight", "blk.1.ffn_down.weight", "token_embd.weight"])
+def test_names_the_file_of_two_whose_tensor_is_another(name: str, subject: Subject, tmp_path: Path) -> None:
+    gguf = tmp_path / "sound.gguf"
+    convert(subject.merged, converter_folder(), gguf, "q8_0", Silent(), name="tiny")
+    sound = Converted(gguf, "Q8_0")
+    damaged = damaged_gguf(
+        dataclasses.replace(subject, ggufs=(sound,)), tmp_path / "d.gguf", name, swapped_halves_of_blocks
+    )
+    both = dataclasses.replace(subject, ggufs=(sound, Converted(damaged.ggufs[0].path, "Q8_0")))
+    report = measure_parity(both, Silent())
+    assert [each.passed for each in report.comparisons] == [True, True, True, True, False]
+    with pytest.raises(StepFailed, match=r"stage `gguf` differs \(merged folder, d.gguf in llama.cpp\)"):
+        check_parity(report)
+
+
 def test_names_the_merge_when_one_of_its_tensors_is_the_bases(subject: Subject, tmp_path: Path) -> None:
     merged = tmp_path / "merged"
     shutil.copytree(subject.merged, merged)
@@ -128,7 +158,9 @@ def test_names_the_merge_when_one_of_its_tensors_is_the_bases(subject: Subject, 
     save_file(tensors, merged / "model.safetensors", metadata={"format": "pt"})
     gguf = tmp_path / "m.gguf"
     convert(merged, converter_folder(), gguf, "f16", Silent(), name="tiny")
-    report = measure_parity(dataclasses.replace(subject, merged=merged, gguf=gguf), Silent())
+    report = measure_parity(
+        dataclasses.replace(subject, merged=merged, ggufs=(Converted(gguf, "F16"),)), Silent()
+    )
     assert report.first_difference == "merged"
     assert report.comparisons[2].passed  # the conversion itself was right
 
@@ -148,10 +180,11 @@ def stored_text(text: str) -> bytes:
 def test_names_the_tokens_when_the_gguf_reads_text_otherwise(
     ours: bytes, other: bytes, subject: Subject, tmp_path: Path
 ) -> None:
-    data = subject.gguf.read_bytes()
+    data = subject.ggufs[0].path.read_bytes()
     assert data.count(ours) == 1
     (tmp_path / "o.gguf").write_bytes(data.replace(ours, other))
-    report = measure_parity(dataclasses.replace(subject, gguf=tmp_path / "o.gguf"), Silent())
+    other_gguf = (Converted(tmp_path / "o.gguf", "F16"),)
+    report = measure_parity(dataclasses.replace(subject, ggufs=other_gguf), Silent())
     assert report.first_difference == "tokens"
     with pytest.raises(StepFailed, match="stage `tokens` differs"):
         check_parity(report)
@@ -223,6 +256,6 @@ def test_the_engine_listens_on_no_port(subject: Subject) -> None:
         return {row[1] for row in rows if row[3] == "0A" and row[7] == str(0)}
 
     before = ports()
-    with load_engine(subject.gguf, context=64) as engine:
+    with load_engine(subject.ggufs[0].path, context=64) as engine:
         assert engine.tokenize("a")
         assert ports() <= before

@@ -56,6 +56,11 @@ def test_reads_the_smallest_plan_with_the_documented_defaults(tmp_path: Path) ->
         (SMALLEST + "[training]\nmethod = 'full'\n", "training.method"),
         (SMALLEST + "[training]\nkeep_checkpoints = 0\n", "training.keep_checkpoints"),
         (SMALLEST + "[export]\nname = '../x'\n", "export.name"),
+        (SMALLEST + "[export]\ngguf = 'f16'\n", "export.gguf"),
+        (SMALLEST + "[export]\ngguf = []\n", "export.gguf"),
+        (SMALLEST + "[export]\ngguf = ['f16', 'f16']\n", "export.gguf"),
+        (SMALLEST + "[export]\ngguf = ['q4_k_m']\n", "export.gguf"),
+        (SMALLEST + "[export]\nmerge_into = 'nf4'\n", "export.merge_into"),
         (SMALLEST.replace('"cardiology"', '"Cardio logy"'), "name"),
         (SMALLEST.replace("islet-plan-1", "islet-plan-2"), "format"),
         (SMALLEST.replace('name = "cardiology"\n', ""), "name"),
@@ -101,7 +106,7 @@ def full_plan(rows: str, questions: str) -> Plan:
             threads=2,
         ),
         evaluation=EvaluationChoice((QuestionSet("trained", questions, "contains"),), max_new_tokens=9),
-        export=ExportChoice("icu", "bf16", 1024),
+        export=ExportChoice("icu", ("bf16", "q8_0"), "original", 1024),
     )
 
 

@@ -11,21 +11,23 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from appliance import process
-from appliance.bundle.safetensors import read_safetensors
+from appliance.bundle.safetensors import Tensor, read_safetensors
 from appliance.errors import BadInput, StepFailed
 from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import check_room, weight_files
 from appliance.model.base import check_base
 from appliance.progress import Progress
 
-OutType = Literal["f16", "bf16", "f32"]
+OutType = Literal["f16", "bf16", "f32", "q8_0"]
 
-ELEMENT_BYTES = {"f16": 2, "bf16": 2, "f32": 4}
+BLOCK_BYTES = {"f16": 64, "bf16": 64, "f32": 128, "q8_0": 34}
+"""Bytes of 32 elements; q8_0 stores them as 8-bit numbers with one 16-bit scale."""
 
 LAUNCHER = Path(__file__).with_name("launch_converter.py")
 
@@ -92,7 +94,7 @@ def convert(
             next_step="Install a bundle that has the GGUF converter, or give its folder.",
         )
     family = find_family(model / "tokenizer.json")
-    need_bytes = estimate_size(model, outtype)
+    need_bytes = estimate_size(weight_files(model), outtype)
     check_room(into.parent, need_bytes)
     # Resolved, because the converter runs in another folder.
     command: list[str | Path] = [sys.executable, "-I", "-B", LAUNCHER, converter.resolve()]
@@ -125,10 +127,23 @@ def find_family(tokenizer: Path) -> Family | None:
     return None
 
 
-def estimate_size(model: Path, outtype: OutType) -> int:
-    """Bytes of the GGUF to be written, from the model's headers; off by the small tensors kept as F32."""
-    tensors = [tensor for path in weight_files(model) for tensor in read_safetensors(path).tensors]
-    return sum(math.prod(tensor.shape) for tensor in tensors) * ELEMENT_BYTES[outtype]
+def estimate_size(weights: Sequence[Path], outtype: OutType) -> int:
+    """Bytes of the GGUF of the safetensors files `weights`, from their headers.
+
+    The vocabulary and other settings, a few megabytes, come on top.
+    """
+    tensors = [tensor for path in weights for tensor in read_safetensors(path).tensors]
+    return sum(_stored_bytes(tensor, outtype) for tensor in tensors)
+
+
+def _stored_bytes(tensor: Tensor, outtype: OutType) -> int:
+    """Bytes of one tensor: vectors stay float32, and rows that do not fill blocks are stored as f16."""
+    elements = math.prod(tensor.shape)
+    if len(tensor.shape) < 2:
+        return elements * 4
+    if outtype == "q8_0" and tensor.shape[-1] % 32:
+        return elements * 2
+    return elements * BLOCK_BYTES[outtype] // 32
 
 
 def _is_of_family(document: Any, family: Family) -> bool:

@@ -1,7 +1,8 @@
 """From a finished run to a folder that Ollama takes: merge, GGUF, Modelfile, parity, checksums.
 
-What would fail late is judged first: the chat template and every Modelfile value before the merge
-begins. The folder appears whole, and only when parity holds; a blocked export leaves its report.
+What would fail late is judged first: the chat template, every Modelfile value, and room for all files,
+before the merge begins. The folder appears whole, and only when parity holds; a
+blocked export leaves its report.
 """
 
 import hashlib
@@ -15,13 +16,20 @@ from appliance.bundle.safetensors import read_safetensors
 from appliance.data.canonical import read_rows
 from appliance.durable import write_whole
 from appliance.errors import BadInput
-from appliance.export.gguf import convert
-from appliance.export.merge import merge, put_in_place, weight_files
+from appliance.export.gguf import convert, estimate_size
+from appliance.export.merge import check_room, merge, put_in_place, weight_files
 from appliance.export.modelfile import Modelfile, describe
-from appliance.export.parity import ParityReport, Subject, check_parity, measure_parity, report_json
+from appliance.export.parity import (
+    Converted,
+    ParityReport,
+    Subject,
+    check_parity,
+    measure_parity,
+    report_json,
+)
 from appliance.progress import Progress
 from appliance.run.folder import RunFolder
-from appliance.run.plan import Plan, read_plan
+from appliance.run.plan import ExportChoice, Plan, read_plan
 
 PARITY = "parity.json"
 MOST_QUESTIONS = 4
@@ -33,9 +41,11 @@ class ExportResult:
     """What an export made, and what it took."""
 
     folder: Path
-    gguf: Path
+    ggufs: tuple[Path, ...]
+    """The first is the one that the Modelfile names."""
     merged_bytes: int
     gguf_bytes: int
+    """Of all GGUF files."""
     merge_s: float
     gguf_s: float
     parity_s: float
@@ -53,32 +63,56 @@ def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
     """
     plan, base = read_plan(run.plan), _base(run)
     aside, blocked = (run.export.with_name(run.export.name + end) for end in (".partial", ".blocked"))
-    gguf_name = f"{plan.export.name}-{plan.export.gguf}.gguf"
-    modelfile = describe(base, gguf=gguf_name, system=plan.model.system, num_ctx=plan.export.num_ctx)
+    choice = plan.export
+    files = {f"{choice.name}-{outtype}.gguf": outtype for outtype in choice.gguf}
+    modelfile = describe(base, gguf=next(iter(files)), system=plan.model.system, num_ctx=choice.num_ctx)
     text = modelfile.text()
+    _check_room(run, base, choice)
     started = time.monotonic()
     merged = merge(base, run.adapter, run.merged, progress)
     merge_s = time.monotonic() - started
     for folder in (aside, blocked):
         shutil.rmtree(folder, ignore_errors=True)
     aside.mkdir(mode=0o755)
-    name = plan.export.name
-    gguf = convert(run.merged, converter, aside / gguf_name, plan.export.gguf, progress, name=name)
+    ggufs = [
+        convert(run.merged, converter, aside / name, outtype, progress, name=choice.name)
+        for name, outtype in files.items()
+    ]
     started = time.monotonic()
-    parity = measure_parity(_subject(run, base, plan, gguf.path), progress)
+    converted = tuple(Converted(aside / name, outtype.upper()) for name, outtype in files.items())
+    parity = measure_parity(_subject(run, base, plan, converted), progress)
     parity_s = time.monotonic() - started
     write_whole(aside / PARITY, report_json(parity).encode())
     if parity.first_difference is not None:
-        gguf.path.unlink()
+        for gguf in ggufs:
+            gguf.path.unlink()
         put_in_place(aside, blocked)
         check_parity(parity)
     write_whole(aside / "Modelfile", text.encode())
     write_whole(aside / "README.md", _readme(plan, modelfile, parity).encode())
-    _write_sums(aside, (gguf_name, "Modelfile", PARITY, "README.md"), progress)
+    _write_sums(aside, (*files, "Modelfile", PARITY, "README.md"), progress)
     put_in_place(aside, run.export)
     return ExportResult(
-        run.export, run.export / gguf_name, merged.size, gguf.size, merge_s, gguf.took_s, parity_s, parity
+        folder=run.export,
+        ggufs=tuple(run.export / name for name in files),
+        merged_bytes=merged.size,
+        gguf_bytes=sum(gguf.size for gguf in ggufs),
+        merge_s=merge_s,
+        gguf_s=sum(gguf.took_s for gguf in ggufs),
+        parity_s=parity_s,
+        parity=parity,
     )
+
+
+def _check_room(run: RunFolder, base: Path, choice: ExportChoice) -> None:
+    """Judge that the merged folder and all GGUF files fit beside what is there.
+
+    Raises: HostNotReady.
+    """
+    weights = weight_files(base)
+    need_bytes = sum(path.stat().st_size for path in weights)
+    need_bytes += sum(estimate_size(weights, outtype) for outtype in choice.gguf)
+    check_room(run.root, need_bytes)
 
 
 def _base(run: RunFolder) -> Path:
@@ -102,7 +136,7 @@ def _unfinished(run: RunFolder, why: str) -> BadInput:
     )
 
 
-def _subject(run: RunFolder, base: Path, plan: Plan, gguf: Path) -> Subject:
+def _subject(run: RunFolder, base: Path, plan: Plan, ggufs: tuple[Converted, ...]) -> Subject:
     """What the parity gate compares."""
     largest = max(
         (tensor for path in weight_files(run.merged) for tensor in read_safetensors(path).tensors),
@@ -112,9 +146,8 @@ def _subject(run: RunFolder, base: Path, plan: Plan, gguf: Path) -> Subject:
         base=base,
         adapter=run.adapter,
         merged=run.merged,
-        gguf=gguf,
+        ggufs=ggufs,
         stored=largest.dtype,
-        gguf_type=plan.export.gguf.upper(),
         system=plan.model.system,
         questions=tuple(_questions(run)),
     )
@@ -144,6 +177,11 @@ def _write_sums(folder: Path, names: Sequence[str], progress: Progress) -> None:
 def _readme(plan: Plan, modelfile: Modelfile, parity: ParityReport) -> str:
     """What lies in the folder and what to type."""
     name = plan.export.name
+    others = "".join(
+        f"\n`{name}-{outtype}.gguf` is the same model with other rounding; to use it, write its name after\n"
+        "`FROM` in the Modelfile.\n"
+        for outtype in plan.export.gguf[1:]
+    )
     compared = "\n".join(
         f"| {each.compared} | {each.positions} | {each.largest_difference:.2g} "
         f"| {each.allowed_difference:.2g} |"
@@ -160,7 +198,7 @@ On the machine that has Ollama, in this folder:
 `{modelfile.gguf}` is the model, `Modelfile` says how Ollama talks to it. If Ollama prefers the
 template inside the GGUF (its log says `template selection`), start its server with
 `OLLAMA_GO_TEMPLATE=1`, so that the one in the Modelfile is used.
-
+{others}
 The same prompts went through the model in each of its forms (`parity.json`):
 
 | compared | positions | largest difference | allowed |

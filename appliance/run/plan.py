@@ -98,7 +98,11 @@ class ExportChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str = "islet-model"
     """Name of the model in Ollama and of the files."""
-    gguf: Literal["f16", "bf16", "f32"] = "f16"
+    gguf: tuple[Literal["f16", "bf16", "f32", "q8_0"], ...] = ("f16",)
+    """Types of the GGUF files to write; the Modelfile names the first."""
+    merge_into: Literal["dequantised", "original"] = "dequantised"
+    """For an adapter trained over a quantised base: into that base's values as they were in training, or
+    into the unquantised ones. Any other adapter is merged into the base as it is."""
     num_ctx: int = 0
     """Context length in tokens written into the Modelfile; 0: the model's own, at most 8192."""
 
@@ -223,6 +227,7 @@ def _rules(plan: Plan) -> list[tuple[str, bool, str]]:
             bool(EXPORT_NAME.fullmatch(export.name)),
             "must be 1 to 80 lower-case letters, digits, `.`, `_` and `-`",
         ),
+        ("export.gguf", 0 < len(export.gguf) == len(set(export.gguf)), "must list types, each once"),
         ("export.num_ctx", export.num_ctx >= 0, "must be 0 or more"),
     ]
 
