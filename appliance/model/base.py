@@ -111,16 +111,20 @@ def stop_ids(folder: Path, tokenizer: Any) -> list[int]:
     return sorted({int(each) for each in [*ids, tokenizer.eos_token_id] if each is not None})
 
 
-def load_base(folder: Path, *, dtype: str = "auto", attention: str = "sdpa") -> Any:
+def load_base(folder: Path, *, dtype: str = "auto", attention: str = "sdpa", nf4: bool = False) -> Any:
     """The causal language model in `folder`, in evaluation mode.
 
     dtype: a torch dtype's name, or `auto` for the one it is stored in
     attention: a name that transformers knows or that was registered with it
+    nf4: its linear layers quantised to four bits, as a QLoRA adapter is trained over them; on the GPU
+        where there is one
 
     Raises: BadInput, when the weights cannot be read.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
+
+    from appliance.model.nf4 import fix_computation, nf4_settings
 
     logging.disable_progress_bar()
     # PEFT asks transformers by an old name; nobody here can do anything about it.
@@ -133,20 +137,27 @@ def load_base(folder: Path, *, dtype: str = "auto", attention: str = "sdpa") -> 
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
+            quantization_config=nf4_settings() if nf4 else None,
         )
     except (OSError, ValueError, KeyError) as error:
         raise _refused(folder, f"its weights cannot be read: {error}") from error
+    if nf4:
+        fix_computation(model)
     return model.eval()
 
 
-def load_with_adapter(folder: Path, adapter: Path, *, dtype: str = "auto", attention: str = "sdpa") -> Any:
+def load_with_adapter(
+    folder: Path, adapter: Path, *, dtype: str = "auto", attention: str = "sdpa", nf4: bool = False
+) -> Any:
     """The model in `folder` with the PEFT adapter in `adapter` on it (in float32), in evaluation mode.
+
+    nf4: as for `load_base`; true for an adapter that was trained by QLoRA
 
     Raises: BadInput, when either cannot be read.
     """
     from peft import PeftModel
 
-    model = load_base(folder, dtype=dtype, attention=attention)
+    model = load_base(folder, dtype=dtype, attention=attention, nf4=nf4)
     if not (adapter / "adapter_model.safetensors").is_file():
         raise BadInput(
             f"{adapter} holds no adapter.",

@@ -42,7 +42,7 @@ def train_run(
     if stop.asked:
         return False
     attention.register()
-    model = add_adapter(load_base(base, attention=attention.SEGMENTS), plan.training)
+    model = add_adapter(load_base(base, attention=attention.SEGMENTS, nf4=plan.training.nf4), plan.training)
     reporter = Reporter(events, stop, steps=steps, packs_per_epoch=schedule.packs_per_epoch)
     held_out = _held_out_packs(prepared.held_out, plan.training)
 
