@@ -108,6 +108,108 @@ def test_json_lines_report_the_line_that_is_no_json(tmp_path: Path) -> None:
     assert "no JSON" in reading.problems[0].what
 
 
+def chat(*turns: tuple[str, Any], **more: Any) -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": content} for role, content in turns], **more}
+
+
+CHAT = chat(("user", "a"), ("assistant", "b"))
+
+
+def test_openai_messages_become_conversations_and_are_detected_as_a_list_and_as_lines(tmp_path: Path) -> None:
+    items = [
+        chat(
+            ("system", "你是导医。"),
+            ("user", "门诊在几楼？"),
+            ("assistant", "一楼\r\n左转 "),
+            ("user", "药房呢？"),
+            ("assistant", "二楼"),
+        ),
+        chat(("system", " "), ("user", "a"), ("assistant", "b")),
+        {**CHAT, "id": 7, "tools": [], "messages": [{**turn, "name": "x"} for turn in CHAT["messages"]]},
+    ]
+    lines = tmp_path / "rows.jsonl"
+    lines.write_text("\n".join(json.dumps(item) for item in items), encoding="utf-8")
+    for path in (alpaca(tmp_path, items), lines):
+        reading = read_file(path, system="plan's")
+        assert (reading.files[0].format, reading.files[0].detected) == ("messages", True)
+        assert reading.files[0].ignored_fields == ("id", "messages[].name")
+        assert [turns(row) for row in reading.rows] == [
+            [
+                ("system", "你是导医。"),
+                ("user", "门诊在几楼？"),
+                ("assistant", "一楼\n左转"),
+                ("user", "药房呢？"),
+                ("assistant", "二楼"),
+            ],
+            [("system", "plan's"), ("user", "a"), ("assistant", "b")],
+            [("system", "plan's"), ("user", "a"), ("assistant", "b")],
+        ]
+
+
+@pytest.mark.parametrize(
+    ("item", "field", "what"),
+    [
+        ("text", "row", "no object"),
+        (GOOD, "messages", "missing"),
+        ({"messages": []}, "messages", "no list"),
+        ({"messages": {"role": "user"}}, "messages", "no list"),
+        ({"messages": ["hello"]}, "messages[1]", "no object"),
+        (chat(("user", "a")), "messages", "does not end with an answer"),
+        (chat(("system", "a")), "messages", "does not end with an answer"),
+        (chat(("system", "")), "messages", "does not end with an answer"),
+        (chat(("assistant", "b")), "messages[1].role", "is assistant where user"),
+        (
+            chat(("user", "a"), ("user", "b"), ("assistant", "c")),
+            "messages[2].role",
+            "is user where assistant",
+        ),
+        (chat(("system", ""), ("assistant", "c")), "messages[2].role", "is assistant where user"),
+        (
+            chat(("user", "a"), ("assistant", "b"), ("system", "c")),
+            "messages[3].role",
+            "is system where user",
+        ),
+        (chat(("user", "a"), ("assistant", " ")), "messages[2].content", "empty"),
+        (chat(("user", "a"), ("assistant", None)), "messages[2].content", "missing"),
+        (chat(("user", [{"type": "text"}]), ("assistant", "b")), "messages[1].content", "a list"),
+        (chat(("human", "a"), ("assistant", "b")), "messages[1].role", "none of system, user, assistant"),
+        (chat((["user"], "a"), ("assistant", "b")), "messages[1].role", "none of"),
+        (chat(("developer", "s"), ("user", "a"), ("assistant", "b")), "messages[1].role", "developer"),
+        (chat(("user", "a"), ("tool", "7"), ("assistant", "b")), "messages[2].role", "tools are not learned"),
+        ({**CHAT, "tools": [{"type": "function"}]}, "tools", "describes tools"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "assistant", "tool_calls": [{"id": "1"}]},
+                ]
+            },
+            "messages[2].tool_calls",
+            "calls a tool",
+        ),
+        (
+            {"messages": [CHAT["messages"][0], {**CHAT["messages"][1], "weight": 0}]},
+            "messages[2].weight",
+            "not to be learned",
+        ),
+        (
+            {"messages": [CHAT["messages"][0], {**CHAT["messages"][1], "loss": False}]},
+            "messages[2].loss",
+            "not to be learned",
+        ),
+    ],
+)
+def test_reports_a_bad_conversation_with_the_turn_that_is_wrong(
+    tmp_path: Path, item: Any, field: str, what: str
+) -> None:
+    reading = read_file(alpaca(tmp_path, [CHAT, item, CHAT]))
+    assert [row.row for row in reading.rows] == [1, 3]
+    (problem,) = reading.problems
+    assert (problem.row, problem.field) == (2, field)
+    assert what in problem.what
+    assert problem.fix
+
+
 def test_fields_that_nothing_is_made_of_are_named(tmp_path: Path) -> None:
     reading = read_file(alpaca(tmp_path, [{**GOOD, "id": 1, "source": "x"}]))
     assert reading.files[0].ignored_fields == ("id", "source")

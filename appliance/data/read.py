@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from appliance.data import alpaca, table
+from appliance.data import alpaca, messages, table
+from appliance.data.json_rows import first_object, json_items
 from appliance.data.judge import RowRefused
 from appliance.data.text import decode_text
 from appliance.errors import BadInput
-from appliance.run.plan import DataFile
+from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Message, Problem, Row
 
 SHOWN_PROBLEMS = 5
@@ -22,12 +23,21 @@ class Format:
 
     items: Callable[[str, Path], Iterator[tuple[int, Any]]]
     messages: Callable[[Any], tuple[Message, ...]]
-    fields: tuple[str, ...]
+    ignored: Callable[[Any], set[str]]
+    """Names of an item's fields that nothing is made of."""
+
+
+def _beside(fields: Sequence[str]) -> Callable[[Any], set[str]]:
+    """Names of what an item holds beside `fields`."""
+    return lambda item: (
+        {str(each) for each in item if each not in fields} if isinstance(item, dict) else set()
+    )
 
 
 FORMATS: dict[str, Format] = {
-    "alpaca": Format(alpaca.alpaca_items, alpaca.alpaca_messages, alpaca.FIELDS),
-    "csv": Format(table.table_items, table.table_messages, table.FIELDS),
+    "alpaca": Format(json_items, alpaca.alpaca_messages, _beside(alpaca.FIELDS)),
+    "messages": Format(json_items, messages.chat_messages, messages.ignored_fields),
+    "csv": Format(table.table_items, table.table_messages, _beside(table.FIELDS)),
 }
 
 
@@ -72,7 +82,7 @@ def read_files(files: Sequence[DataFile], *, system: str = "") -> Reading:
     return Reading(tuple(rows), tuple(problems), tuple(reports))
 
 
-def read_file(path: Path, *, format: Literal["alpaca", "csv", "auto"] = "auto", system: str = "") -> Reading:
+def read_file(path: Path, *, format: FormatName = "auto", system: str = "") -> Reading:
     """The rows of one file.
 
     Raises: BadInput, when it cannot be read as a whole: not there, an unknown encoding or format.
@@ -92,14 +102,13 @@ def read_file(path: Path, *, format: Literal["alpaca", "csv", "auto"] = "auto", 
     problems: list[Problem] = []
     ignored: set[str] = set()
     for number, item in form.items(text, path):
-        if isinstance(item, dict):
-            ignored.update(str(field) for field in item if field not in form.fields)
+        ignored |= form.ignored(item)
         try:
-            messages = _with_system(form.messages(item), system)
+            turns = _with_system(form.messages(item), system)
         except RowRefused as refused:
             problems.append(Problem(path.name, number, refused.field, refused.what, refused.fix))
         else:
-            rows.append(Row(messages, path.name, sha256, number))
+            rows.append(Row(turns, path.name, sha256, number))
     total = len(rows) + len(problems)
     report = FileReport(
         str(path), sha256, name, format == "auto", encoding, total, len(rows), tuple(sorted(ignored))
@@ -114,7 +123,7 @@ def detect_format(path: Path, text: str) -> str:
     """
     start = text.lstrip()[:1]
     if start in ("[", "{"):
-        return "alpaca"
+        return "messages" if "messages" in first_object(text) else "alpaca"
     first_line = text.partition("\n")[0].lower()
     if path.suffix.lower() in (".csv", ".tsv") or ("prompt" in first_line and "completion" in first_line):
         return "csv"
@@ -123,7 +132,8 @@ def detect_format(path: Path, text: str) -> str:
         why="it begins like neither JSON nor a table with `prompt` and `completion`"
         if start
         else "it is empty",
-        next_step="Export it as Alpaca JSON, JSON lines, or a CSV with the columns prompt and completion.",
+        next_step="Export it as Alpaca JSON, as OpenAI messages, or as a CSV with the columns prompt and "
+        "completion.",
     )
 
 

@@ -21,6 +21,9 @@ EXPORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
 
 PLAN_LIMIT_BYTES = 1_000_000
 
+FormatName = Literal["alpaca", "messages", "csv", "auto"]
+"""Names of the formats of rows."""
+
 
 class ModelChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which model is tuned, and how it is addressed."""
@@ -36,7 +39,7 @@ class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     path: str
     """Absolute, or relative to the plan file."""
-    format: Literal["alpaca", "csv", "auto"] = "auto"
+    format: FormatName = "auto"
     """How the rows are written; `auto` detects it and the report says what was found."""
 
 
