@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -17,7 +18,7 @@ from appliance.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from appliance.data.read import Reading
-    from appliance.evaluation.compare import Summary
+    from appliance.evaluation.results import Summary
     from appliance.export.package import ExportResult
     from appliance.site.audit import Checked
     from appliance.site.preflight import Finding
@@ -175,8 +176,7 @@ def print_runs(folder: Path, *, as_json: bool) -> None:
 def print_summary(summary: "Summary", *, as_json: bool) -> None:
     """Right answers before and after, a line a set."""
     if as_json:
-        rows = [{f: getattr(s, f) for f in s.__struct_fields__} for s in summary.sets]
-        _print_json(rows)
+        _print_json(msgspec.to_builtins(summary.sets))
         return
     view = Table("questions", "judged", "before", "after", box=None, header_style="bold")
     for s in summary.sets:

@@ -1,19 +1,25 @@
 """Questions before and after: generation is the model's own greedy answer, and the counts are right."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
 from appliance.errors import BadInput
 from appliance.evaluation.ask import ask
-from appliance.evaluation.compare import evaluate, read_summary
+from appliance.evaluation.compare import evaluate
 from appliance.evaluation.judge import is_right
+from appliance.evaluation.questions import sample
+from appliance.evaluation.results import read_answers, read_summary
 from appliance.model.base import load_base, load_tokenizer, stop_ids
-from appliance.run.rows import Message
-from tests.runs import make_run
+from appliance.run.folder import RunFolder
+from appliance.run.plan import EvaluationChoice, read_plan, write_plan
+from appliance.run.rows import Message, Row
+from tests.runs import events_of, losses_of, make_run
 from tests.test_training import train_here
 from tests.tiny import tiny_model
 
@@ -71,11 +77,80 @@ def test_an_untrained_model_knows_nothing_and_the_trained_one_what_it_was_taught
     (result,) = summary.sets
     assert (result.name, result.questions, result.right_before, result.right_after) == ("trained", 6, 0, 6)
     assert read_summary(run) == summary
+    after = result.after
+    assert (result.before.exact, after.exact, after.rouge_1, after.rouge_2, after.rouge_l) == (0, 1, 1, 1, 1)
+    assert after.bleu == pytest.approx(100)
+    assert result.before.perplexity is not None
+    assert after.perplexity is not None
+    # 600 tokens to choose from, all alike to random weights. The same rows were trained, one pack a step.
+    assert 300 < result.before.perplexity < 1200
+    assert math.log(after.perplexity) == pytest.approx(losses_of(run)[150], rel=0.01)
     for name, right in (("before.jsonl", False), ("after.jsonl", True)):
         lines = [json.loads(line) for line in (run.evaluation / name).read_text().splitlines()]
         assert [line["right"] for line in lines] == [right] * 6
         assert lines[0]["question"] == "星河医院第0科的分机号？"
         assert lines[0]["expected"] == "分机号是7000。"
+
+
+def without_sets(run: RunFolder) -> None:
+    plan = read_plan(run.plan)
+    write_plan(msgspec.structs.replace(plan, evaluation=EvaluationChoice()), run.plan)
+
+
+def test_trained_and_held_out_rows_are_asked_by_themselves_when_the_plan_names_none(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=12, held_out_share=0.25, steps=4)
+    without_sets(run)
+    assert train_here(run)
+    summary = evaluate(run)
+    assert [(each.name, each.file, each.rows, each.questions) for each in summary.sets] == [
+        ("trained", "train.parquet", 9, 9),
+        ("held-out", "held_out.parquet", 3, 3),
+    ]
+    held_out = summary.sets[1].after.perplexity
+    assert held_out is not None
+    # Training measured the same rows with the same adapter, in packs.
+    assert math.log(held_out) == pytest.approx(events_of(run, "held_out")[-1]["loss"], rel=1e-4)
+    pairs = read_answers(run)
+    assert [after.set for _, after in pairs] == ["trained"] * 9 + ["held-out"] * 3
+    assert {before.file for before, _ in pairs} == {"rows.json"}
+
+
+def test_held_out_rows_are_asked_beside_the_sets_of_the_plan(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=12, held_out_share=0.25, steps=1)
+    assert train_here(run)
+    summary = evaluate(run)
+    assert [(each.name, each.file, each.questions) for each in summary.sets] == [
+        ("trained", "rows.json", 12),
+        ("held-out", "held_out.parquet", 3),
+    ]
+
+
+def test_a_sample_is_the_same_rows_every_time_in_their_order() -> None:
+    rows = [Row((Message("user", "q"), Message("assistant", "a")), "f", "0" * 64, n) for n in range(1000)]
+    chosen = sample(rows, 50)
+    assert len(chosen) == 50
+    assert chosen == sample(rows, 50)
+    assert [row.row for row in chosen] == sorted({row.row for row in chosen})
+    assert 300 < sum(row.row for row in chosen) / 50 < 700
+    assert sample(rows, 1000) == tuple(rows)
+
+
+def test_answers_of_two_evaluations_are_not_taken_for_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=2, steps=1)
+    assert train_here(run)
+    evaluate(run)
+    lines = (run.evaluation / "after.jsonl").read_text().splitlines(keepends=True)
+    (run.evaluation / "after.jsonl").write_text("".join(reversed(lines)))
+    with pytest.raises(BadInput, match="hold different rows"):
+        read_answers(run)
+
+
+def test_a_set_without_rows_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=2, steps=1)
+    assert train_here(run)
+    (tmp_path / "rows.json").write_text("[]")
+    with pytest.raises(BadInput, match="no rows"):
+        evaluate(run)
 
 
 def test_refuses_to_compare_before_there_is_an_adapter(tmp_path: Path) -> None:
@@ -84,7 +159,8 @@ def test_refuses_to_compare_before_there_is_an_adapter(tmp_path: Path) -> None:
 
 
 def test_a_bad_row_among_the_questions_is_refused_not_skipped(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, steps=1)
+    assert train_here(run)
     (tmp_path / "rows.json").write_text('[{"instruction": "a", "output": "b"}, {"instruction": "a"}]')
     with pytest.raises(BadInput, match="1 of 2 rows cannot be used"):
         evaluate(run)

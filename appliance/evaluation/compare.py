@@ -1,126 +1,55 @@
 """Before and after: the same questions to the base alone and to the base with the run's adapter."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from statistics import fmean
+from typing import Any
 
-import msgspec
-
-from appliance.data.read import check_bad_share, read_file
-from appliance.durable import write_whole
-from appliance.errors import BadInput, HostNotReady
+from appliance.errors import BadInput
 from appliance.evaluation.ask import ask
+from appliance.evaluation.bleu import bleu
 from appliance.evaluation.judge import is_right
+from appliance.evaluation.likelihood import AnswerLoss, answer_losses, perplexity
+from appliance.evaluation.questions import Questions, read_questions
+from appliance.evaluation.results import Answer, Scores, SetResult, Summary, write_results
+from appliance.evaluation.rouge import rouge
 from appliance.model.base import check_base, load_base, load_tokenizer, stop_ids
 from appliance.progress import Progress, Silent
 from appliance.run.folder import RunFolder, read_base
-from appliance.run.plan import Plan, QuestionSet, read_plan
+from appliance.run.plan import Plan, read_plan
 from appliance.run.rows import Row
 
-
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of before.jsonl and after.jsonl."""
-
-    set: str
-    row: int
-    """Row in the set's file."""
-    question: str
-    """The last thing that the user said."""
-    expected: str
-    answer: str
-    right: bool
-
-
-class SetResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One set of questions, counted."""
-
-    name: str
-    judge: Literal["exact", "contains"]
-    questions: int
-    right_before: int
-    right_after: int
-
-
-class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`summary.json`."""
-
-    sets: tuple[SetResult, ...]
-    max_new_tokens: int
-
-
-@dataclass(frozen=True)
-class _Set:
-    """A set of questions, read."""
-
-    choice: QuestionSet
-    rows: tuple[Row, ...]
+Measured = list[tuple[Answer, AnswerLoss]]
+"""Every row's answer by one model, with what the expected one would have cost it."""
 
 
 def evaluate(run: RunFolder, progress: Progress | None = None) -> Summary:
-    """Ask every set of the run's plan before and after; the counts, which also stand in `evaluation/`.
+    """Ask every set of the run before and after; the figures, which also stand in `evaluation/`.
 
     Whoever starts the process calls `appliance.model.offline.set_offline` before any library is imported.
 
-    Raises: BadInput, when the plan has no sets, a set has a bad row, the base cannot be used, or the run
-    has no adapter yet; HostNotReady, when the answers cannot be written.
+    Raises: BadInput, when there is nothing to ask, a set has a bad row, the base cannot be used, or the
+    run has no adapter yet; HostNotReady, when the answers cannot be written.
     """
     plan = read_plan(run.plan)
-    sets = _read_sets(plan)
     if not (run.adapter / "adapter_model.safetensors").is_file():
         raise BadInput(
             f"{run.root} has no adapter yet.",
             why="there is nothing to compare the base with before training has ended",
             next_step="Train the run to its end first.",
         )
-    before, after = _answers(run, plan, sets, progress or Silent())
-    results = tuple(
-        SetResult(
-            each.choice.name,
-            each.choice.judge,
-            len(each.rows),
-            _right(before, each.choice.name),
-            _right(after, each.choice.name),
-        )
-        for each in sets
-    )
+    sets = read_questions(run, plan)
+    before, after = _measure_both(run, plan, sets, progress or Silent())
+    results = tuple(_result(each, before, after) for each in sets)
     summary = Summary(results, plan.evaluation.max_new_tokens)
-    _write(run.evaluation, before, after, summary)
+    write_results(run, [answer for answer, _ in before], [answer for answer, _ in after], summary)
     return summary
 
 
-def read_summary(run: RunFolder) -> Summary:
-    """The summary that `evaluate` wrote.
-
-    Raises: BadInput, when the run was not evaluated.
-    """
-    try:
-        return msgspec.json.decode((run.evaluation / "summary.json").read_bytes(), type=Summary)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise BadInput(
-            f"{run.root} has no evaluation.", why=str(error), next_step="Run `islet eval` on it first."
-        ) from error
-
-
-def _read_sets(plan: Plan) -> list[_Set]:
-    if not plan.evaluation.sets:
-        raise BadInput(
-            "The plan has no questions.",
-            why="`evaluation.sets` is empty",
-            next_step="Add a set of questions with the answers expected to the plan, and make a new run.",
-        )
-    sets = []
-    for choice in plan.evaluation.sets:
-        reading = read_file(Path(choice.path), system=plan.model.system)
-        check_bad_share(len(reading.rows), reading.problems, 0.0)
-        sets.append(_Set(choice, reading.rows))
-    return sets
-
-
-def _answers(
-    run: RunFolder, plan: Plan, sets: Sequence[_Set], progress: Progress
-) -> tuple[list[Answer], list[Answer]]:
-    """Everything that the base, and then the base with the adapter on it, answers."""
+def _measure_both(
+    run: RunFolder, plan: Plan, sets: Sequence[Questions], progress: Progress
+) -> tuple[Measured, Measured]:
+    """What the base, and then the base with the adapter on it, answers."""
     import torch
     from peft import PeftModel
 
@@ -129,63 +58,91 @@ def _answers(
     base = read_base(run)
     check_base(base)
     tokenizer = load_tokenizer(base)
-    stops = stop_ids(base, tokenizer)
-    model = load_base(base).to("cuda" if torch.cuda.is_available() else "cpu")
-    limit = plan.evaluation.max_new_tokens
-    before = _asked("asking the base", model, tokenizer, stops, sets, limit, progress)
+    model = _load_as_trained(base, plan)
+    before = _measure("base", base, model, tokenizer, sets, plan, progress)
     tuned = PeftModel.from_pretrained(model, run.adapter).eval()
-    after = _asked("asking the tuned model", tuned, tokenizer, stops, sets, limit, progress)
-    return before, after
+    return before, _measure("tuned model", base, tuned, tokenizer, sets, plan, progress)
 
 
-def _asked(
+def _load_as_trained(base: Path, plan: Plan) -> Any:
+    """The base in the form that the adapter was trained over, so that before and after differ by it alone."""
+    import torch
+
+    model = load_base(base, nf4=plan.training.nf4)
+    if torch.cuda.is_available() and not plan.training.nf4:  # a quantised one is there already
+        model = model.to("cuda")
+    return model
+
+
+def _measure(
     what: str,
+    base: Path,
     model: Any,
     tokenizer: Any,
-    stops: Sequence[int],
-    sets: Sequence[_Set],
-    max_new_tokens: int,
+    sets: Sequence[Questions],
+    plan: Plan,
     progress: Progress,
-) -> list[Answer]:
-    pairs = [(each.choice, row) for each in sets for row in each.rows]
-    with progress.stage(what, total=len(pairs), unit="questions") as advance:
+) -> Measured:
+    rows = [row for each in sets for row in each.rows]
+    with progress.stage(f"asking the {what}", total=len(rows), unit="questions") as advance:
         texts = ask(
             model,
             tokenizer,
-            [row.question for _, row in pairs],
-            stop_ids=stops,
-            max_new_tokens=max_new_tokens,
+            [row.question for row in rows],
+            stop_ids=stop_ids(base, tokenizer),
+            max_new_tokens=plan.evaluation.max_new_tokens,
             advance=advance,
         )
+    with progress.stage(f"perplexity of the {what}", total=len(rows), unit="answers") as advance:
+        losses = answer_losses(model, tokenizer, rows, advance=advance)
+    asked = [(each, row) for each in sets for row in each.rows]
     return [
-        Answer(
-            choice.name,
-            row.row,
-            row.question[-1].content,
-            row.answer,
-            text,
-            is_right(text, row.answer, choice.judge),
-        )
-        for (choice, row), text in zip(pairs, texts, strict=True)
+        (_answer(each, row, text, loss), loss)
+        for (each, row), text, loss in zip(asked, texts, losses, strict=True)
     ]
 
 
-def _right(answers: Sequence[Answer], name: str) -> int:
-    return sum(answer.right for answer in answers if answer.set == name)
+def _answer(questions: Questions, row: Row, text: str, loss: AnswerLoss) -> Answer:
+    overlap = rouge(text, row.answer)
+    return Answer(
+        set=questions.name,
+        file=row.file,
+        row=row.row,
+        question=row.question[-1].content,
+        expected=row.answer,
+        answer=text,
+        right=is_right(text, row.answer, questions.judge),
+        bleu=bleu([text], [row.answer]),
+        rouge_1=overlap.rouge_1,
+        rouge_2=overlap.rouge_2,
+        rouge_l=overlap.rouge_l,
+        perplexity=perplexity([loss]),
+    )
 
 
-def _write(folder: Path, before: Sequence[Answer], after: Sequence[Answer], summary: Summary) -> None:
-    """The summary comes last: it stands only beside the answers that it counts."""
-    encode = msgspec.json.encode
-    try:
-        folder.mkdir(exist_ok=True)
-        (folder / "summary.json").unlink(missing_ok=True)
-        for name, answers in (("before.jsonl", before), ("after.jsonl", after)):
-            write_whole(folder / name, b"".join(encode(answer) + b"\n" for answer in answers), mode=0o640)
-        write_whole(folder / "summary.json", msgspec.json.format(encode(summary), indent=2) + b"\n")
-    except OSError as error:
-        raise HostNotReady(
-            "The answers could not be written.",
-            why=f"{folder}: {error.strerror or error}",
-            next_step="Free some space there and evaluate again.",
-        ) from error
+def _result(questions: Questions, before: Measured, after: Measured) -> SetResult:
+    ours, theirs = ([pair for pair in each if pair[0].set == questions.name] for each in (before, after))
+    return SetResult(
+        name=questions.name,
+        judge=questions.judge,
+        file=questions.path.name,
+        sha256=questions.sha256,
+        rows=questions.available,
+        questions=len(questions.rows),
+        right_before=sum(answer.right for answer, _ in ours),
+        right_after=sum(answer.right for answer, _ in theirs),
+        before=_scores(ours),
+        after=_scores(theirs),
+    )
+
+
+def _scores(measured: Measured) -> Scores:
+    answers = [answer for answer, _ in measured]
+    return Scores(
+        exact=fmean(is_right(each.answer, each.expected, "exact") for each in answers),
+        bleu=bleu([each.answer for each in answers], [each.expected for each in answers]),
+        rouge_1=fmean(each.rouge_1 for each in answers),
+        rouge_2=fmean(each.rouge_2 for each in answers),
+        rouge_l=fmean(each.rouge_l for each in answers),
+        perplexity=perplexity([loss for _, loss in measured]),
+    )

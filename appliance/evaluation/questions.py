@@ -1,0 +1,67 @@
+"""What is asked: the plan's sets, and the run's own rows, trained and held out each by itself."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from appliance.data.canonical import read_rows
+from appliance.data.read import check_bad_share, read_file
+from appliance.errors import BadInput
+from appliance.run.folder import RunFolder
+from appliance.run.plan import Plan
+from appliance.run.rows import Row
+
+OWN_SETS = {"trained": ("train.parquet", 50), "held-out": ("held_out.parquet", 200)}
+"""Name of a set made of the run's own rows: its file in `data/`, and how many rows are asked at most."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A set of questions, read."""
+
+    name: str
+    judge: Literal["exact", "contains"]
+    path: Path
+    sha256: str
+    available: int
+    """Rows in the file."""
+    rows: tuple[Row, ...]
+    """Those that are asked."""
+
+
+def read_questions(run: RunFolder, plan: Plan) -> list[Questions]:
+    """Every set to be asked: the plan's, then the run's own where the plan has none of that name.
+
+    Raises: BadInput, when a set has a bad row, or there is nothing to ask.
+    """
+    sets = []
+    for choice in plan.evaluation.sets:
+        path = Path(choice.path)
+        reading = read_file(path, system=plan.model.system)
+        check_bad_share(len(reading.rows), reading.problems, 0.0)
+        sha256 = reading.files[0].sha256
+        sets.append(Questions(choice.name, choice.judge, path, sha256, len(reading.rows), reading.rows))
+    named = {each.name for each in sets}
+    for name, (file, most) in OWN_SETS.items():
+        path = run.data / file
+        if name not in named and path.is_file() and (rows := read_rows(path)):
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            sets.append(Questions(name, "exact", path, sha256, len(rows), sample(rows, most)))
+    if not sets:
+        raise BadInput(
+            "There are no questions to ask.",
+            why="`evaluation.sets` is empty, and the run holds no rows of its own",
+            next_step="Train the run, or add a set of questions to the plan and make a new run.",
+        )
+    return sets
+
+
+def sample(rows: Sequence[Row], most: int) -> tuple[Row, ...]:
+    """At most `most` of the rows, in their order; the same ones every time, spread by their hashes."""
+    if len(rows) <= most:
+        return tuple(rows)
+    keys = [hashlib.sha256(f"{row.source_sha256} {row.row}".encode()).digest() for row in rows]
+    chosen = sorted(sorted(range(len(rows)), key=keys.__getitem__)[:most])
+    return tuple(rows[index] for index in chosen)
