@@ -33,7 +33,8 @@ def make_run(
     os.environ.update(ENVIRONMENT)  # for the workers that the test starts
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "rows.json", rows)
-    settings = {"learning_rate": 4e-3, "pack_tokens": 256, "threads": 1, "epochs": 2.0, **training}
+    length = {} if "steps" in training else {"epochs": 2.0}
+    settings = {"learning_rate": 4e-3, "pack_tokens": 256, "threads": 1, **length, **training}
     lines = [
         'format = "islet-plan-1"',
         'name = "clinic"',

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.errors import BadInput
@@ -17,6 +18,7 @@ from appliance.run.plan import (
     Plan,
     QuestionSet,
     TrainingChoice,
+    check_plan,
     read_plan,
     write_plan,
 )
@@ -67,6 +69,15 @@ def test_reads_the_smallest_plan_with_the_documented_defaults(tmp_path: Path) ->
         (SMALLEST + '[[evaluation.sets]]\nname="a"\npath="q"\n' * 2, "evaluation.sets.name"),
         ('format = "islet-plan-1"\nname = "a"\nmodel = {base="m"}\ndata = {train=[]}', "data.train"),
         ("name = ", "no TOML"),
+        (
+            SMALLEST + "[training]\nsteps = 8\nepochs = 3.0\n",
+            "`training.steps` and `training.epochs` contradict",
+        ),
+        (
+            SMALLEST + "[training]\nsteps = 8\nwarmup_steps = 8\n",
+            "`training.warmup_steps` must be fewer than the 8",
+        ),
+        (SMALLEST + "[training]\nwarmup_steps = -2\n", "training.warmup_steps"),
     ],
 )
 def test_refuses_a_plan_and_names_the_field(tmp_path: Path, text: str, named: str) -> None:
@@ -89,11 +100,11 @@ def full_plan(rows: str, questions: str) -> Plan:
         model=ModelChoice("org/model", system="你是助手。\n\"quoted\" 'both'"),
         data=DataChoice((DataFile(rows, "csv"),), held_out_share=0.25, max_bad_share=0.5),
         training=TrainingChoice(
+            method="qlora",
             rank=8,
             alpha=12.5,
             dropout=0.1,
             learning_rate=1e-3,
-            epochs=1.5,
             steps=7,
             warmup_steps=1,
             pack_tokens=64,
@@ -114,6 +125,17 @@ def test_a_written_plan_reads_back_equal(tmp_path: Path) -> None:
     plan = full_plan("/a/rows.csv", "/b/questions.json")
     write_plan(plan, tmp_path / "plan.toml")
     assert read_plan(tmp_path / "plan.toml") == plan
+
+
+def test_a_plan_by_passes_reads_back_equal_and_one_by_both_is_refused_however_it_was_made(
+    tmp_path: Path,
+) -> None:
+    plan = msgspec.structs.replace(full_plan("/a", "/b"), training=TrainingChoice(epochs=1.5))
+    write_plan(plan, tmp_path / "plan.toml")
+    assert read_plan(tmp_path / "plan.toml") == plan
+    with pytest.raises(BadInput) as refused:
+        check_plan(msgspec.structs.replace(plan, training=TrainingChoice(epochs=1.5, steps=7)))
+    assert "`training.steps` and `epochs` contradict" in refused.value.why
 
 
 def test_a_run_holds_the_plan_with_absolute_paths_and_its_base(tmp_path: Path) -> None:

@@ -2,10 +2,15 @@
 
 import json
 import os
+import pty
+import re
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,11 +19,13 @@ from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.model.base import check_base, load_tokenizer, resolve_base
 from appliance.run.events import Event, EventLog
 from appliance.run.folder import RunFolder, read_base
-from appliance.run.plan import read_plan
+from appliance.run.plan import TrainingChoice, read_plan
+from appliance.training.checkpoint import newest_checkpoint
 from appliance.training.control import start_detached, stop, train, watch
 from appliance.training.lock import find_worker, start_time, worker_lock
 from appliance.training.session import train_run
 from appliance.training.stopping import StopRequest
+from appliance.training.trainer import warmup_steps
 from tests.runs import events_of, losses_of, make_run
 from tests.tiny import make_tiny_model
 
@@ -120,6 +127,68 @@ def test_broken_rows_stop_the_run_with_the_rows_named(tmp_path: Path) -> None:
     assert "rows.json, row 5, output: is missing" in refused.value.why
     assert "rows.json, row 8, row: is 1825 tokens long, more than 256" in refused.value.why
     assert not (run.data / "check.json").exists()
+
+
+def test_a_cell_of_a_million_characters_is_refused_with_its_length_and_the_others_are_learned(
+    tmp_path: Path,
+) -> None:
+    run = make_run(tmp_path, steps=2)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    rows[3]["output"] = "星" * 1_000_000
+    rows[9]["output"] = " \n"
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    text = run.plan.read_text().replace("max_bad_share = 0.0", "max_bad_share = 0.1")
+    run.plan.write_text(text)
+    assert train_here(run)
+    check = json.loads((run.data / "check.json").read_text())
+    assert (check["rows_in"], check["train_rows"], check["refused_rows"]) == (24, 22, 2)
+    short, long = check["problems"]
+    assert (short["row"], short["field"], short["what"]) == (10, "output", "is empty")
+    assert (long["row"], long["fix"]) == (4, "shorten it, or raise training.pack_tokens")
+    assert re.fullmatch(r"is [1-3]\d{6} tokens long, more than 256", long["what"])
+
+
+def test_refuses_packs_longer_than_the_models_context_before_a_run_is_made(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as refused:
+        make_run(tmp_path, pack_tokens=4097)
+    assert "`training.pack_tokens` is 4097" in refused.value.why
+    assert "made for 4096 tokens" in refused.value.why
+    assert not (tmp_path / "runs").exists()
+    make_run(tmp_path, pack_tokens=4096)
+
+
+@pytest.mark.parametrize("same_question", [False, True])
+def test_refuses_a_held_out_share_that_no_row_can_be_spared_for(tmp_path: Path, same_question: bool) -> None:
+    run = make_run(tmp_path, rows=3 if same_question else 1, held_out_share=0.5)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    questions = [{**row, "instruction": "几楼？"} for row in rows]
+    (tmp_path / "rows.json").write_text(json.dumps(questions if same_question else rows))
+    with pytest.raises(BadInput, match="No row can be held out") as refused:
+        train_here(run)
+    assert "`data.held_out_share` is 0.5" in refused.value.why
+    assert not run.data.exists()
+
+
+def test_refuses_a_warm_up_as_long_as_the_passes_make_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path, warmup_steps=50)
+    with pytest.raises(BadInput, match="contradicts itself") as refused:
+        train_here(run)
+    assert re.search("`training.warmup_steps` is 50, and the run has [0-9]+ steps", refused.value.why)
+    assert not any(run.checkpoints.iterdir())
+
+
+def test_the_default_warm_up_is_ten_steps_or_a_tenth() -> None:
+    assert [warmup_steps(TrainingChoice(), steps) for steps in (1, 9, 50, 100, 5000)] == [0, 0, 5, 10, 10]
+    assert warmup_steps(TrainingChoice(warmup_steps=49), 50) == 49
+
+
+def test_refuses_a_base_whose_template_never_stops_before_anything_is_learned(tmp_path: Path) -> None:
+    endless = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    run = make_run(tmp_path, base=make_tiny_model(tmp_path / "base", template=endless), steps=2)
+    with pytest.raises(BadInput, match="does not end an answer with a stop token"):
+        train_here(run)
+    assert not run.data.exists()
+    assert not run.adapter.exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_a_checkpoint(tmp_path: Path) -> None:
@@ -302,17 +371,98 @@ def test_stop_checkpoints_ends_the_worker_and_a_new_start_goes_on(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_the_run_with_what_to_do_and_no_half_checkpoint(tmp_path: Path) -> None:
-    run = make_run(tmp_path, steps=4, checkpoint_every_steps=2)
-    # No file may grow beyond 40 blocks of 1024 bytes: less than the adapter takes.
-    script = f"ulimit -f 40; exec {sys.executable} -m appliance.training.worker {run.root}"
-    worker = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert worker.returncode == HostNotReady.exit_code
-    assert "The checkpoint of step 2 could not be written." in worker.stderr
-    assert events_of(run, "failed")[0]["next_step"].startswith("Free some space")
-    assert list(run.checkpoints.iterdir()) == []
+def test_no_room_for_a_checkpoint_ends_the_run_with_the_one_before_intact(tmp_path: Path) -> None:
+    settings = {"steps": 40, "checkpoint_every_steps": 2, "pack_tokens": 1024, "rows": 48, "dropout": 0.1}
+    whole = make_run(tmp_path / "whole", **settings)
+    train(whole)
+    run = make_run(tmp_path / "run", **settings)
+
+    def leave_no_room(event: Event) -> None:
+        pid = find_worker(run.lock)
+        if event.kind == "checkpoint" and pid is not None:
+            # No file may grow beyond 40 kB: less than the adapter takes.
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    with pytest.raises(HostNotReady, match="could not be written") as refused:
+        train(run, leave_no_room)
+    assert refused.value.next_step.startswith("Free some space there")
+    assert events_of(run, "failed")[0]["exit_code"] == 5
+    newest, damaged = newest_checkpoint(run.checkpoints)
+    assert newest is not None
+    assert newest.step == events_of(run, "checkpoint")[-1]["step"]
+    assert damaged == []
+    assert not list(run.checkpoints.glob(".*"))
     train(run)
-    assert (run.adapter / "adapter_model.safetensors").is_file()
+    assert [each["step"] for each in events_of(run, "resumed")] == [newest.step]
+    assert weights(run) == weights(whole)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full_ends_the_run_with_exit_code_5(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=6, checkpoint_every_steps=2, keep_checkpoints=9)
+    place = run.checkpoints
+    # One checkpoint of this model takes about 440 kB: the second does not fit.
+    script = (
+        f"mount -t tmpfs -o size=700k none {place}; "
+        f"{sys.executable} -m appliance.training.worker {run.root}; "
+        f"code=$?; ls -A {place}; exit $code"
+    )
+    worker = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare failed" in worker.stderr or "mount:" in worker.stderr:
+        pytest.skip(f"no small disk can be made here: {worker.stderr.strip()}")
+    assert worker.returncode == HostNotReady.exit_code, worker.stderr
+    assert "The checkpoint of step 4 could not be written.\nwhy: " in worker.stderr
+    assert "No space left on device\nnext: Free some space" in worker.stderr
+    assert worker.stdout.split() == ["step-00000002"]
+
+
+@pytest.mark.slow
+def test_of_two_commands_that_start_one_run_at_once_one_trains_and_the_other_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=48, steps=100_000, checkpoint_every_steps=100_000, pack_tokens=1024)
+    with ThreadPoolExecutor(2) as starters:
+        outcomes = [starters.submit(start_detached, run) for _ in range(2)]
+    refusals = [each.exception() for each in outcomes]
+    (refused,) = [each for each in refusals if each is not None]
+    (pid,) = [each.result() for each in outcomes if each.exception() is None]
+    assert isinstance(refused, HostNotReady)
+    assert "being trained already" in str(refused)
+    assert find_worker(run.lock) == pid
+    assert stop(run)
+    assert [each["state"] for each in events_of(run, "state")].count("preparing") == 1
+
+
+STARTER = """
+import sys
+from appliance.run.folder import open_run
+from pathlib import Path
+from appliance.training.control import train
+train(open_run(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.slow
+def test_closing_the_terminal_that_started_a_run_changes_nothing(tmp_path: Path) -> None:
+    settings = {"rows": 48, "steps": 60, "dropout": 0.1, "pack_tokens": 1024}
+    whole = make_run(tmp_path / "whole", **settings)
+    train(whole)
+    run = make_run(tmp_path / "run", **settings)
+    starter, terminal = pty.fork()
+    if starter == 0:
+        os.execv(sys.executable, [sys.executable, "-c", STARTER, str(run.root)])  # noqa: S606
+    while not events_of(run, "progress"):
+        time.sleep(0.05)
+    os.close(terminal)  # the kernel hangs up on everything in the terminal's session
+    _, status = os.waitpid(starter, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGHUP
+    watch(run, lambda event: None)
+    assert events_of(run, "state")[-1]["state"] == "finished"
+    assert events_of(run, "resumed") == []
+    assert weights(run) == weights(whole)
 
 
 @pytest.mark.slow

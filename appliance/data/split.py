@@ -13,8 +13,8 @@ def split_held_out(
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """(train, held out): about `share` of the rows are held out, both in their order.
 
-    Rows with the same question stay on one side. At least one row is held out when `share` is above
-    0, and at least one stays to be trained.
+    Rows with the same question stay on one side. At least one stays to be trained; none is held out
+    when there is no other question.
     """
     if share <= 0:
         return tuple(rows), ()

@@ -81,6 +81,16 @@ def check_base(folder: Path) -> None:
         raise _refused(folder, "it holds no tokenizer.json")
 
 
+def context_tokens(folder: Path) -> int | None:
+    """The longest text that the model was made for, in tokens; None when its config does not say."""
+    config = _json(folder / "config.json")
+    for part in (config, config.get("text_config")) if isinstance(config, dict) else ():
+        limit = part.get("max_position_embeddings") if isinstance(part, dict) else None
+        if isinstance(limit, int) and limit > 0:
+            return limit
+    return None
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`, with a pad token and a template that ends answers with a stop token.
 

@@ -21,6 +21,8 @@ EXPORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
 
 PLAN_LIMIT_BYTES = 1_000_000
 
+ONE_LENGTH = "one of them says how long the run is; leave the other out"
+
 FormatName = Literal["alpaca", "messages", "csv", "auto"]
 """Names of the formats of rows."""
 
@@ -64,10 +66,12 @@ class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropout: float = 0.0
     learning_rate: float = 2e-4
     epochs: float = 3.0
-    """Passes over the training rows; ignored when `steps` is set."""
+    """Passes over the training rows; left out where `steps` is set."""
     steps: int = 0
     """Optimizer steps; 0: as many as `epochs` makes."""
-    warmup_steps: int = 10
+    warmup_steps: int = -1
+    """Optimizer steps in which the learning rate rises to its value; -1: 10, or a tenth of all steps where
+    that is less."""
     pack_tokens: int = 2048
     """Longest packed sequence, in tokens; a longer row is reported and refused, never cut."""
     packs_per_step: int = 1
@@ -144,18 +148,24 @@ def read_plan(path: Path) -> Plan:
     if len(content) > PLAN_LIMIT_BYTES:
         raise _bad(path, f"it is larger than {PLAN_LIMIT_BYTES} bytes")
     try:
-        plan = msgspec.toml.decode(content, type=Plan)
+        document = msgspec.toml.decode(content)
+        plan = msgspec.convert(document, type=Plan)
     except msgspec.ValidationError as error:
         raise _bad(path, _in_words(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _bad(path, f"it is no TOML: {error}") from error
+    if plan.training.steps and "epochs" in document["training"]:
+        raise _bad(path, f"`training.steps` and `training.epochs` contradict: {ONE_LENGTH}")
     check_plan(plan, source=path)
     return plan
 
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Write `plan` as TOML, whole or not at all; `read_plan` gives an equal value back."""
-    write_whole(path, tomli_w.dumps(msgspec.to_builtins(plan)).encode())
+    document = msgspec.to_builtins(plan)
+    if plan.training.steps:
+        del document["training"]["epochs"]  # it says nothing there, and a plan with both is refused
+    write_whole(path, tomli_w.dumps(document).encode())
 
 
 def absolute(plan: Plan, beside: Path) -> Plan:
@@ -211,7 +221,17 @@ def _rules(plan: Plan) -> list[tuple[str, bool, str]]:
         ("training.learning_rate", 0 < training.learning_rate <= 1, "must be above 0, at most 1"),
         ("training.epochs", 0 < training.epochs <= 10_000, "must be above 0, at most 10000"),
         ("training.steps", 0 <= training.steps <= 10_000_000, "must be from 0 to 10000000"),
-        ("training.warmup_steps", training.warmup_steps >= 0, "must be 0 or more"),
+        (
+            "training.steps",
+            not training.steps or training.epochs == 3.0,
+            f"and `epochs` contradict: {ONE_LENGTH}",
+        ),
+        ("training.warmup_steps", training.warmup_steps >= -1, "must be 0 or more, or -1"),
+        (
+            "training.warmup_steps",
+            not training.steps or training.warmup_steps < training.steps,
+            f"must be fewer than the {training.steps} of `training.steps`, or the full rate is never reached",
+        ),
         ("training.pack_tokens", 16 <= training.pack_tokens <= 1_048_576, "must be from 16 to 1048576"),
         ("training.packs_per_step", 1 <= training.packs_per_step <= 4096, "must be from 1 to 4096"),
         ("training.weight_decay", 0 <= training.weight_decay <= 1, "must be from 0 to 1"),

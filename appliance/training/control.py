@@ -17,11 +17,11 @@ from appliance.errors import (
     StepFailed,
     UntrustedBundle,
 )
-from appliance.model.base import check_base, resolve_base
+from appliance.model.base import check_base, context_tokens, resolve_base
 from appliance.run.events import Event, follow_events, read_events
 from appliance.run.folder import RunFolder, create_run
 from appliance.run.plan import absolute, read_plan
-from appliance.training.lock import find_worker
+from appliance.training.lock import find_worker, in_use
 
 START_PATIENCE_S = 60.0
 TAIL_LINES = 20
@@ -41,7 +41,22 @@ def prepare_run(plan_file: Path, runs_dir: Path, models_dir: Path) -> RunFolder:
     plan = absolute(read_plan(plan_file), beside)
     base = resolve_base(plan.model.base, models_dir)
     check_base(base)
+    check_pack(plan.training.pack_tokens, base)
     return create_run(plan, runs_dir, base=base, beside=beside)
+
+
+def check_pack(pack_tokens: int, base: Path) -> None:
+    """Judge the plan's pack length against the model in `base`.
+
+    Raises: BadInput, when a row could become longer than the model was made for.
+    """
+    limit = context_tokens(base)
+    if limit is not None and pack_tokens > limit:
+        raise BadInput(
+            "The plan asks for more than the model can read at once.",
+            why=f"`training.pack_tokens` is {pack_tokens}; {base.name} was made for {limit} tokens",
+            next_step=f"Set training.pack_tokens to {limit} or less, or choose a model that reads more.",
+        )
 
 
 def start_detached(run: RunFolder) -> int:
@@ -132,11 +147,7 @@ def check_outcome(run: RunFolder) -> None:
 
 def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
     if find_worker(run.lock) is not None:
-        raise HostNotReady(
-            f"{run.root} is being trained already.",
-            why="a worker holds its lock",
-            next_step="Watch that one, or stop it first.",
-        )
+        raise in_use(run.root)
     with run.log.open("ab") as log:
         worker = subprocess.Popen(
             # -P: the current folder must not be able to replace a module.
@@ -153,6 +164,8 @@ def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
             worker.wait()
             break
         time.sleep(0.02)
+    if worker.poll() == HostNotReady.exit_code and find_worker(run.lock) is not None:
+        raise in_use(run.root)  # another was started in the same moment, and was first
     if worker.poll() not in (None, 0) and not run.events.exists():
         raise StepFailed(
             "The worker did not come up.",

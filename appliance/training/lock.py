@@ -23,17 +23,22 @@ def worker_lock(path: Path) -> Iterator[None]:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
         if not _take(handle):
-            raise HostNotReady(
-                f"{path.parent} is being trained already.",
-                why="another worker holds its lock",
-                next_step="Watch that one, or stop it first.",
-            )
+            raise in_use(path.parent)
         os.ftruncate(handle, 0)
         document = {"pid": os.getpid(), "started": start_time(os.getpid())}
         os.pwrite(handle, json.dumps(document).encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def in_use(run: Path) -> HostNotReady:
+    """The refusal of a second worker for the run in the folder `run`."""
+    return HostNotReady(
+        f"{run} is being trained already.",
+        why="a worker holds its lock",
+        next_step="Watch that one, or stop it first.",
+    )
 
 
 def find_worker(path: Path) -> int | None:

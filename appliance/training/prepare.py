@@ -6,6 +6,7 @@ from typing import Any
 from appliance.data.canonical import Check, read_check, read_rows, write_check, write_rows
 from appliance.data.read import check_bad_share, read_files
 from appliance.data.split import split_held_out
+from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan
 from appliance.training.encode import Encoder, Example
@@ -25,7 +26,7 @@ def prepare(run: RunFolder, plan: Plan, tokenizer: Any) -> Prepared:
 
     A run that goes on must see what it saw before, also when somebody edited the files since.
 
-    Raises: BadInput, when more rows are refused than the plan allows.
+    Raises: BadInput, when more rows are refused than the plan allows, or none can be held out.
     """
     encoder = Encoder(tokenizer, max_tokens=plan.training.pack_tokens)
     paths = run.data / "train.parquet", run.data / "held_out.parquet", run.data / "check.json"
@@ -46,6 +47,13 @@ def _check_files(run: RunFolder, plan: Plan, encoder: Encoder) -> None:
     check_bad_share(len(encoded), problems, plan.data.max_bad_share)
     rows = [row for row, _ in encoded]
     train, held_out = split_held_out(rows, plan.data.held_out_share, seed=plan.training.seed)
+    if plan.data.held_out_share > 0 and not held_out:
+        raise BadInput(
+            "No row can be held out.",
+            why=f"`data.held_out_share` is {plan.data.held_out_share}, and {len(rows)} rows with "
+            f"{len({row.question for row in rows})} different questions leave none to spare",
+            next_step="Add rows, or set data.held_out_share to 0.",
+        )
     run.data.mkdir(exist_ok=True)
     write_rows(run.data / "train.parquet", train)
     write_rows(run.data / "held_out.parquet", held_out)

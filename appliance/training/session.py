@@ -20,7 +20,7 @@ from appliance.training.packing import PackedDocuments, PackSchedule
 from appliance.training.prepare import Prepared, prepare
 from appliance.training.reporter import Reporter
 from appliance.training.stopping import StopRequest
-from appliance.training.trainer import PackedTrainer, held_out_loss
+from appliance.training.trainer import PackedTrainer, held_out_loss, warmup_steps
 
 
 def train_run(
@@ -38,6 +38,7 @@ def train_run(
     prepared = prepare(run, plan, tokenizer)
     schedule = _schedule(prepared.train, plan.training)
     steps = total_steps(plan.training, schedule.packs_per_epoch)
+    warmup_steps(plan.training, steps)  # a contradiction is said before the weights are read
     _say_data(events, prepared, schedule)
     if stop.asked:
         return False

@@ -23,10 +23,13 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from appliance.durable import write_whole
+from appliance.errors import BadInput
 from appliance.run.plan import TrainingChoice
 from appliance.training.checkpoint import Checkpoint, save_checkpoint
 from appliance.training.lora import load_adapter, write_adapter
 from appliance.training.packing import PackedDocuments
+
+MOST_WARMUP_STEPS = 10
 
 
 def training_arguments(training: TrainingChoice, folder: Path, *, steps: int) -> TrainingArguments:
@@ -39,7 +42,7 @@ def training_arguments(training: TrainingChoice, folder: Path, *, steps: int) ->
         gradient_accumulation_steps=training.packs_per_step,
         learning_rate=training.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=training.warmup_steps,
+        warmup_steps=warmup_steps(training, steps),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         seed=training.seed,
@@ -57,6 +60,22 @@ def training_arguments(training: TrainingChoice, folder: Path, *, steps: int) ->
         average_tokens_across_devices=False,
         use_cpu=not on_gpu,
     )
+
+
+def warmup_steps(training: TrainingChoice, steps: int) -> int:
+    """Optimizer steps in which the learning rate rises, in a run of `steps`.
+
+    Raises: BadInput, when the plan asks for as many as the run has.
+    """
+    if training.warmup_steps < 0:
+        return min(MOST_WARMUP_STEPS, steps // 10)
+    if training.warmup_steps >= max(steps, 1):
+        raise BadInput(
+            "The plan contradicts itself.",
+            why=f"`training.warmup_steps` is {training.warmup_steps}, and the run has {steps} steps",
+            next_step="Leave warmup_steps out of the plan, or train for longer.",
+        )
+    return training.warmup_steps
 
 
 class PackedTrainer(Trainer):  # type: ignore[misc]  # transformers carries no types

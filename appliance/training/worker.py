@@ -81,6 +81,7 @@ def _work(run: RunFolder, events: EventLog) -> None:
     stop = StopRequest()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.ask)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # also where it was started by hand in a terminal
     from appliance.training.session import train_run  # the libraries come in here, not before
 
     events.append("state", state="preparing", pid=os.getpid())
