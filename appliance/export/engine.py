@@ -36,9 +36,12 @@ class Engine:
         self._address = address
         self._plain: int | None = None
 
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of `text`, in which special tokens are recognised and to which none are added."""
-        answer = self._post("/tokenize", {"content": text, "parse_special": True, "add_special": False})
+    def tokenize(self, text: str, *, whole: bool = False) -> list[int]:
+        """Token ids of `text`, in which special tokens are recognised.
+
+        whole: put the token that begins every text first, where the file says that there is one
+        """
+        answer = self._post("/tokenize", {"content": text, "parse_special": True, "add_special": whole})
         return [int(token) for token in answer["tokens"]]
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:

@@ -53,6 +53,8 @@ class Modelfile:
     """Context length in tokens."""
     system: str = ""
     licence: str = ""
+    trims: bool = False
+    """Whether the model's own template removes blanks around a message; the Go template cannot."""
 
     def text(self) -> str:
         """The file's text.
@@ -93,17 +95,21 @@ def describe(model: Path, *, gguf: str, system: str, num_ctx: int) -> Modelfile:
     Raises: BadInput, when the chat template is of no known family, or a setting has a wrong type.
     """
     tokenizer = load_tokenizer(model)
+    family = find_family(tokenizer)
+    if family.trims and system != system.strip():
+        raise _refusal("the system prompt", "it has blanks around it, which the chat template removes")
     stops = {end_of_turn(tokenizer): None}
     for token in stop_ids(model, tokenizer):
         stops[str(tokenizer.convert_ids_to_tokens(token))] = None
     return Modelfile(
         gguf=gguf,
-        template=find_family(tokenizer).go_template(),
+        template=family.go_template(),
         stops=tuple(stops),
         sampling=read_sampling(model / "generation_config.json"),
         num_ctx=num_ctx or min(_own_context(model / "config.json"), MOST_CONTEXT),
         system=system,
         licence=_licence(model),
+        trims=family.trims,
     )
 
 

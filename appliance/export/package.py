@@ -182,6 +182,12 @@ def _readme(plan: Plan, modelfile: Modelfile, parity: ParityReport) -> str:
         "`FROM` in the Modelfile.\n"
         for outtype in plan.export.gguf[1:]
     )
+    blanks = (
+        "\nThe model was trained with messages whose outer blanks were removed. A template in a Modelfile\n"
+        "cannot remove them: send messages without.\n"
+        if modelfile.trims
+        else ""
+    )
     compared = "\n".join(
         f"| {each.compared} | {each.positions} | {each.largest_difference:.2g} "
         f"| {each.allowed_difference:.2g} |"
@@ -198,7 +204,7 @@ On the machine that has Ollama, in this folder:
 `{modelfile.gguf}` is the model, `Modelfile` says how Ollama talks to it. If Ollama prefers the
 template inside the GGUF (its log says `template selection`), start its server with
 `OLLAMA_GO_TEMPLATE=1`, so that the one in the Modelfile is used.
-{others}
+{blanks}{others}
 The same prompts went through the model in each of its forms (`parity.json`):
 
 | compared | positions | largest difference | allowed |

@@ -3,7 +3,8 @@
 Three kinds of comparison along the same token paths, in this order, so that the first that differs
 names the stage at fault:
 
-1. `tokens`: each GGUF's chat template and tokenizer against the model folder's, exactly.
+1. `tokens`: each GGUF's chat template and tokenizer against the model folder's, exactly; and the
+             prompt as the Modelfile's template writes it, with what the GGUF puts before every text.
 2. `merged`: base with adapter against the merged folder, both computed in float32 by transformers.
 3. `gguf`:   the merged folder against each GGUF in llama.cpp.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from appliance.errors import StepFailed
+from appliance.export.chat_family import find_family
 from appliance.export.engine import Engine, load_engine
 from appliance.model.base import load_base, load_tokenizer, load_with_adapter, stop_ids
 from appliance.model.chat import render, token_ids
@@ -305,15 +307,17 @@ def _compare_tokens(
     gguf: str, tokenizer: Any, engine: Engine, chats: Mapping[str, list[Message]]
 ) -> Comparison:
     """Rendered prompts and token ids of the GGUF against the model folder's; both must be equal."""
-    off = []
+    off, family = [], find_family(tokenizer)
     texts = {repr(text): text for text in TEXTS}
     for name, chat in chats.items():
         texts[name] = render(tokenizer, chat, answer_next=True)
         if engine.render([{"role": each.role, "content": each.content} for each in chat]) != texts[name]:
             off.append(f"prompt of {name}")
+        if engine.tokenize(family.render(chat), whole=True) != token_ids(tokenizer, texts[name]):
+            off.append(f"prompt of {name} by the Modelfile's template")
     for name, text in texts.items():
         if engine.tokenize(text) != token_ids(tokenizer, text):
             off.append(f"tokens of {name}")
-    count, first = len(texts) + len(chats), off[0] if off else ""
+    count, first = len(texts) + 2 * len(chats), off[0] if off else ""
     compared = COMPARED["tokens"].format(gguf=gguf)
     return Comparison("tokens", compared, count, float(len(off)), 0.0, 0.0, 0, first)
