@@ -5,7 +5,7 @@
 #
 #   MEDIUM            the folder that holds SHA256SUMS
 #   --prefix DIR      where the software goes            (default /opt/islet)
-#   --state DIR       where data and runs are kept       (default /var/lib/islet)
+#   --state DIR       where data and runs are kept       (default /var/lib/islet; later, where they are)
 #   --anchor SHA256   the root's SHA-256 from the anchor sheet (spaces allowed); without it you are
 #                     shown the root's SHA-256 and asked to compare. Needed for the first install only.
 #   --check           verify everything and look at this box; change nothing
@@ -53,14 +53,16 @@ check_plain() { # NAME
 take() { # NAME CAP: copy a control file of at most CAP bytes into quarantine
     if [ ! -e "$medium/$1" ] && [ ! -L "$medium/$1" ]; then missing "$1"; fi
     check_plain "$1"
-    head -c "$(($2 + 1))" <"$medium/$1" >"$quarantine/$1" || copy_failed "$1"
+    head -c "$(($2 + 1))" 2>/dev/null <"$medium/$1" >"$quarantine/$1" || copy_failed "$1"
     if [ "$(wc -c <"$quarantine/$1")" -gt "$2" ]; then malformed "$1" "it is longer than $2 bytes"; fi
 }
 
 copy_failed() { # NAME
-    refuse 5 "$1 could not be copied to $prefix." "the disk is full, or the medium cannot be read" \
+    cat 2>/dev/null <"$medium/$1" >/dev/null || unreadable "$1"
+    refuse 5 "$1 could not be copied to ${quarantine%/*}." "the disk is full" \
         "Free space there, or give --prefix on another disk; then start again."
 }
+unreadable() { damaged "$1 cannot be read." "the medium does not give its bytes"; }
 
 take_listed() { # NAME: copy a listed file into quarantine; what counts is the hash of the copy
     if [ ! -e "$medium/$1" ] && [ ! -L "$medium/$1" ]; then missing "$1"; fi
@@ -71,12 +73,14 @@ take_listed() { # NAME: copy a listed file into quarantine; what counts is the h
 }
 
 check_hash() { # NAME FILE
-    [ "$(sha256_of "$2")" = "$(listed_hash "$1")" ] || damaged "$1 is damaged." "its SHA-256 is not the one that was signed"
+    found=$(sha256_of "$2" 2>/dev/null)
+    [ -n "$found" ] || unreadable "$1"
+    [ "$found" = "$(listed_hash "$1")" ] || damaged "$1 is damaged." "its SHA-256 is not the one that was signed"
 }
 
 listed_hash() { sed -n "s/^\([0-9a-f]\{64\}\)  $(printf '%s' "$1" | sed 's/\./\\./g')\$/\1/p" "$quarantine/SHA256SUMS"; }
 listed_names() { cut -c67- "$quarantine/SHA256SUMS" | sort; }
-is_volume() { printf '%s\n' "$1" | grep -Eqx 'payload\.[0-9]{3}\.tar'; }
+volume_grammar='payload\.[0-9]{3}\.tar'
 
 # --- grammar of the control files ---------------------------------------------------------------
 
@@ -160,8 +164,8 @@ ask_anchor() { # NAME SHA256
     say "The anchor sheet must show this SHA-256 of $1:"
     say "    $(printf '%s' "$2" | sed 's/......../& /g')"
     printf 'Two people compare it with the sheet, which came by another road than this medium.\nIs it the same? Type "same" to go on: '
-    read -r answer
-    if [ "$answer" = same ]; then anchor=$2; fi
+    read -r answer || answer=
+    if [ "$answer" = same ]; then anchor=$2 how='shown and confirmed at the terminal'; fi
 }
 
 check_chain() { # every root on the medium follows the one before and is signed by both; sets $newest
@@ -289,17 +293,15 @@ extra() { untrusted "$(shown "$1") is not in the signed list." "a bundle holds n
 # --- 6. hashes ----------------------------------------------------------------------------------
 
 check_on_medium() { # --check: hash everything where it lies
-    check_hash contents.json "$medium/contents.json"
-    for name in $(listed_names | grep -v '^payload\.') $(listed_names | grep '^payload\.'); do
+    for name in $(listed_names | grep -Evx "$volume_grammar") $(listed_names | grep -Ex "$volume_grammar"); do
         say "  hashing $name"
         check_hash "$name" "$medium/$name"
     done
 }
 
 take_all() { # everything but the volumes, which the appliance reads, once, while it hashes
-    take_listed contents.json
-    for name in $(listed_names); do
-        is_volume "$name" || take_listed "$name"
+    for name in $(listed_names | grep -Evx "$volume_grammar"); do
+        [ "$name" = contents.json ] || take_listed "$name"
     done
 }
 
@@ -312,9 +314,12 @@ need() { # COMMAND WHY
 check_tools() {
     need openssl "signatures and hashes cannot be checked without it"
     for tool in tar gzip; do need "$tool" "the runtime cannot be unpacked without it"; done
-    for tool in cat cmp cp cut date df grep head mkdir mv rm sed sort tail tr uniq wc; do
+    for tool in cat cmp cp cut date df grep head id ls mkdir mktemp rm sed sort tail tr uniq wc; do
         need "$tool" "the bundle cannot be checked without it"
     done
+    # The SHA-256 of "abc" (FIPS 180-2, B.1): an openssl that does not work must not look like damage.
+    [ "$(printf abc | openssl dgst -sha256 -r 2>/dev/null | cut -c1-64)" = ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad ] ||
+        refuse 5 "openssl does not work on this box." "it gives a wrong SHA-256, or none" "Repair the package that has openssl, then start again."
 }
 
 existing_parent() { # the nearest folder above $1 that exists
@@ -323,13 +328,47 @@ existing_parent() { # the nearest folder above $1 that exists
     printf '%s' "$folder"
 }
 
-check_room() {
+check_writable() { # FOLDER: whether this user may make or fill it; makes nothing
+    folder=$(existing_parent "$1")
+    [ -w "$folder" ] || refuse 5 "$1 cannot be written." \
+        "you are $(id -un)" "Run as root, or give --prefix and --state in folders of yours."
+}
+
+check_owner() { # what others may change in the prefix is run by who installs there
+    [ -d "$prefix" ] || return 0
+    # shellcheck disable=SC2046  # the fields of ls -n are wanted apart
+    set -- $(ls -ldnL "$prefix")
+    case $1 in ????????w*) refuse 5 "$prefix can be changed by everybody." "its mode is $1" "chmod o-w it, see that nothing strange lies in it, or give another --prefix." ;; esac
+    if [ "$3" != 0 ] && [ "$3" != "$(id -u)" ]; then
+        refuse 5 "$prefix belongs to somebody else." "its owner is user $3, you are user $(id -u)" "Install as its owner, or give another --prefix."
+    fi
+}
+
+check_room() { # CONTENTS
+    if is_complete; then return 0; fi
+    held_bytes=0
+    # One line a file in what our bundler writes; were it written otherwise, all room would be asked for.
+    sed -n 's/.*"sha256": "\([0-9a-f]\{64\}\)", "size": \([0-9]\{1,15\}\)[,}].*/\1 \2/p' "$1" | sort -u >"$work/files"
+    while read -r sha256 size; do
+        rest=${sha256#??}
+        if [ -f "$prefix/store/${sha256%"$rest"}/$rest" ]; then held_bytes=$((held_bytes + size)); fi
+    done <"$work/files"
+    needed_bytes=$((disk_bytes - held_bytes))
     # shellcheck disable=SC2046  # the fields of df -P are wanted apart
     set -- $(df -Pk "$(existing_parent "$prefix")" | sed -n 2p)
     free_bytes=$(($4 * 1024))
-    [ "$free_bytes" -ge "$disk_bytes" ] || refuse 5 "$prefix has too little room." \
-        "$((disk_bytes / 1000000 + 1)) MB needed, $((free_bytes / 1000000)) MB free" \
+    [ "$free_bytes" -ge "$needed_bytes" ] || refuse 5 "$prefix has too little room." \
+        "$((needed_bytes / 1000000 + 1)) MB needed, $((free_bytes / 1000000)) MB free" \
         "Free space there, or give --prefix on another disk."
+}
+
+find_state() { # a site keeps its state where it is, also when the option is forgotten
+    known=
+    if [ -f "$prefix/state" ]; then known=$(cat "$prefix/state"); fi
+    if [ -n "$known" ] && [ -n "$state" ] && [ "$state" != "$known" ]; then
+        refuse 2 "This site keeps its state in $known." "--state names $state" "Leave --state out."
+    fi
+    state=${state:-${known:-/var/lib/islet}}
 }
 
 read_site() { # what this site believes and has had
@@ -350,32 +389,58 @@ make_quarantine() {
         # --check writes nothing under the prefix; control files are small.
         quarantine=$(mktemp -d "${TMPDIR:-/tmp}/islet-check.XXXXXX")
     else
-        mkdir -p "$prefix" 2>/dev/null && [ -w "$prefix" ] || refuse 5 "$prefix cannot be written." \
-            "you are $(id -un)" "Run as root, or give --prefix and --state in folders of yours."
-        for old in "$prefix"/quarantine.*; do
-            [ -d "$old" ] || continue
-            # Another process may have got the number since a power cut: its command line tells.
-            if tr '\0' ' ' 2>/dev/null <"/proc/${old##*.}/cmdline" | grep -q install.sh; then
-                refuse 5 "Another install is running here." "process ${old##*.} is at work in $prefix" "Wait until it has ended."
-            fi
-            rm -rf "$old"
-        done
+        mkdir -p "$prefix" 2>/dev/null || refuse 5 "$prefix cannot be written." "no folder can be made there" \
+            "Give --prefix and --state in folders of yours."
+        # Made first, looked around after: of two that start at once, one sees the other, or both do.
         quarantine=$prefix/quarantine.$$
+        rm -rf "$quarantine"
         mkdir -m 700 "$quarantine"
+        check_alone
+        for old in "$prefix"/quarantine.*; do
+            [ "$old" = "$quarantine" ] || rm -rf "$old"
+        done
+        remove_incomplete
     fi
     work=$quarantine/.work
     mkdir "$work"
 }
 
+check_alone() { # no other install, and nothing that a killed one left running, is at work in this prefix
+    for old in "$prefix"/quarantine.*; do
+        if [ "$old" = "$quarantine" ] || [ ! -d "$old" ]; then continue; fi
+        # Another process may have got the number since a power cut: its command line tells.
+        if grep -q install.sh "/proc/${old##*.}/cmdline" 2>/dev/null || is_named "$old/"; then
+            refuse 5 "Another install is running here." "process ${old##*.} is at work in $prefix" "Wait until it has ended."
+        fi
+    done
+    for old in "$prefix"/releases/*; do
+        if [ -d "$old" ] && [ ! -f "$old/installed.json" ] && is_named "$old/"; then
+            refuse 5 "Another install is running here." "a program is at work in $old" "Wait until it has ended."
+        fi
+    done
+}
+is_named() { grep -qsF -- "$1" /proc/[0-9]*/cmdline; } # whether a running program was given a path that starts so
+
+remove_incomplete() { # releases whose install was cut off; the one in use stays, whatever it lacks
+    for old in "$prefix"/releases/*; do
+        if [ ! -d "$old" ] || [ -f "$old/installed.json" ] || [ "$old" -ef "$prefix/current" ]; then continue; fi
+        rm -rf "$old"
+    done
+}
+
+is_complete() { # whether this very release was installed to its end; an equal number alone is not enough
+    grep -qsF "\"sums-sha256\": \"$(sha256_of "$quarantine/SHA256SUMS")\"" "$prefix/releases/$number/installed.json"
+}
+
 clean_up() { # keeps the exit code; what is half done goes, what is complete stays
     code=$?
     if [ -n "$quarantine" ]; then rm -rf "$quarantine"; fi
-    if [ -n "$release" ] && [ ! -f "$release/installed.json" ]; then rm -rf "$release"; fi
+    if [ -n "$release" ] && ! [ -f "$release/installed.json" ]; then rm -rf "$release"; fi
     exit "$code"
 }
 
 unpack_runtime() {
-    [ ! -f "$release/installed.json" ] || return 0
+    if is_complete; then return 0; fi
     rm -rf "$release"
     mkdir -p "$release/runtime"
     say "  unpacking the runtime"
@@ -389,11 +454,16 @@ hand_over() { # the rest is done by the appliance's own wheel, verified above
     "$release/runtime/bin/python" -I -B -c \
         'import sys; sys.path.insert(0, sys.argv.pop(1)); from appliance.site.install import main; sys.exit(main(sys.argv[1:]))' \
         "$quarantine/$wheel" --medium "$medium" --quarantine "$quarantine" --prefix "$prefix" --state "$state" \
-        --root "$root" --first "${anchor:--}"
+        --root "$root" --anchor-was "$how" || {
+        code=$?
+        # Its own refusals were printed by it; a signal leaves nobody to say so.
+        [ "$code" -lt 128 ] || refuse 7 "The installation was cut off." "a signal ended it (exit code $code)" "Start again."
+        exit "$code"
+    }
 }
 
 parse_arguments() {
-    prefix=/opt/islet state=/var/lib/islet anchor='' check_only='' medium=''
+    prefix=/opt/islet state='' anchor='' how='not asked: this site had a root' check_only='' medium=''
     while [ $# -gt 0 ]; do
         case $1 in
         --prefix | --state | --anchor)
@@ -404,6 +474,7 @@ parse_arguments() {
             --anchor)
                 anchor=$(printf '%s' "$2" | tr -d ' ' | tr A-F a-f)
                 printf '%s\n' "$anchor" | grep -Eqx '[0-9a-f]{64}' || usage "--anchor must be 64 hexadecimal digits."
+                how='given as --anchor'
                 ;;
             esac
             shift 2
@@ -419,23 +490,29 @@ parse_arguments() {
     done
     [ -n "$medium" ] || usage "MEDIUM is not given."
     [ -d "$medium" ] || usage "$medium is not a folder."
-    for folder in "$prefix" "$state"; do
+    for folder in "$prefix" "${state:-/}"; do
         case $folder in
         /*) ;;
         *) usage "$folder is not an absolute path." ;;
         esac
     done
+    prefix=${prefix%/} state=${state%/}
     medium=$(cd "$medium" && pwd)
 }
 
 main() {
     PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
     export PATH LC_ALL
-    unset OPENSSL_CONF LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME
+    unset OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME
+    unset CDPATH TAR_OPTIONS GZIP POSIXLY_CORRECT
     umask 022
     small_bytes=1000000 quarantine='' release=''
     parse_arguments "$@"
     check_tools
+    find_state
+    check_writable "$prefix"
+    check_writable "$state"
+    check_owner
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -449,12 +526,15 @@ main() {
     check_release
     check_set
     say "  $product, release $number, signed by $(tr '\n' ' ' <"$work/signers")"
-    check_room
     if [ -n "$check_only" ]; then
+        check_hash contents.json "$medium/contents.json"
+        check_room "$medium/contents.json"
         check_on_medium
         say "The bundle is whole and signed, and this box has room for it. Nothing was changed."
         return 0
     fi
+    take_listed contents.json
+    check_room "$quarantine/contents.json"
     say "Copying and hashing"
     take_all
     release=$prefix/releases/$number

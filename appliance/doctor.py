@@ -50,8 +50,8 @@ def _stored(site: Site, progress: Progress) -> str:
 
 
 def _imports(site: Site, progress: Progress) -> str:
-    try_imports(site.current / "runtime", progress)
-    return "training, evaluation and export can be imported"
+    try_imports(site.current / "runtime", current_release(site).contents(), progress)
+    return "what this release is for can be imported"
 
 
 def _train(site: Site, progress: Progress) -> str:

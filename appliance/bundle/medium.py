@@ -1,17 +1,20 @@
 """Reading the medium: plain files of one flat folder, opened by its handle, never through a link."""
 
+import errno
 import hashlib
 import os
+import re
 import stat
 import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from appliance.bundle.refusal import damaged_file, malformed, missing_file, untrusted
+from appliance.bundle.refusal import damaged_file, malformed, missing_file, unreadable_file, untrusted
 from appliance.errors import BadInput, UntrustedBundle
 
 CHUNK_BYTES = 4 * 1024 * 1024
+_HIDDEN_LAST = re.compile(rb"\.\..", re.DOTALL)
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-")
 
 
@@ -30,8 +33,8 @@ class Medium:
             ) from error
 
     def names(self) -> list[str]:
-        """Every name in the folder, sorted."""
-        return sorted(os.listdir(self._handle))  # noqa: PTH208  (a handle, not a path)
+        """Every name in the folder, in the order in which install.sh meets them."""
+        return sorted(os.listdir(self._handle), key=_place)  # noqa: PTH208  (a handle, not a path)
 
     def check_plain(self, name: str) -> None:
         """Raises: UntrustedBundle, when `name` is not a plain file."""
@@ -47,7 +50,9 @@ class Medium:
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._handle)
         except FileNotFoundError:
             raise missing_file(name) from None
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EIO):
+                raise unreadable_file(name) from None
             raise not_plain(name) from None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
@@ -57,7 +62,7 @@ class Medium:
     def read_small(self, name: str, cap: int) -> bytes:
         """The whole of a control file of at most `cap` bytes. Raises: UntrustedBundle, when it is longer."""
         with self.open(name) as file:
-            data = file.read(cap + 1)
+            data = _read(file, name, cap + 1)
         if len(data) > cap:
             raise malformed(name, f"it is longer than {cap} bytes")
         return data
@@ -72,14 +77,29 @@ class Medium:
     def chunks(self, name: str, on_read: Callable[[int], None] = lambda length: None) -> Iterator[bytes]:
         """The bytes of a file, front to back; `on_read` hears how many came each time."""
         with self.open(name) as file:
-            while chunk := file.read(CHUNK_BYTES):
+            while chunk := _read(file, name, CHUNK_BYTES):
                 on_read(len(chunk))
                 yield chunk
+
+
+def _read(file: BinaryIO, name: str, length: int) -> bytes:
+    """The next bytes of `name`. Raises: DamagedBundle, when the medium does not give them."""
+    try:
+        return file.read(length)
+    except OSError:
+        raise unreadable_file(name) from None
 
 
 def not_plain(name: str) -> UntrustedBundle:
     """The refusal of a link, a folder, a pipe."""
     return untrusted(f"{shown(name)} is not a plain file.", "a bundle holds plain files only")
+
+
+def _place(name: str) -> tuple[int, bytes]:
+    """Where a shell's `.[!.]* ..?* *` puts a name, byte by byte: the first reason found is the one told."""
+    raw = os.fsencode(name)
+    hidden = 1 if _HIDDEN_LAST.match(raw) else 0
+    return (hidden if raw.startswith(b".") else 2), raw
 
 
 def shown(name: str) -> str:

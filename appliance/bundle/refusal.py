@@ -25,6 +25,11 @@ def damaged_file(name: str) -> DamagedBundle:
     return damaged(f"{name} is damaged.", "its SHA-256 is not the one that was signed")
 
 
+def unreadable_file(name: str) -> DamagedBundle:
+    """A file that is there and whose bytes the medium does not give."""
+    return damaged(f"{name} cannot be read.", "the medium does not give its bytes")
+
+
 def missing_file(name: str) -> DamagedBundle:
     """A file that every bundle has, or that the signed list names, and the medium lacks."""
     return damaged(f"{name} is missing.", "the bundle is not whole without it")

@@ -3,6 +3,9 @@
 Who can write the file can write it anew, whole, with a chain that fits: the head, written down
 elsewhere (in a report, on an exported copy), is what shows it. A line that a power cut tore stays,
 is counted, and the chain goes on over its bytes.
+
+An entry about what the box runs is written before it is done: a kill may leave an entry of something
+that did not come to be, and was then done again, but never a change without an entry.
 """
 
 import fcntl

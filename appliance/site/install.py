@@ -7,12 +7,12 @@ the volumes'; its copies lie in quarantine. In order:
 1. read contents.json from quarantine;
 2. read each volume once, from the medium, into the store, hashing;
 3. make the release: links into the store, the runtime relocated, the wheels installed;
-4. write `installed.json`: from here on the release is complete;
-5. remember root, number and date; switch `current`, one rename; write the audit log.
+4. have all of it on the disk, then write `installed.json`: from here on the release is complete;
+5. write the audit log; remember root, number and date; switch `current`, one rename, the last step.
 
-Killed at any point, the box has the old release or the new one, whole, and the same command
-finishes. Number and date are remembered before the switch, so that no kill leaves a new release
-running with an old memory.
+Killed at any point, or without power, the box has the old release or the new one, whole, and the
+same command finishes. Log, number and date come before the switch, so that no kill leaves a new
+release running that nothing remembers.
 """
 
 import argparse
@@ -42,9 +42,11 @@ from appliance.site.trust import record_trust
 
 
 def install(
-    site: Site, medium: Medium, quarantine: Path, root: bytes, anchor: str | None, progress: Progress
+    site: Site, medium: Medium, quarantine: Path, root: bytes, anchor_was: str, progress: Progress
 ) -> Release:
     """Make the verified release on the medium the current one.
+
+    anchor_was: how the first root came to be believed, for the audit log.
 
     Raises: DamagedBundle, UntrustedBundle, for volumes that are not the signed ones; HostNotReady,
     when the disk is full; StepFailed, when a program of the runtime fails.
@@ -54,56 +56,63 @@ def install(
     release = parse_release((quarantine / names.RELEASE).read_bytes())
     folder = site.release(release.number)
     complete = folder / "installed.json"
-    if not complete.exists():
+    sums_sha256 = hashlib.sha256(sums).hexdigest()
+    if not _is_complete(complete, sums_sha256):
         contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
         fill_store(site, medium, contents, hashes, quarantine, progress)
         link_release(site, contents, folder)
         relocate(folder / "runtime")
         own = quarantine / wheel_name(hashes)
         install_wheels(folder, contents, own, hashes[own.name], quarantine, progress)
-        try_imports(folder / "runtime", progress)
-        shutil.copy2(quarantine / names.CONTENTS, folder / names.CONTENTS)
-        write_whole(complete, _installed(release, hashes, sums))
-    _switch(site, release, root, hashlib.sha256(sums).hexdigest(), anchor)
+        try_imports(folder / "runtime", contents, progress)
+        shutil.copyfile(quarantine / names.CONTENTS, folder / names.CONTENTS)
+        os.sync()  # what tar and pip wrote, and every folder's names, before the file that vouches for them
+        write_whole(complete, _installed(release, hashes, sums_sha256))
+    _switch(site, release, root, sums_sha256, anchor_was)
     return release
 
 
-def _installed(release: Release, hashes: dict[str, str], sums: bytes) -> bytes:
+def _is_complete(installed: Path, sums_sha256: str) -> bool:
+    """Whether this very release was installed to its end; an equal number alone is not enough."""
+    return installed.exists() and json.loads(installed.read_bytes())["sums-sha256"] == sums_sha256
+
+
+def _installed(release: Release, hashes: dict[str, str], sums_sha256: str) -> bytes:
     """installed.json: what stands in this folder; its presence says that all of it does."""
     facts = {
         "product": release.product,
         "number": release.number,
         "created": release.created,
-        "sums-sha256": hashlib.sha256(sums).hexdigest(),
+        "sums-sha256": sums_sha256,
         "files": hashes,
     }
     return json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _switch(site: Site, release: Release, root: bytes, sums_sha256: str, anchor: str | None) -> None:
+def _switch(site: Site, release: Release, root: bytes, sums_sha256: str, anchor_was: str) -> None:
     first = not (site.prefix / "trust" / "root").exists()
     site.state.mkdir(parents=True, exist_ok=True)
     for folder in (site.runs, site.state / "datasets", site.state / "exports"):
         folder.mkdir(exist_ok=True)
     write_whole(site.prefix / STATE_NOTE, f"{site.state}\n".encode())
     if first:
-        how = "compared with the anchor sheet when install.sh was run" if anchor else "not compared"
-        audit.append(site.audit, "anchor", root_sha256=hashlib.sha256(root).hexdigest(), how=how)
-    record_trust(site, root, release, sums_sha256)
-    os.sync()
-    switch_link(site.current, f"releases/{release.number}")
-    (site.prefix / "bin").mkdir(exist_ok=True)
-    switch_link(site.prefix / "bin" / "islet", "../current/runtime/bin/islet")
-    sync_folder(site.prefix)
+        sha256 = hashlib.sha256(root).hexdigest()
+        audit.append(site.audit, "anchor", root_sha256=sha256, how=anchor_was)
     audit.append(
         site.audit, "install", product=release.product, number=release.number, sums_sha256=sums_sha256
     )
+    record_trust(site, root, release, sums_sha256)
+    (site.prefix / "bin").mkdir(exist_ok=True)
+    switch_link(site.prefix / "bin" / "islet", "../current/runtime/bin/islet")
+    sync_folder(site.state)
+    sync_folder(site.prefix)
+    switch_link(site.current, f"releases/{release.number}")
 
 
 @contextmanager
 def _alone(site: Site) -> Iterator[None]:
     """Hold the site's lock; the kernel lets go of it when this process ends, however it ends."""
-    with (site.prefix / ".lock").open("w") as lock:
+    with os.fdopen(os.open(site.prefix / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -121,23 +130,26 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("--medium", "--quarantine", "--prefix", "--state"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--root", required=True)
-    parser.add_argument("--first", required=True, help="the anchor that was compared, or -")
+    parser.add_argument("--anchor-was", required=True, help="how the first root came to be believed")
     given = parser.parse_args(arguments)
     site = Site(given.prefix, given.state)
     fresh = given.quarantine / given.root
     root = (fresh if fresh.exists() else site.prefix / "trust" / "root").read_bytes()
-    anchor = None if given.first == "-" else given.first
     try:
         with _alone(site):
-            release = install(site, Medium(given.medium), given.quarantine, root, anchor, Terminal())
+            release = install(
+                site, Medium(given.medium), given.quarantine, root, given.anchor_was, Terminal()
+            )
+    except KeyboardInterrupt:
+        return 130
     except ApplianceError as error:
         print(f"islet: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         full = HostNotReady(
-            f"{given.prefix} could not be written.",
+            f"{error.filename or given.prefix} could not be written.",
             why=error.strerror or str(error),
-            next_step="Free space there, or give --prefix on another disk; then start again.",
+            next_step="Free space there, or give --prefix and --state on another disk; then start again.",
         )
         print(f"islet: {full}", file=sys.stderr)
         return full.exit_code

@@ -69,6 +69,6 @@ def roll_back(site: Site, number: int | None = None) -> Installed:
             next_step="Name one of these with --to, or install it from its medium.",
         )
     target = wanted[-1]
-    switch_link(site.current, f"releases/{target.number}")
     audit.append(site.audit, "rollback", was=now.number, now=target.number)
+    switch_link(site.current, f"releases/{target.number}")
     return target

@@ -95,27 +95,32 @@ def install_wheels(
         )
 
 
-def try_imports(runtime: Path, progress: Progress) -> None:
-    """Import what training, evaluation and export import, in the runtime itself.
+def try_imports(runtime: Path, contents: Contents, progress: Progress) -> None:
+    """Import what this release is for, in the runtime itself: the commands; with torch aboard, training,
+    evaluation and export too. A bundle without torch carries models or tools only.
 
     A runtime that cannot is not switched to. What is imported is compiled on the way, for users who
     may not write here; compiling everything takes five times as long and serves nobody.
 
     Raises: StepFailed, with Python's last lines.
     """
+    wheels = {entry.component.split()[0] for entry in contents.entries if entry.kind == "wheel"}
+    imports = _COMMANDS + (_TRAINING if "torch" in wheels else "")
     with progress.stage("trying the runtime", total=None, unit="lines") as advance:
         run(
-            [runtime / "bin/python", "-I", "-c", _IMPORTS],
+            [runtime / "bin/python", "-I", "-c", imports],
             env=clean_environment(),
             on_line=lambda line: advance(1),
             next_step="Compare the box with the target in BUNDLE.md, and send these lines to the sender.",
         )
 
 
-_IMPORTS = """
+_COMMANDS = """
 from appliance.model.offline import go_offline
 go_offline()
 import appliance.cli, appliance.show
+"""
+_TRAINING = """
 import appliance.training.worker, appliance.training.session
 import appliance.evaluation.compare, appliance.export.package, xllamacpp
 from transformers import AutoModelForCausalLM, AutoTokenizer

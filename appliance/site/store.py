@@ -19,7 +19,7 @@ from appliance.site.layout import Site
 
 
 class _Arriving:
-    """A file on its way from a volume into the store."""
+    """A file on its way from a volume into the store. Open only while its bytes come."""
 
     def __init__(self, quarantine: int, sha256: str) -> None:
         self._file = os.fdopen(
@@ -55,14 +55,11 @@ def fill_store(
     contents.json contradicts the bytes; OSError, when the disk is full.
     """
     _check_required(site, contents)
-    wanted: dict[str, str] = {}
-    for entry in contents.entries:
-        if not site.stored(entry.sha256).exists():
-            wanted.setdefault(entry.sha256, entry.path)
-    left = {path: 0 for path in wanted.values()}
-    left |= {entry.path: entry.size for entry in contents.entries if entry.path in left}
+    lacking = _lacking(site, contents, progress)
+    left = {entry.path: entry.size for entry in lacking}
     handle = os.open(quarantine, os.O_RDONLY | os.O_DIRECTORY)
     arriving: dict[str, _Arriving] = {}
+    arrived: dict[str, str] = {}  # path to the sha256 of what was written
 
     def keep(entry: Entry, piece: bytes) -> None:
         if entry.path in left:
@@ -70,6 +67,8 @@ def fill_store(
             if entry.path not in arriving:
                 arriving[entry.path] = _Arriving(handle, entry.sha256)
             arriving[entry.path].write(piece)
+            if left[entry.path] == 0:  # closed at once: a volume may hold more files than may be open
+                arrived[entry.path] = arriving.pop(entry.path).close()
 
     try:
         with progress.stage(
@@ -79,17 +78,41 @@ def fill_store(
                 read_volume(
                     volume.name, medium.chunks(volume.name, advance), contents, hashes[volume.name], keep
                 )
-                for entry in contents.entries:
+                for entry in lacking:
                     if left.get(entry.path) == 0:
                         del left[entry.path]
-                        _publish(site, handle, entry, arriving.pop(entry.path, None))
+                        found = arrived.pop(entry.path, None) or _Arriving(handle, entry.sha256).close()
+                        _publish(site, handle, entry, found)
     finally:
         os.close(handle)
 
 
-def _publish(site: Site, quarantine: int, entry: Entry, file: _Arriving | None) -> None:
+def _lacking(site: Site, contents: Contents, progress: Progress) -> list[Entry]:
+    """One entry for every hash that the store does not hold whole.
+
+    What it holds is hashed again: a file that rotted on the disk is replaced, and does not get into
+    one more release.
+    """
+    held = {e.sha256: e for e in contents.entries if site.stored(e.sha256).exists()}
+    with progress.stage("checking what is here", total=sum(e.size for e in held.values())) as advance:
+        for entry in held.values():
+            if not _is_whole(site.stored(entry.sha256), entry.sha256):
+                site.stored(entry.sha256).unlink()
+            advance(entry.size)
+    wanted = {entry.sha256: entry for entry in reversed(contents.entries)}
+    return [e for e in contents.entries if wanted[e.sha256] is e and not site.stored(e.sha256).exists()]
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    """Whether the file at `path` is plain and has this hash."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+
+def _publish(site: Site, quarantine: int, entry: Entry, found: str) -> None:
     """Move a whole file into the store."""
-    found = (file or _Arriving(quarantine, entry.sha256)).close()
     if found != entry.sha256:
         raise malformed("contents.json", f"the SHA-256 of {entry.path} is not that of its bytes")
     target = site.stored(entry.sha256)
@@ -100,7 +123,7 @@ def _publish(site: Site, quarantine: int, entry: Entry, file: _Arriving | None) 
 
 def _check_required(site: Site, contents: Contents) -> None:
     for sha256 in contents.requires:
-        if not site.stored(sha256).exists():
+        if not _is_whole(site.stored(sha256), sha256):
             raise missing_file(f"the file {sha256[:16]}, which this delta takes from an earlier release,")
 
 
@@ -121,7 +144,6 @@ def check_stored(site: Site, contents: Contents, advance: Advance = lambda amoun
         path = site.stored(entry.sha256)
         if not path.is_file():
             raise missing_file(entry.path)
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                raise damaged_file(entry.path)
+        if not _is_whole(path, entry.sha256):
+            raise damaged_file(entry.path)
         advance(entry.size)

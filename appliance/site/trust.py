@@ -21,11 +21,10 @@ class _State:
 def read_trust(site: Site, anchor: str | None = None) -> Trust:
     """What to judge the next medium by; before the first install, only `anchor`."""
     root = site.prefix / "trust" / "root"
-    if not root.is_file():
-        return Trust(anchor=anchor)
     state = _read_state(site)
     return Trust(
-        root=root.read_bytes(),
+        root=root.read_bytes() if root.is_file() else None,
+        anchor=anchor,
         product=state.product if state else None,
         number=state.number if state else 0,
         sums_sha256=state.sums_sha256 if state else None,
