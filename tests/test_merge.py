@@ -118,6 +118,39 @@ def test_equals_peft_to_the_bit(case: str, dtype: str, tmp_path: Path) -> None:
     assert any(not torch.equal(ours[name], before[name]) for name in ours)
 
 
+def dequantised_by_bitsandbytes(base: Path, into: Path) -> Path:
+    """A copy of a base whose linear layers have the values that bitsandbytes gives back."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    from appliance.model.base import load_base
+
+    shutil.copytree(base, into)
+    tensors = load_file(base / "model.safetensors")
+    for name, weight in load_base(base, nf4=True).named_parameters():
+        if hasattr(weight, "quant_state"):
+            values = dequantize_4bit(weight.data, weight.quant_state)
+            assert values.dtype == tensors[name].dtype
+            tensors[name] = values
+    save_file(tensors, into / "model.safetensors", metadata={"format": "pt"})
+    return into
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("settings", [{}, {"use_rslora": True, "use_dora": True}], ids=["plain", "dora"])
+def test_into_a_dequantised_base_equals_peft_on_what_bitsandbytes_gives_back(
+    settings: dict[str, Any], dtype: str, tmp_path: Path
+) -> None:
+    base = make_tiny_model(tmp_path / "base", dtype=dtype, hidden=32, vocab=300)
+    adapter = make_adapter(base, tmp_path / "adapter", **settings)
+    merge(base, adapter, tmp_path / "merged", Silent(), dequantised=True)
+    dequantised = dequantised_by_bitsandbytes(base, tmp_path / "dequantised")
+    ours, oracle = load_folder(tmp_path / "merged"), merged_by_peft(dequantised, adapter)
+    plain = merged_by_peft(base, adapter)
+    changed = [name for name, tensor in ours.items() if not torch.equal(tensor, plain[name])]
+    assert len(changed) == 2 * len(TARGETS)
+    assert all(torch.equal(ours[name], oracle[name]) for name in ours)
+
+
 def test_replaces_whole_modules_of_an_untied_base_as_peft_does(tmp_path: Path) -> None:
     base = make_tiny_model(tmp_path / "base", dtype="bfloat16", tied=False, hidden=32, vocab=300)
     adapter = make_adapter(base, tmp_path / "adapter", modules_to_save=["lm_head", "embed_tokens"])

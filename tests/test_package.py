@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -12,12 +13,27 @@ from appliance.errors import BadInput, StepFailed
 from appliance.export.package import export
 from appliance.progress import Silent
 from appliance.run.folder import RunFolder
-from appliance.run.plan import DataChoice, DataFile, ExportChoice, ModelChoice, Plan, write_plan
+from appliance.run.plan import (
+    DataChoice,
+    DataFile,
+    ExportChoice,
+    ModelChoice,
+    Plan,
+    TrainingChoice,
+    write_plan,
+)
 from tests.converted import converter_folder
 from tests.tiny import make_tiny_model
 
 
-def make_run(folder: Path, *, trained: bool = True, system: str = "你是医院的助手。") -> RunFolder:
+def make_run(
+    folder: Path,
+    *,
+    trained: bool = True,
+    system: str = "你是医院的助手。",
+    training: TrainingChoice | None = None,
+    merge_into: Literal["dequantised", "original"] = "dequantised",
+) -> RunFolder:
     """A run that has ended: plan, base, and a random adapter by PEFT."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -30,7 +46,8 @@ def make_run(folder: Path, *, trained: bool = True, system: str = "你是医院�
         name="clinic",
         model=ModelChoice(base=str(base), system=system),
         data=DataChoice(train=(DataFile(path="/nowhere/rows.json"),)),
-        export=ExportChoice(name="clinic", gguf=("f16", "q8_0"), num_ctx=1024),
+        training=training or TrainingChoice(),
+        export=ExportChoice(name="clinic", gguf=("f16", "q8_0"), merge_into=merge_into, num_ctx=1024),
     )
     write_plan(plan, run.plan)
     run.base.write_text(f"{base}\n")
@@ -76,6 +93,21 @@ def test_packs_a_run_for_ollama(tmp_path: Path) -> None:
     ]
     for path in run.export.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
+
+
+@pytest.mark.slow
+def test_an_adapter_trained_in_four_bits_goes_into_the_base_that_the_plan_names(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    into: dict[str, dict[str, torch.Tensor]] = {}
+    for choice in ("dequantised", "original"):
+        run = make_run(tmp_path / choice, training=TrainingChoice(method="qlora"), merge_into=choice)
+        result = export(run, converter_folder(), Silent())
+        # Against the base as it was in training, or as it is stored.
+        assert result.parity.first_difference is None
+        into[choice] = load_file(run.merged / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(into["dequantised"][name], into["original"][name])
 
 
 @pytest.mark.slow

@@ -165,6 +165,18 @@ def test_names_the_merge_when_one_of_its_tensors_is_the_bases(subject: Subject, 
     assert report.comparisons[2].passed  # the conversion itself was right
 
 
+def test_names_the_merge_when_it_was_into_another_base_than_the_one_trained_over(
+    subject: Subject, tmp_path: Path
+) -> None:
+    report = measure_parity(dataclasses.replace(subject, nf4=True), Silent())
+    assert report.first_difference == "merged"
+    merged, gguf = tmp_path / "merged", tmp_path / "m.gguf"
+    merge(subject.base, subject.adapter, merged, Silent(), dequantised=True)
+    convert(merged, converter_folder(), gguf, "f16", Silent(), name="tiny")
+    right = dataclasses.replace(subject, nf4=True, merged=merged, ggufs=(Converted(gguf, "F16"),))
+    check_parity(measure_parity(right, Silent()))
+
+
 def stored_text(text: str) -> bytes:
     return len(text).to_bytes(8, "little") + text.encode()
 

@@ -4,6 +4,8 @@
 - Headers are copied unchanged and untouched tensors in the kernel, so every byte that the adapter does
   not change is the base's byte.
 - The sum is taken in float32 and rounded once to the base's type.
+- An adapter trained over a quantised base can be merged into the values that this base had in training,
+  instead of the unquantised ones: then the result computes what was trained.
 - Every tensor of the adapter is used, or the merge is refused before anything is written.
 - Written aside and renamed whole; a merge that was cut off is done again from the start.
 """
@@ -20,6 +22,7 @@ from appliance.bundle.safetensors import SafetensorsFile, Tensor, read_safetenso
 from appliance.durable import sync_folder
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.export.adapter import Adapter, LoraMatrices, adapter_refusal, read_adapter
+from appliance.model.nf4 import as_trained
 from appliance.progress import Advance, Progress, amount_text
 
 if TYPE_CHECKING:
@@ -48,12 +51,16 @@ class MergeResult:
     """Bytes of weights written."""
 
 
-def merge(base: Path, adapter: Path, into: Path, progress: Progress) -> MergeResult:
+def merge(
+    base: Path, adapter: Path, into: Path, progress: Progress, *, dequantised: bool = False
+) -> MergeResult:
     """Write the model folder `base` with the LoRA `adapter` merged into it as the folder `into`.
 
     base:    a folder with config.json, tokenizer files and safetensors weights
     adapter: a folder with adapter_config.json and adapter_model.safetensors
     into:    replaced when it exists
+    dequantised: take each weight that has an adapter as NF4 keeps it (appliance.model.nf4). Training
+        quantises exactly those that it puts an adapter on.
 
     Raises: BadInput, when base or adapter is unsound or they do not belong together; HostNotReady,
     when there is too little room; StepFailed, when a merged weight is not finite.
@@ -71,7 +78,7 @@ def merge(base: Path, adapter: Path, into: Path, progress: Progress) -> MergeRes
         _write_copy(path, aside / path.name)
     with progress.stage("merge the adapter", total=size) as advance, change.file.path.open("rb") as source:
         for shard in shards:
-            _merge_shard(shard, change, source, aside / shard.path.name, advance)
+            _merge_shard(shard, change, source, aside / shard.path.name, advance, dequantised)
     put_in_place(aside, into)
     return MergeResult(into, len(change.lora) + len(change.replaced), size)
 
@@ -183,7 +190,12 @@ def _is_tied(base: Path) -> bool:
 
 
 def _merge_shard(
-    shard: SafetensorsFile, change: Adapter, adapter_file: BinaryIO, into: Path, advance: Advance
+    shard: SafetensorsFile,
+    change: Adapter,
+    adapter_file: BinaryIO,
+    into: Path,
+    advance: Advance,
+    dequantised: bool,
 ) -> None:
     """Write one shard: header and untouched tensors copied, changed tensors computed."""
     with shard.path.open("rb") as source, into.open("xb") as target:
@@ -191,14 +203,16 @@ def _merge_shard(
         for tensor in shard.tensors:
             if tensor.name in change.lora or tensor.name in change.replaced:
                 _copy_range(source, target, copied, tensor.begin, advance)
-                target.write(_changed(tensor, source, change, adapter_file))
+                target.write(_changed(tensor, source, change, adapter_file, dequantised))
                 advance(tensor.end - tensor.begin)
                 copied = tensor.end
         _copy_range(source, target, copied, shard.path.stat().st_size, advance)
         _finish(target)
 
 
-def _changed(tensor: Tensor, source: BinaryIO, change: Adapter, adapter_file: BinaryIO) -> memoryview:
+def _changed(
+    tensor: Tensor, source: BinaryIO, change: Adapter, adapter_file: BinaryIO, dequantised: bool
+) -> memoryview:
     """The bytes of one changed tensor, in the base's type.
 
     Raises: StepFailed, when a value is not finite.
@@ -212,6 +226,8 @@ def _changed(tensor: Tensor, source: BinaryIO, change: Adapter, adapter_file: Bi
     else:
         magnitude = None if lora.magnitude is None else _load(adapter_file, lora.magnitude)
         a, b = _load(adapter_file, lora.a), _load(adapter_file, lora.b)
+        if dequantised:
+            base = as_trained(base).to(base.dtype)
         merged = merged_weight(base, a, b, lora.scale, magnitude)
     if not torch.isfinite(merged).all():
         raise StepFailed(

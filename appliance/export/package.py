@@ -69,7 +69,7 @@ def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
     text = modelfile.text()
     _check_room(run, base, choice)
     started = time.monotonic()
-    merged = merge(base, run.adapter, run.merged, progress)
+    merged = merge(base, run.adapter, run.merged, progress, dequantised=_is_dequantised(plan))
     merge_s = time.monotonic() - started
     for folder in (aside, blocked):
         shutil.rmtree(folder, ignore_errors=True)
@@ -150,7 +150,13 @@ def _subject(run: RunFolder, base: Path, plan: Plan, ggufs: tuple[Converted, ...
         stored=largest.dtype,
         system=plan.model.system,
         questions=tuple(_questions(run)),
+        nf4=_is_dequantised(plan),
     )
+
+
+def _is_dequantised(plan: Plan) -> bool:
+    """Whether the adapter goes into the base's values as they were quantised in training."""
+    return plan.training.nf4 and plan.export.merge_into == "dequantised"
 
 
 def _questions(run: RunFolder) -> Sequence[str]:

@@ -5,7 +5,8 @@ names the stage at fault:
 
 1. `tokens`: each GGUF's chat template and tokenizer against the model folder's, exactly; and the
              prompt as the Modelfile's template writes it, with what the GGUF puts before every text.
-2. `merged`: base with adapter against the merged folder, both computed in float32 by transformers.
+2. `merged`: base with adapter against the merged folder, both computed in float32 by transformers; the
+             base quantised as in training, when its quantised values are what was merged into.
 3. `gguf`:   the merged folder against each GGUF in llama.cpp.
 """
 
@@ -154,6 +155,8 @@ class Subject:
     """The system prompt trained with; part of every prompt when it is not empty."""
     questions: tuple[str, ...] = ()
     """Asked beside the fixed ones."""
+    nf4: bool = False
+    """Whether `base` is to be quantised before the adapter is put on it."""
 
 
 def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) -> ParityReport:
@@ -169,7 +172,7 @@ def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) ->
     }
     total = (2 + len(subject.ggufs)) * len(chats)
     with progress.stage("compare the stages", total=total, unit="prompts") as advance:
-        tuned = load_with_adapter(subject.base, subject.adapter, dtype="float32")
+        tuned = load_with_adapter(subject.base, subject.adapter, dtype="float32", nf4=subject.nf4)
         walks = [_walk(tuned, tokenizer, name, chat, stops) for name, chat in chats.items()]
         from_adapter = [_log_probabilities(tuned, walk, advance)[0] for walk in walks]
         del tuned  # one model in memory at a time
