@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from appliance.errors import BadInput, HostNotReady, StepFailed
-from appliance.export.merge import check_room, merge, merged_weight
+from appliance.export.merge import ROWS_ELEMENTS, check_room, lora_delta, merge, summed
 from appliance.progress import Silent
 from tests.tiny import make_tiny_model, tiny_model
 
@@ -77,13 +77,13 @@ def test_a_vector_through_the_merged_weight_is_base_plus_scaled_adapter() -> Non
     b = torch.tensor([[3.0], [-2.0]])
     x = torch.tensor([1.0, 10.0, 100.0])
     # By hand, alpha 8 and rank 1: W x = (321, 390); A x = 201; 8 * B A x = (4824, -3216).
-    assert (merged_weight(base, a, b, 8.0, None) @ x).tolist() == [5145.0, -2826.0]
+    assert (summed(base, lora_delta(a, b, 8.0), None) @ x).tolist() == [5145.0, -2826.0]
 
 
 def test_the_sum_is_rounded_once() -> None:
     # bfloat16 has 8 bits: 256 + 1 rounds to 256, and two halves added one by one would stay at 256.
     base = torch.tensor([[256.0]], dtype=torch.bfloat16)
-    merged = merged_weight(base, torch.tensor([[1.0]]), torch.tensor([[1.5]]), 1.0, None)
+    merged = summed(base, lora_delta(torch.tensor([[1.0]]), torch.tensor([[1.5]]), 1.0), None)
     assert merged.dtype == torch.bfloat16
     assert merged.item() == 258.0
 
@@ -116,6 +116,29 @@ def test_equals_peft_to_the_bit(case: str, dtype: str, tmp_path: Path) -> None:
         assert tensor.dtype == getattr(torch, dtype)
         assert torch.equal(tensor, oracle[name]), name
     assert any(not torch.equal(ours[name], before[name]) for name in ours)
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_dora": True}], ids=["plain", "dora"])
+def test_weights_that_are_written_in_several_pieces_equal_pefts(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    base = make_tiny_model(tmp_path / "base", dtype="bfloat16", hidden=1040, layers=1)
+    largest = max(tensor.numel() for tensor in load_folder(base).values())
+    assert largest > 2 * ROWS_ELEMENTS
+    adapter = make_adapter(base, tmp_path / "adapter", modules_to_save=["norm"], **settings)
+    merge(base, adapter, tmp_path / "merged", Silent())
+    ours, oracle = load_folder(tmp_path / "merged"), merged_by_peft(base, adapter)
+    assert all(torch.equal(ours[name], oracle[name]) for name in ours)
+
+
+def test_takes_an_adapter_stored_in_sixteen_bits_as_peft_does(plain_adapter: Path, tmp_path: Path) -> None:
+    def halve(tensors: dict[str, torch.Tensor]) -> None:
+        tensors.update({name: tensor.bfloat16() for name, tensor in tensors.items()})
+
+    adapter = altered(plain_adapter, tmp_path / "adapter", halve)
+    merge(tiny_model(), adapter, tmp_path / "merged", Silent())
+    ours, oracle = load_folder(tmp_path / "merged"), merged_by_peft(tiny_model(), adapter)
+    assert all(torch.equal(ours[name], oracle[name]) for name in ours)
 
 
 def dequantised_by_bitsandbytes(base: Path, into: Path) -> Path:
@@ -247,9 +270,13 @@ def test_refuses_lora_on_an_embedding(tmp_path: Path) -> None:
     assert "embed" in refused(base, adapter, tmp_path)
 
 
-def test_refuses_a_whole_module_of_a_tied_pair(tmp_path: Path) -> None:
-    adapter = make_adapter(tiny_model(), tmp_path / "adapter", modules_to_save=["lm_head"])
-    refused(tiny_model(), adapter, tmp_path)
+@pytest.mark.parametrize("module", ["lm_head", "embed_tokens"])
+@pytest.mark.parametrize("tying", [False, True])
+def test_refuses_a_whole_module_of_a_tied_pair(module: str, tying: bool, tmp_path: Path) -> None:
+    adapter = make_adapter(
+        tiny_model(), tmp_path / "adapter", modules_to_save=[module], ensure_weight_tying=tying
+    )
+    assert "shares one weight" in refused(tiny_model(), adapter, tmp_path)
 
 
 def test_refuses_an_adapter_of_a_base_with_other_shapes(plain_adapter: Path, tmp_path: Path) -> None:
@@ -267,7 +294,12 @@ def test_refuses_an_adapter_of_a_base_with_more_layers(tmp_path: Path) -> None:
     ("settings", "words"),
     [
         ({"init_lora_weights": "pissa_niter_4"}, "changes the base model itself"),
+        ({"init_lora_weights": "pissa"}, "changes the base model itself"),
         ({"init_lora_weights": "olora"}, "changes the base model itself"),
+        ({"init_lora_weights": "loftq"}, "changes the base model itself"),
+        ({"init_lora_weights": "corda"}, "changes the base model itself"),
+        ({"init_lora_weights": "lora_ga"}, "changes the base model itself"),
+        ({"lora_bias": True}, "lora_bias = True is not supported"),
         ({"peft_type": "IA3"}, "peft_type is not LORA"),
         ({"bias": "all"}, "biases"),
         ({"fan_in_fan_out": True}, "fan_in_fan_out"),

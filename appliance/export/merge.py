@@ -1,6 +1,6 @@
 """The base model with its adapter in it: a folder of the same files, written tensor by tensor.
 
-- Memory is that of the largest changed tensor, not of the model.
+- Memory is that of the largest changed tensor in float32, not of the model.
 - Headers are copied unchanged and untouched tensors in the kernel, so every byte that the adapter does
   not change is the base's byte.
 - The sum is taken in float32 and rounded once to the base's type.
@@ -11,6 +11,7 @@
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from appliance.bundle.safetensors import SafetensorsFile, Tensor, read_safetensors
 from appliance.durable import sync_folder
 from appliance.errors import BadInput, HostNotReady, StepFailed
-from appliance.export.adapter import Adapter, LoraMatrices, adapter_refusal, read_adapter
+from appliance.export.adapter import Adapter, adapter_refusal, read_adapter
 from appliance.model.nf4 import as_trained
 from appliance.progress import Advance, Progress, amount_text
 
@@ -36,6 +37,8 @@ TIED = ("lm_head.weight", "model.embed_tokens.weight")
 """Names of output head and token embedding in decoder models of transformers."""
 
 COPY_CHUNK_BYTES = 64 << 20
+ROWS_ELEMENTS = 1 << 20
+"""Elements of a changed tensor that are summed, rounded and written at a time."""
 ROOM_TO_SPARE = 1.02
 """File systems need a little more than the bytes written."""
 
@@ -129,26 +132,32 @@ def put_in_place(aside: Path, into: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def merged_weight(
-    base: "torch.Tensor", a: "torch.Tensor", b: "torch.Tensor", scale: float, magnitude: "torch.Tensor | None"
-) -> "torch.Tensor":
-    """The weight that behaves like `base` with its adapter applied.
+def lora_delta(a: "torch.Tensor", b: "torch.Tensor", scale: float) -> "torch.Tensor":
+    """What an adapter adds to a weight: scale · B·A, (out, in), float32.
 
-    base: (out, in), any float dtype; returned in the same dtype
-    a: (rank, in), b: (out, rank), magnitude: (out,) or None
+    a: (rank, in), b: (out, rank)
 
-    W + scale · B·A, summed in float32 and rounded once (LoRA, arXiv 2106.09685, section 4.1). With a
-    magnitude each row is then scaled to that length (DoRA, arXiv 2402.09353, equation 5).
+    Source: LoRA, arXiv 2106.09685, section 4.1.
+    """
+    return (b.float() @ a.float()).mul_(scale)
+
+
+def summed(base: "torch.Tensor", delta: "torch.Tensor", magnitude: "torch.Tensor | None") -> "torch.Tensor":
+    """Rows of the weight that behaves like `base` with its adapter applied; `delta` is used up.
+
+    base: (rows, in), any float dtype; returned in the same dtype
+    delta: (rows, in), float32; magnitude: (rows,) or None
+
+    The sum is taken in float32 and rounded once. With a magnitude each row is then scaled to that length
+    (DoRA, arXiv 2402.09353, equation 5).
     """
     import torch
 
-    delta = (b.float() @ a.float()) * scale
+    delta += base
     if magnitude is None:
-        delta += base
         return delta.to(base.dtype)
-    direction = base + delta
-    norm: torch.Tensor = torch.linalg.norm(direction, dim=1)
-    return ((magnitude.float() / norm).view(-1, 1) * direction).to(base.dtype)
+    norm: torch.Tensor = torch.linalg.norm(delta, dim=1)
+    return ((magnitude.float() / norm).view(-1, 1) * delta).to(base.dtype)
 
 
 def _check_belongs(base: Path, change: Adapter, shards: list[SafetensorsFile]) -> None:
@@ -165,6 +174,8 @@ def _check_belongs(base: Path, change: Adapter, shards: list[SafetensorsFile]) -
             raise adapter_refusal(path, f"{name} is not a weight of the base {base}; is it of another base?")
         if tensors[name].dtype not in ("F32", "F16", "BF16"):
             raise _base_refusal(base, f"{name} is stored as {tensors[name].dtype}: a quantised base")
+        if not math.prod(tensors[name].shape) or not tensors[name].shape:
+            raise _base_refusal(base, f"{name} has shape {tensors[name].shape}, so no rows")
     for name, lora in change.lora.items():
         shape = (lora.b.shape[0], lora.a.shape[1])
         rows = (shape[0],) if lora.magnitude is None else lora.magnitude.shape
@@ -203,7 +214,8 @@ def _merge_shard(
         for tensor in shard.tensors:
             if tensor.name in change.lora or tensor.name in change.replaced:
                 _copy_range(source, target, copied, tensor.begin, advance)
-                target.write(_changed(tensor, source, change, adapter_file, dequantised))
+                for rows in _changed(tensor, source, change, adapter_file, dequantised):
+                    target.write(_bytes(tensor.name, rows))
                 advance(tensor.end - tensor.begin)
                 copied = tensor.end
         _copy_range(source, target, copied, shard.path.stat().st_size, advance)
@@ -212,40 +224,70 @@ def _merge_shard(
 
 def _changed(
     tensor: Tensor, source: BinaryIO, change: Adapter, adapter_file: BinaryIO, dequantised: bool
-) -> memoryview:
-    """The bytes of one changed tensor, in the base's type.
+) -> "Iterator[torch.Tensor]":
+    """One changed tensor in the base's type, some rows at a time.
+
+    Only B·A is held whole, because a product of fewer rows may be summed in another order.
+    """
+    dtype = _dtype(tensor)
+    lora = change.lora.get(tensor.name)
+    if lora is None:
+        for begin, end in _row_ranges(tensor):
+            yield _load(adapter_file, change.replaced[tensor.name], begin, end).to(dtype)
+        return
+    magnitude = None if lora.magnitude is None else _load(adapter_file, lora.magnitude)
+    # Whole, because the scales of its blocks are themselves quantised about their mean.
+    quantised = as_trained(_load(source, tensor)) if dequantised else None
+    delta = lora_delta(_load(adapter_file, lora.a), _load(adapter_file, lora.b), lora.scale)
+    for begin, end in _row_ranges(tensor):
+        base = _load(source, tensor, begin, end) if quantised is None else quantised[begin:end].to(dtype)
+        lengths = None if magnitude is None else magnitude[begin:end]
+        yield summed(base, delta[begin:end], lengths)
+
+
+def _bytes(name: str, merged: "torch.Tensor") -> memoryview:
+    """The bytes of rows to be written.
 
     Raises: StepFailed, when a value is not finite.
     """
     import torch
 
-    base = _load(source, tensor)
-    lora: LoraMatrices | None = change.lora.get(tensor.name)
-    if lora is None:
-        merged = _load(adapter_file, change.replaced[tensor.name]).to(base.dtype)
-    else:
-        magnitude = None if lora.magnitude is None else _load(adapter_file, lora.magnitude)
-        a, b = _load(adapter_file, lora.a), _load(adapter_file, lora.b)
-        if dequantised:
-            base = as_trained(base).to(base.dtype)
-        merged = merged_weight(base, a, b, lora.scale, magnitude)
     if not torch.isfinite(merged).all():
         raise StepFailed(
-            f"The merged weight {tensor.name} is not finite.",
+            f"The merged weight {name} is not finite.",
             why="base or adapter holds infinite values, or their sum does not fit the base's type",
             next_step="Train again with a lower learning rate, or keep an earlier checkpoint.",
         )
     return merged.contiguous().view(torch.uint8).numpy().data.cast("B")
 
 
-def _load(file: BinaryIO, tensor: Tensor) -> "torch.Tensor":
-    """One tensor's values."""
+def _row_ranges(tensor: Tensor) -> Iterator[tuple[int, int]]:
+    """First and last (exclusive) of some rows, until all are named."""
+    rows = tensor.shape[0]
+    step = max(1, ROWS_ELEMENTS // max(1, math.prod(tensor.shape[1:])))
+    for begin in range(0, rows, step):
+        yield begin, min(begin + step, rows)
+
+
+def _load(file: BinaryIO, tensor: Tensor, begin: int = 0, end: int | None = None) -> "torch.Tensor":
+    """The rows `begin` to `end` of one tensor; all of them where nothing is said."""
     import torch
 
-    dtype = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[tensor.dtype]
-    file.seek(tensor.begin)
-    data = bytearray(file.read(tensor.end - tensor.begin))
-    return torch.frombuffer(data, dtype=dtype).view(tensor.shape)
+    rows = tensor.shape[0]
+    end = rows if end is None else end
+    row_bytes = (tensor.end - tensor.begin) // rows
+    data = bytearray((end - begin) * row_bytes)
+    file.seek(tensor.begin + begin * row_bytes)
+    if file.readinto(data) != len(data):  # type: ignore[attr-defined]
+        raise _became_shorter(file)
+    return torch.frombuffer(data, dtype=_dtype(tensor)).view(end - begin, *tensor.shape[1:])
+
+
+def _dtype(tensor: Tensor) -> "torch.dtype":
+    """The type of one tensor's values."""
+    import torch
+
+    return {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[tensor.dtype]
 
 
 def _side_files(base: Path) -> Iterator[Path]:
@@ -283,13 +325,18 @@ def _copy_range(source: BinaryIO, target: BinaryIO, begin: int, end: int, advanc
             done = target.write(source.read(want))
             target.flush()
         if done == 0:
-            raise BadInput(
-                f"{source.name} became shorter while it was read.",
-                why=f"no byte at {begin} of {end}",
-                next_step="Run `islet doctor`, then merge again.",
-            )
+            raise _became_shorter(source)
         begin += done
         advance(done)
+
+
+def _became_shorter(file: BinaryIO) -> BadInput:
+    """The refusal of a file that has fewer bytes than its header said when it was judged."""
+    return BadInput(
+        f"{file.name} became shorter while it was read.",
+        why="it ends before the tensors that its header names",
+        next_step="Run `islet doctor`, then merge again.",
+    )
 
 
 def _base_refusal(path: Path, why: str) -> BadInput:
