@@ -23,7 +23,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 @click.option("--state", type=click.Path(path_type=Path), help="Where data and runs are; by default, found.")
 @click.pass_context
 def main(context: click.Context, prefix: Path | None, state: Path | None) -> None:
-    """Tune a model on this box, without a network: data, train, runs, eval, export."""
+    """Tune a model on this box, without a network: data, train, runs, eval, export, report."""
     context.obj = Site(prefix.absolute(), state.absolute()) if prefix and state else None
 
 
@@ -217,3 +217,18 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
         click.echo(json.dumps(asdict(made), default=str, indent=1))
     else:
         print_export(made)
+
+
+@main.command()
+@click.argument("run")
+@click.pass_context
+def report(context: click.Context, run: str) -> None:
+    """Write RUN's report: report.md, and report.html to print and sign."""
+    from appliance.progress import Terminal
+    from appliance.report.site_facts import gather
+    from appliance.report.write import write_report
+    from appliance.site.audit import append
+
+    site, folder = _site(context), _run(context, run)
+    append(site.audit, "report", run=folder.root.name)
+    click.echo(write_report(folder, gather(site, folder), progress=Terminal()))

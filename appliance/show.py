@@ -178,10 +178,18 @@ def print_summary(summary: "Summary", *, as_json: bool) -> None:
     if as_json:
         _print_json(msgspec.to_builtins(summary.sets))
         return
-    view = Table("questions", "judged", "before", "after", box=None, header_style="bold")
+    titles = ("questions", "judged", "before", "after", "BLEU", "ROUGE-L", "perplexity")
+    view = Table(*titles, box=None, header_style="bold")
     for s in summary.sets:
-        judged = "equal" if s.judge == "exact" else "contains"
-        view.add_row(s.name, judged, _share(s.right_before, s.questions), _share(s.right_after, s.questions))
+        view.add_row(
+            s.name,
+            "equal" if s.judge == "exact" else "contains",
+            _share(s.right_before, s.questions),
+            _share(s.right_after, s.questions),
+            f"{s.before.bleu:.0f} → {s.after.bleu:.0f}",
+            f"{s.before.rouge_l:.2f} → {s.after.rouge_l:.2f}",
+            f"{_perplexity(s.before.perplexity)} → {_perplexity(s.after.perplexity)}",
+        )
     Console().print(view)
 
 
@@ -197,6 +205,10 @@ def print_export(made: "ExportResult") -> None:
     times = f"merge {made.merge_s:.1f} s, conversion {made.gguf_s:.1f} s, comparison {made.parity_s:.1f} s"
     console.print(f"{sizes}; {times}", highlight=False)
     console.print(f"{made.folder}: README.md there has the lines for Ollama", highlight=False, soft_wrap=True)
+
+
+def _perplexity(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3g}"
 
 
 def _share(right: int, questions: int) -> str:

@@ -171,6 +171,11 @@ def conclude(stages: Stages) -> int:
         f"  cd {run / 'export'}\n  ollama create clinic-tiny -f Modelfile\n  ollama run clinic-tiny\n",
         highlight=False,
     )
+    console.print(
+        f"The report, to print and sign:\n\n  {run / 'report' / 'report.html'}\n",
+        highlight=False,
+        soft_wrap=True,
+    )
     return judge(sets, parity["first_difference"] is None, sum(outside.values()))
 
 
