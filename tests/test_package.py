@@ -9,8 +9,9 @@ from typing import Literal
 import pytest
 import torch
 
-from appliance.errors import BadInput, StepFailed
+from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
 from appliance.export.package import export
+from appliance.model.same_base import check_base_sums, keep_base_sums
 from appliance.progress import Silent
 from appliance.run.folder import RunFolder
 from appliance.run.plan import (
@@ -129,6 +130,45 @@ def test_a_blocked_export_leaves_its_report_and_no_gguf(tmp_path: Path) -> None:
     assert json.loads((run.root / "export.blocked" / "parity.json").read_text())["first_difference"] == "gguf"
     export(run, converter_folder(), Silent())
     assert not (run.root / "export.blocked").exists()
+
+
+def refused_before_the_merge(run: RunFolder, error: type[ApplianceError]) -> str:
+    """The text of the refusal; nothing may have been written."""
+    before = sorted(path.name for path in run.root.iterdir())
+    with pytest.raises(error) as caught:
+        export(run, run.root, Silent())
+    assert sorted(path.name for path in run.root.iterdir()) == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_refuses_a_base_of_the_same_shapes_that_the_run_was_not_trained_over(
+    name: str, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path)
+    base = Path(run.base.read_text().strip())
+    keep_base_sums(base, run.base_sums)
+    check_base_sums(base, run.base_sums)
+    data = bytearray((base / name).read_bytes())
+    data[-20] ^= 1
+    (base / name).write_bytes(data)
+    assert f"{name} is another file than it was then" in refused_before_the_merge(run, BadInput)
+
+
+def test_says_that_there_is_no_room_for_the_files_before_it_writes(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    base = Path(run.base.read_text().strip())
+    # A shard of holes: as long as 4 TB of weights, and taking no room itself.
+    size = 4 << 40
+    header = json.dumps({"extra.weight": {"dtype": "BF16", "shape": [size >> 1], "data_offsets": [0, size]}})
+    with (base / "extra.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header.encode())
+        file.truncate(8 + len(header) + size)
+    shards = {"a": "model.safetensors", "extra.weight": "extra.safetensors"}
+    (base / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    refusal = refused_before_the_merge(run, HostNotReady)
+    assert "has too little room" in refusal
+    assert "needed" in refusal
 
 
 def test_refuses_a_run_without_an_adapter(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from appliance.export.parity import (
     measure_parity,
     report_json,
 )
+from appliance.model.same_base import check_base_sums
 from appliance.progress import Progress
 from appliance.run.folder import RunFolder
 from appliance.run.plan import ExportChoice, Plan, read_plan
@@ -57,11 +58,13 @@ def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
 
     converter: folder with llama.cpp's converter
 
-    Raises: BadInput, when the run is not finished, or base, adapter or plan cannot be exported;
+    Raises: BadInput, when the run is not finished, the base is another one than it was trained over, or
+    base, adapter or plan cannot be exported;
     HostNotReady, when there is too little room; StepFailed, when a step fails or parity does not
     hold: then `export.blocked/` has the report and there is no GGUF.
     """
     plan, base = read_plan(run.plan), _base(run)
+    check_base_sums(base, run.base_sums)
     aside, blocked = (run.export.with_name(run.export.name + end) for end in (".partial", ".blocked"))
     choice = plan.export
     files = {f"{choice.name}-{outtype}.gguf": outtype for outtype in choice.gguf}

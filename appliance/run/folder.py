@@ -28,6 +28,11 @@ class RunFolder:
         return self.root / "base"
 
     @property
+    def base_sums(self) -> Path:
+        """`base.sha256`: hashes of the base model's files as training found them first."""
+        return self.root / "base.sha256"
+
+    @property
     def data(self) -> Path:
         """`data/`: train.parquet, held_out.parquet, check.json."""
         return self.root / "data"

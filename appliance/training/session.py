@@ -9,6 +9,7 @@ import torch
 
 from appliance.errors import BadInput
 from appliance.model.base import check_base, load_base, load_tokenizer, model_name
+from appliance.model.same_base import keep_base_sums
 from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan, TrainingChoice
@@ -34,6 +35,7 @@ def train_run(
     if plan.training.threads:
         torch.set_num_threads(plan.training.threads)
     check_base(base)
+    keep_base_sums(base, run.base_sums)
     tokenizer = load_tokenizer(base)
     prepared = prepare(run, plan, tokenizer)
     schedule = _schedule(prepared.train, plan.training)
