@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from html import escape
+from itertools import accumulate
 
 from appliance.report.blocks import Curve
 
@@ -79,11 +80,11 @@ def _labels(curve: Curve, window: int, has_held_out: bool) -> list[str]:
 
 def _running_mean(points: Points, window: int) -> list[tuple[float, float]]:
     """Each loss replaced by the mean of the last `window` ones."""
-    means = []
-    for place in range(window - 1, len(points)):
-        losses = [loss for _, loss in points[place - window + 1 : place + 1]]
-        means.append((points[place][0], sum(losses) / window))
-    return means
+    sums = list(accumulate((loss for _, loss in points), initial=0.0))
+    return [
+        (points[place][0], (sums[place + 1] - sums[place + 1 - window]) / window)
+        for place in range(window - 1, len(points))
+    ]
 
 
 def _thinned(points: Points) -> list[tuple[float, float]]:

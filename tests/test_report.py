@@ -1,0 +1,326 @@
+"""The report: what it says is what the run holds, what is missing is said, and data is never markup."""
+
+import hashlib
+import json
+import re
+import stat
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from appliance.bundle.contents import Contents, Entry, Part, Volume, format_contents
+from appliance.evaluation.compare import evaluate
+from appliance.evaluation.results import Answer
+from appliance.export.parity import Comparison, ParityReport, report_json
+from appliance.report.answers import SHOWN_ROWS, worst_first
+from appliance.report.blocks import Curve, shortened, visible
+from appliance.report.curve import curve_svg
+from appliance.report.figures import flattened, number
+from appliance.report.markdown import plain
+from appliance.report.site_facts import gather
+from appliance.report.story import read_story
+from appliance.report.words import ENGLISH
+from appliance.report.write import write_report
+from appliance.run.folder import RunFolder
+from appliance.site import audit
+from appliance.site.layout import Site
+from tests.runs import events_of, losses_of, make_run
+from tests.test_training import train_here
+from tests.tiny import tiny_model
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+MARKUP = (
+    "<script>alert('1')</script> <img src=x onerror=alert(2)> | ![p](http://evil.example/p.png) \u202e8167"
+)
+OUTSIDE = re.compile(r"https?://|\bsrc\s*=|\bhref\s*=|url\(|@import|<(script|link|img|iframe|object)", re.I)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that was trained, evaluated and put through the parity gate; one of its rows holds markup."""
+    folder = tmp_path_factory.mktemp("finished")
+    run = make_run(folder, rows=30, held_out_share=0.2, epochs=2.0, checkpoint_every_steps=2)
+    rows = json.loads((folder / "rows.json").read_text())
+    rows.append({"instruction": f"What is {MARKUP}?", "input": "", "output": f"It is {MARKUP}."})
+    (folder / "rows.json").write_text(json.dumps(rows))
+    assert train_here(run)
+    evaluate(run)
+    write_parity(run.export, passed=True)
+    gguf = hashlib.sha256(b"weights").hexdigest()
+    (run.export / "m.gguf").write_bytes(b"weights")
+    (run.export / "SHA256SUMS").write_text(f"{gguf}  m.gguf\n{'0' * 64}  parity.json\n")
+    return run
+
+
+def write_parity(folder: Path, *, passed: bool) -> None:
+    difference = 0.25 if passed else 7.5
+    comparison = Comparison(
+        "gguf", "merged folder, m.gguf", 85, difference, 0.5, 18.0, 0, "" if passed else "a <b> c"
+    )
+    folder.mkdir(exist_ok=True)
+    report = ParityReport((comparison,), None if passed else "gguf", "llama.cpp", "not present", 8, 12)
+    (folder / "parity.json").write_text(report_json(report))
+
+
+def page_of(run: RunFolder) -> str:
+    return write_report(run, now=NOW).read_text(encoding="utf-8")
+
+
+class Elements(HTMLParser):
+    """Names of all elements and attributes of a page, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_markup_in_an_answer_stays_text(finished: RunFolder) -> None:
+    page = Elements(page_of(finished))
+    assert "<script>alert('1')</script> <img src=x onerror=alert(2)>" in page.text
+    assert "⟨U+202E⟩8167" in page.text
+    assert "\u202e" not in page.text
+    assert not page.names & {"script", "img", "link", "iframe", "object", "base", "form", "a"}
+    assert not {name for name in page.attributes if name.startswith("on")} | page.attributes & {"src", "href"}
+    markdown = (finished.root / "report" / "report.md").read_text(encoding="utf-8")
+    assert r"\<script\>alert('1')\</script\>" in markdown
+    assert r"\| \!\[p\](http://evil.example/p.png)" in markdown
+
+
+def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=4, steps=2)
+    assert train_here(run)
+    evaluate(run)
+    page = page_of(run)
+    assert not OUTSIDE.search(page)
+    assert "default-src 'none'" in page
+    assert "<svg" in page
+
+
+def test_the_figures_are_those_of_the_run(finished: RunFolder) -> None:
+    text = Elements(page_of(finished)).text
+    check = json.loads((finished.data / "check.json").read_text())
+    assert (check["train_rows"], check["held_out_rows"]) == (25, 6)
+    assert "31 rows read = 25 trained + 6 held out + 0 refused." in text
+    summary = json.loads((finished.evaluation / "summary.json").read_text())["sets"]
+    assert [each["questions"] for each in summary] == [31, 6]
+    for each in summary:
+        assert f"{each['before']['bleu']:.1f} → {each['after']['bleu']:.1f}" in text
+        assert f"{each['before']['perplexity']:.3g} → {each['after']['perplexity']:.3g}" in text
+    assert f"{SHOWN_ROWS} of 31 rows shown" in text
+    last = events_of(finished, "held_out")[-1]
+    assert f"{last['loss']:.3g} at step {last['step']}" in text
+    assert f"{losses_of(finished)[1]:.3g}" in text
+    assert "training.max_grad_norm" in text
+
+
+def test_hashes_are_those_of_sha256sum(finished: RunFolder) -> None:
+    text = Elements(page_of(finished)).text
+    paths = [*tiny_model().iterdir(), *finished.adapter.iterdir(), *finished.data.iterdir(), finished.plan]
+    listed = subprocess.run(["sha256sum", *paths], capture_output=True, text=True, check=True).stdout
+    assert len(listed.splitlines()) > 8
+    for line in listed.splitlines():
+        assert line.split()[0] in text
+
+
+def test_a_file_that_is_not_what_the_export_listed_is_shown(finished: RunFolder) -> None:
+    text = " ".join(Elements(page_of(finished)).text.split())
+    gguf = hashlib.sha256(b"weights").hexdigest()
+    assert f"m.gguf7{gguf}as in its SHA256SUMS" in text
+    assert "NOT as in its SHA256SUMS" in text
+
+
+def test_a_run_that_never_began_gets_a_report_that_says_what_is_missing(tmp_path: Path) -> None:
+    text = Elements(page_of(make_run(tmp_path))).text
+    for name in (
+        "the check of the data (check.json is not there)",
+        "the adapter (adapter/ is not there)",
+        "the evaluation (",
+        "the merged model (merged/ is not there)",
+        "the export (export/ is not there)",
+        "the parity report (parity.json is not there)",
+        "the installed release (no installed site was asked)",
+        "the audit log (no installed site was asked)",
+    ):
+        assert f"Missing: {name}" in text
+    assert "never began, 0 of 0 steps" in text
+    assert "No step was reported." in text
+    assert "Released by" in text
+
+
+def test_a_blocked_export_says_so_and_where(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_parity(run.root / "export.blocked", passed=False)
+    text = Elements(page_of(run)).text
+    assert "no: blocked at stage “gguf”" in text
+    assert "First that is off in gguf: a <b> c." in text
+    assert "DIFFERS" in text
+
+
+def test_two_reports_differ_in_their_time_alone(finished: RunFolder) -> None:
+    first = page_of(finished)
+    assert page_of(finished) == first
+    later = write_report(finished, now=NOW.replace(hour=11)).read_text(encoding="utf-8")
+    assert later == first.replace("09:30:00", "11:30:00")
+
+
+def test_the_report_is_not_for_everybody(finished: RunFolder) -> None:
+    page = write_report(finished, now=NOW)
+    for path in (page, page.with_name("report.md")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert "shows rows of the training data" in path.read_text(encoding="utf-8")
+    assert stat.S_IMODE(page.parent.stat().st_mode) == 0o750
+
+
+def make_site(folder: Path, run: RunFolder) -> Site:
+    """A site whose release 7 lists one file of the base, and whose log has two entries, one on the run."""
+    site = Site(folder / "opt", folder / "state")
+    config = (tiny_model() / "config.json").read_bytes()
+    entry = Entry(
+        path="models/a/b/config.json",
+        kind="model",
+        component="a/b",
+        licence="Apache-2.0",
+        size=len(config),
+        sha256=hashlib.sha256(config).hexdigest(),
+        mode=0o644,
+        parts=(Part("payload.000.tar", 512, len(config)),),
+    )
+    # A tar: a header of 512 bytes, the file in blocks of 512, two empty blocks.
+    volume = Volume("payload.000.tar", 512 + -(-len(config) // 512) * 512 + 1024)
+    contents = Contents((volume,), (entry,), ())
+    release = site.release(7)
+    release.mkdir(parents=True)
+    (release / "contents.json").write_bytes(format_contents(contents))
+    facts = {"number": 7, "product": "p", "created": "2026-11-01T00:00:00Z", "sums-sha256": "a" * 64}
+    (release / "installed.json").write_text(json.dumps(facts))
+    site.current.symlink_to("releases/7")
+    audit.append(site.audit, "install", number=7)
+    audit.append(site.audit, "train", run=run.root.name)
+    return site
+
+
+def test_worse_rows_come_first_and_the_rest_in_their_order() -> None:
+    def pair(row: int, right: tuple[bool, bool], overlap: tuple[float, float]) -> tuple[Answer, Answer]:
+        before, after = (
+            Answer("s", "f", row, "q", "e", "a", each, 0.0, 0.0, 0.0, part, 2.0)
+            for each, part in zip(right, overlap, strict=True)
+        )
+        return before, after
+
+    pairs = [
+        pair(1, (False, True), (0.0, 1.0)),
+        pair(2, (False, False), (0.5, 0.5)),
+        pair(3, (False, False), (0.9, 0.1)),
+        pair(4, (True, False), (1.0, 0.9)),
+        pair(5, (True, True), (1.0, 1.0)),
+    ]
+    assert [after.row for _, after in worst_first(pairs)] == [4, 3, 2, 5, 1]
+
+
+def test_a_long_answer_is_cut_and_what_is_left_out_counted() -> None:
+    assert shortened("好" * 250, 200, ENGLISH.more_characters) == "好" * 200 + "… (+50 characters)"
+    assert shortened(" short ", 200, "") == "short"
+
+
+def test_a_step_done_twice_after_a_kill_counts_once(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    common = {"steps": 4, "tokens_per_s": 10.0, "memory_bytes": 5}
+    events = [
+        {"kind": "progress", "step": 2, "losses": [4.0, 3.0], **common},
+        {"kind": "progress", "step": 3, "losses": [9.0], **common},
+        {"kind": "resumed", "step": 2},
+        {"kind": "progress", "step": 4, "losses": [2.0, 1.0], **common, "tokens_per_s": 40.0},
+        {"kind": "state", "state": "finished"},
+    ]
+    lines = [
+        json.dumps({"time": f"2026-11-21T09:0{place}:00.000+00:00", **e}) for place, e in enumerate(events)
+    ]
+    run.events.write_text("\n".join(lines) + "\n")
+    story = read_story(run)
+    assert story.losses == ((1, 4.0), (2, 3.0), (3, 2.0), (4, 1.0))
+    assert (story.state, story.step, story.resumed, story.tokens_per_s) == ("finished", 4, (2,), 20.0)
+
+
+def test_the_curve_puts_points_where_they_belong() -> None:
+    curve = Curve(((1, 4.0), (2, 1.0)), ((2, 3.0),), "Step", "<Loss>", "each", "mean of {}", "held out")
+    svg = curve_svg(curve)
+    # 720 by 270 with room of 52, 14, 34 and 40 around: step 2 of 2 is at x = 706, loss 4 of 4 at y = 34.
+    assert 'class="raw" points="379.0,34.0 706.0,181.0"' in svg
+    assert '<circle class="held" cx="706.0" cy="83.0"' in svg
+    assert "&lt;Loss&gt;" in svg
+
+
+def test_a_long_run_is_drawn_with_few_points() -> None:
+    losses = tuple((step, 1.0) for step in range(1, 100_001))
+    svg = curve_svg(Curve(losses, (), "s", "l", "r", "m {}", "h"))
+    assert len(svg) < 30_000
+
+
+def test_markdown_shows_text_as_it_is() -> None:
+    assert plain("a|b `c` <d> [e](f)\n- g") == r"a\|b \`c\` \<d\> \[e\](f) ⏎ - g"
+    assert plain("# h") == r"\# h"
+    assert plain("- g") == r"\- g"
+    assert plain("1. g") == r"\1. g"
+
+
+def test_characters_that_hide_or_turn_are_written_as_codes() -> None:
+    assert visible("a\u202eb\u200bc\x1b[0m\td\n") == "a⟨U+202E⟩b⟨U+200B⟩c⟨U+001B⟩[0m\td\n"
+    assert visible("星河 Größe 38.5℃") == "星河 Größe 38.5℃"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.027771, "0.0278"), (5.245, "5.25"), (525.0, "525"), (1234.5, "1,234"), (None, "not recorded")],
+)
+def test_figures_are_rounded_alike(value: float | None, shown: str) -> None:
+    assert number(value, ENGLISH) == shown
+
+
+def test_every_value_of_a_plan_has_a_name() -> None:
+    assert list(flattened({"a": {"b": [{"c": 1}, {"c": "x"}]}, "d": [], "e": ["f16"]})) == [
+        ("a.b[1].c", "1"),
+        ("a.b[2].c", '"x"'),
+        ("d", "[]"),
+        ("e", '["f16"]'),
+    ]
+
+
+def test_another_language_is_another_set_of_words(tmp_path: Path) -> None:
+    chinese = replace(ENGLISH, language="zh-CN", training="训练")
+    page = write_report(make_run(tmp_path), words=chinese, now=NOW).read_text(encoding="utf-8")
+    assert '<html lang="zh-CN">' in page
+    assert "<h2>训练</h2>" in page
+
+
+def test_the_site_says_release_signed_files_and_the_head_of_its_log(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path, finished)
+    text = Elements(write_report(finished, gather(site, finished), now=NOW).read_text(encoding="utf-8")).text
+    assert hashlib.sha256(site.audit.read_bytes().splitlines()[-1]).hexdigest() in text
+    assert "p 7, made 2026-11-01 00:00:00 UTC" in text
+    assert "a" * 64 in text
+    assert text.count("signed in release 7") == 1
+    assert text.count("in no signed release here") == len(list(tiny_model().iterdir())) - 1
+
+
+def test_a_log_that_was_changed_is_no_head(finished: RunFolder, tmp_path: Path) -> None:
+    site = make_site(tmp_path, finished)
+    site.audit.write_bytes(site.audit.read_bytes().replace(b'"uid": 0', b'"uid": 9', 1))
+    text = Elements(write_report(finished, gather(site, finished), now=NOW).read_text(encoding="utf-8")).text
+    assert "Missing: the audit log (The audit log does not hold together." in text
+    assert "head of the chain" not in text
