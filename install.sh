@@ -444,8 +444,12 @@ unpack_runtime() {
     rm -rf "$release"
     mkdir -p "$release/runtime"
     say "  unpacking the runtime"
-    tar -xzf "$quarantine/runtime.tar.gz" -o -C "$release/runtime" 2>"$work/tar.log" ||
-        refuse 7 "The runtime could not be unpacked." "$(tail -n 3 "$work/tar.log")" "Free space if the disk is full, then start again."
+    tar -xzf "$quarantine/runtime.tar.gz" -o -C "$release/runtime" 2>"$work/tar.log" || {
+        if grep -qi 'no space left' "$work/tar.log"; then
+            refuse 5 "$prefix is full." "No space left on device" "Free space there, or give --prefix on another disk; then start again."
+        fi
+        refuse 7 "The runtime could not be unpacked." "$(tail -n 3 "$work/tar.log")" "Send these lines to the sender."
+    }
     "$release/runtime/bin/python" -I -c '' 2>"$work/python.log" || refuse 5 "The runtime does not start on this box." \
         "$(tail -n 3 "$work/python.log")" "Compare the box with the target in BUNDLE.md, or call the sender."
 }

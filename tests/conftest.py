@@ -7,6 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.real import (  # noqa: F401  (fixtures)
+    installed_site,
+    real_bundle,
+    small_bundle,
+    small_second,
+    workshop,
+)
+
 
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -16,6 +16,7 @@ release running that nothing remembers.
 """
 
 import argparse
+import errno
 import fcntl
 import hashlib
 import json
@@ -124,6 +125,20 @@ def _alone(site: Site) -> Iterator[None]:
         yield
 
 
+def _full(site: Site) -> HostNotReady:
+    """The disk filled up: under our own hands, or under those of a program of the runtime."""
+    return HostNotReady(
+        f"{site.prefix} is full.",
+        why=os.strerror(errno.ENOSPC),
+        next_step="Free space there, or give --prefix on another disk; then start again.",
+    )
+
+
+def _refused(error: ApplianceError) -> int:
+    print(f"islet: {error}", file=sys.stderr)
+    return error.exit_code
+
+
 def main(arguments: Sequence[str]) -> int:
     """What `install.sh` hands over to. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="install.sh")
@@ -143,15 +158,16 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except ApplianceError as error:
-        print(f"islet: {error}", file=sys.stderr)
-        return error.exit_code
+        return _refused(_full(site) if os.strerror(errno.ENOSPC) in error.why else error)
     except OSError as error:
-        full = HostNotReady(
-            f"{error.filename or given.prefix} could not be written.",
-            why=error.strerror or str(error),
-            next_step="Free space there, or give --prefix and --state on another disk; then start again.",
+        if error.errno == errno.ENOSPC:
+            return _refused(_full(site))
+        return _refused(
+            HostNotReady(
+                f"{error.filename or site.prefix} could not be written.",
+                why=error.strerror or str(error),
+                next_step="Make it writable, or give --prefix and --state elsewhere; then start again.",
+            )
         )
-        print(f"islet: {full}", file=sys.stderr)
-        return full.exit_code
     print(f"{release.product} release {release.number} is installed. Start it with: {site.prefix}/bin/islet")
     return 0
