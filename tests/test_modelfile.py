@@ -149,6 +149,34 @@ def test_quotes_and_line_ends_are_refused_or_read_back_exactly(system: str) -> N
     assert is_refused_or_read_back(system)
 
 
+@pytest.mark.parametrize(
+    "system",
+    [
+        "# no comment\nFROM elsewhere\nPARAMETER num_ctx 1",
+        "\n a line end first, blanks around \n",
+        '"Hello" he said',
+        'ends with a quote "',
+        '"',
+        '""',
+        "   ",
+        "{{ .Prompt }} {{",
+        "C:\\new\\table \\u00a0",
+        "<｜end▁of▁sentence｜>",
+    ],
+)
+def test_reads_back_exactly(system: str) -> None:
+    written = dataclasses.replace(simple(), system=system).text()
+    assert [value for name, value in parsed(written) if name == "SYSTEM"] == [system]
+
+
+def test_gives_each_instruction_that_every_ollama_knows_and_no_other() -> None:
+    full = dataclasses.replace(simple(), system="S", licence="L").text()
+    instructions = [line.split(" ")[0] for line in full.splitlines()]
+    assert instructions == ["FROM", "TEMPLATE", "SYSTEM", *["PARAMETER"] * 7, "LICENSE"]
+    assert "\r" not in full
+    assert not full.startswith("\ufeff")
+
+
 def simple() -> Modelfile:
     return Modelfile("m.gguf", "{{ .Prompt }}", ("<|im_end|>",), Sampling(), 2048)
 
@@ -207,6 +235,26 @@ def test_refuses_a_system_prompt_that_the_parser_would_change(system: str) -> No
         dataclasses.replace(simple(), system=system).text()
     assert TRAPS[system] in str(caught.value)
     assert "the system prompt" in str(caught.value)
+
+
+def test_refuses_a_template_whose_own_words_the_parser_would_change(tmp_path: Path) -> None:
+    own = DEFAULT_SYSTEM.replace("You are Q.", "5\u00a0mg")
+    model = make_tiny_model(tmp_path / "model", template=own)
+    with pytest.raises(BadInput, match=r"because of the chat template(.|\n)*U\+00A0 at line 2"):
+        describe(model, gguf="m.gguf", system="", num_ctx=0).text()
+
+
+def test_keeps_a_licence_that_has_what_the_parser_drops(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "model")
+    (model / "LICENSE.txt").write_text('\ufeff1.\tTerms\u00a0of "use"\r\n\fsay """no"""\u00ad.\n')
+    described = describe(model, gguf="m.gguf", system="", num_ctx=0)
+    assert dict(parsed(described.text()))["LICENSE"] == " 1. Terms of \"use\"\n\nsay '''no''' ."
+
+
+def test_writes_small_numbers_as_go_reads_them(tmp_path: Path) -> None:
+    text = dataclasses.replace(simple(), sampling=Sampling(temperature=1e-5, top_p=1)).text()
+    values = dict(parsed(text))
+    assert (values["temperature"], values["top_p"], values["top_k"]) == ("1e-05", "1", "50")
 
 
 @pytest.mark.parametrize("stop", ["", 'a"b', "a\nb", "a\u00a0b"])

@@ -185,12 +185,16 @@ def _own_context(path: Path) -> int:
 
 
 def _licence(model: Path) -> str:
-    """The base's licence text, its line ends and tabs made plain; empty where there is none."""
+    """The base's licence text as the parser can keep it; empty where there is none.
+
+    Nobody here may edit it, so what cannot be quoted becomes a blank or another quote and is no refusal.
+    """
     for path in sorted(model.iterdir()):
         if path.is_file() and path.name.split(".")[0].upper() in ("LICENSE", "LICENCE"):
             text = path.read_text(encoding="utf-8", errors="replace").expandtabs(4)
-            plain = text.replace("\r\n", "\n").replace("\f", "\n").replace("\u00a0", " ")
-            return plain.replace(TRIPLE, "'''").strip("\n")
+            lines = text.replace("\r\n", "\n").replace("\f", "\n").split("\n")
+            plain = ("".join(each if each.isprintable() else " " for each in line) for line in lines)
+            return "\n".join(plain).replace(TRIPLE, "'''").strip("\n")
     return ""
 
 

@@ -16,7 +16,7 @@ from appliance.bundle.safetensors import read_safetensors
 from appliance.data.canonical import read_rows
 from appliance.durable import write_whole
 from appliance.errors import BadInput
-from appliance.export.gguf import convert, estimate_size
+from appliance.export.gguf import OutType, convert, estimate_size
 from appliance.export.merge import check_room, merge, put_in_place, weight_files
 from appliance.export.modelfile import Modelfile, describe
 from appliance.export.parity import (
@@ -67,8 +67,8 @@ def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
     check_base_sums(base, run.base_sums)
     aside, blocked = (run.export.with_name(run.export.name + end) for end in (".partial", ".blocked"))
     choice = plan.export
-    files = {f"{choice.name}-{outtype}.gguf": outtype for outtype in choice.gguf}
-    modelfile = describe(base, gguf=next(iter(files)), system=plan.model.system, num_ctx=choice.num_ctx)
+    files = _gguf_files(choice)
+    modelfile = plan_modelfile(plan, base)
     text = modelfile.text()
     _check_room(run, base, choice)
     started = time.monotonic()
@@ -105,6 +105,22 @@ def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
         parity_s=parity_s,
         parity=parity,
     )
+
+
+def plan_modelfile(plan: Plan, base: Path) -> Modelfile:
+    """The Modelfile that an export of `plan` will have; its `text()` may refuse too.
+
+    Known before training: what is refused here would be refused after it.
+
+    Raises: BadInput, when the base's template or settings, or the system prompt, cannot be written.
+    """
+    gguf = next(iter(_gguf_files(plan.export)))
+    return describe(base, gguf=gguf, system=plan.model.system, num_ctx=plan.export.num_ctx)
+
+
+def _gguf_files(choice: ExportChoice) -> dict[str, OutType]:
+    """Types of the GGUF files by name; the Modelfile names the first."""
+    return {f"{choice.name}-{outtype}.gguf": outtype for outtype in choice.gguf}
 
 
 def _check_room(run: RunFolder, base: Path, choice: ExportChoice) -> None:
