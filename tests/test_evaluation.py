@@ -97,8 +97,11 @@ def without_sets(run: RunFolder) -> None:
     write_plan(msgspec.structs.replace(plan, evaluation=EvaluationChoice()), run.plan)
 
 
-def test_trained_and_held_out_rows_are_asked_by_themselves_when_the_plan_names_none(tmp_path: Path) -> None:
-    run = make_run(tmp_path, rows=12, held_out_share=0.25, steps=4)
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_trained_and_held_out_rows_are_asked_by_themselves_when_the_plan_names_none(
+    tmp_path: Path, method: str
+) -> None:
+    run = make_run(tmp_path, rows=12, held_out_share=0.25, steps=4, method=f'"{method}"')
     without_sets(run)
     assert train_here(run)
     summary = evaluate(run)
@@ -108,7 +111,7 @@ def test_trained_and_held_out_rows_are_asked_by_themselves_when_the_plan_names_n
     ]
     held_out = summary.sets[1].after.perplexity
     assert held_out is not None
-    # Training measured the same rows with the same adapter, in packs.
+    # Training measured the same rows with the same adapter over the same base, in packs.
     assert math.log(held_out) == pytest.approx(events_of(run, "held_out")[-1]["loss"], rel=1e-4)
     pairs = read_answers(run)
     assert [after.set for _, after in pairs] == ["trained"] * 9 + ["held-out"] * 3

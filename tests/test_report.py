@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.bundle.contents import Contents, Entry, Part, Volume, format_contents
@@ -26,6 +27,7 @@ from appliance.report.story import read_story
 from appliance.report.words import ENGLISH
 from appliance.report.write import write_report
 from appliance.run.folder import RunFolder
+from appliance.run.plan import DataChoice, read_plan, write_plan
 from appliance.site import audit
 from appliance.site.layout import Site
 from tests.runs import events_of, losses_of, make_run
@@ -114,7 +116,7 @@ def test_the_figures_are_those_of_the_run(finished: RunFolder) -> None:
     text = Elements(page_of(finished)).text
     check = json.loads((finished.data / "check.json").read_text())
     assert (check["train_rows"], check["held_out_rows"]) == (25, 6)
-    assert "31 rows read = 25 trained + 6 held out + 0 refused." in text
+    assert "31 rows read = 25 trained + 6 held out + 0 refused, in reading" in text
     summary = json.loads((finished.evaluation / "summary.json").read_text())["sets"]
     assert [each["questions"] for each in summary] == [31, 6]
     for each in summary:
@@ -159,6 +161,21 @@ def test_a_run_that_never_began_gets_a_report_that_says_what_is_missing(tmp_path
     assert "never began, 0 of 0 steps" in text
     assert "No step was reported." in text
     assert "Released by" in text
+
+
+def test_every_refused_row_is_listed_with_its_reason(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=6, steps=1)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    rows += [{"instruction": "no answer"}, {"instruction": "x " * 400, "input": "", "output": "too long"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    plan = read_plan(run.plan)
+    write_plan(msgspec.structs.replace(plan, data=DataChoice(plan.data.train, max_bad_share=0.5)), run.plan)
+    assert train_here(run)
+    text = Elements(page_of(run)).text
+    assert "8 rows read = 6 trained + 0 held out + 2 refused, in reading" in text
+    assert "Refused rows, 2 of 2 shown:" in text
+    assert "rows.json7output" in text
+    assert re.search(r"rows\.json8rowis \d+ tokens long, more than 256", text)
 
 
 def test_a_blocked_export_says_so_and_where(tmp_path: Path) -> None:

@@ -109,9 +109,7 @@ def _data(facts: Facts, words: Words) -> Section:
     files = []
     for file in check.files:
         form = words.detected.format(file.format) if file.detected else file.format
-        # Rows that the model's tokenizer or template refuses are counted in the list below, by file too.
-        refused = sum(problem.file == Path(file.path).name for problem in check.problems)
-        rows = str(file.rows_in), str(file.rows_in - refused), str(refused)
+        rows = str(file.rows_in), str(file.rows_out), str(file.rows_in - file.rows_out)
         files.append((Path(file.path).name, f"{form}, {file.encoding}", *rows, file.sha256))
     counts = check.rows_in, check.train_rows, check.held_out_rows, check.refused_rows
     blocks: list[Block] = [Table(columns, tuple(files)), Paragraph(words.rows_sum.format(*counts))]
