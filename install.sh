@@ -441,6 +441,7 @@ clean_up() { # keeps the exit code; what is half done goes, what is complete sta
 
 unpack_runtime() {
     if is_complete; then return 0; fi
+    rm -f "$release/installed.json" # first: what is being removed must not pass for whole
     rm -rf "$release"
     mkdir -p "$release/runtime"
     say "  unpacking the runtime"

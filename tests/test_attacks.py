@@ -207,6 +207,18 @@ ATTACKS = {
     "a file with an odd name is added": Attack(
         lambda s: (s.bundle / "a b\né").write_text("x"), 3, "a?b??? is not in the signed list."
     ),
+    "several odd files are added": Attack(
+        lambda s: [
+            (s.bundle / name).touch() for name in ("z", "..x", ".-a", "!b", "中", os.fsdecode(b"\xff"))
+        ],
+        3,
+        ".-a is not in the signed list.",
+    ),
+    "a folder that systems leave on a disk is in the bundle": Attack(
+        lambda s: (s.bundle / "System Volume Information").mkdir(),
+        3,
+        "System?Volume?Information is not a plain file.",
+    ),
     "a volume of an older, longer build is left": Attack(
         lambda s: shutil.copy(s.bundle / "payload.000.tar", s.bundle / "payload.002.tar"),
         3,
@@ -410,6 +422,18 @@ def test_the_release_that_is_installed_is_accepted_again(honest: Workshop, tmp_p
     shop, site, anchor = damage(honest, tmp_path, Attack(lambda s: None, 0, "", had=2))
     assert judge_by_python(shop, site, anchor) is None
     assert judge_by_shell(SHELLS["dash"], shop, site, anchor).returncode == 0
+
+
+def test_a_site_killed_before_it_remembered_its_root_still_knows_its_number(
+    honest: Workshop, tmp_path: Path
+) -> None:
+    shop, site, anchor = damage(honest, tmp_path, Attack(release(number=1), 0, "", had=2))
+    (site.prefix / "trust" / "root").unlink()
+    error = judge_by_python(shop, site, anchor)
+    assert error is not None
+    assert error.what == "Release 1 is older than this site."
+    result = judge_by_shell(SHELLS["dash"], shop, site, anchor)
+    assert (result.returncode, result.stderr) == (3, f"islet: {error}\n")
 
 
 def test_stock_tools_accept_the_honest_bundle(honest: Workshop, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_stock_tar_lists_what_contents_json_says(real_bundle: RealBundle) -> Non
     assert kinds == {"model", "tool", "wheel"}
 
 
-@pytest.mark.parametrize("wait_s", [0.5, 2.0, 4.0])
+@pytest.mark.parametrize("wait_s", [1.0, 3.0])
 def test_a_killed_build_leaves_nothing_under_the_final_name(
     wait_s: float, small_bundle: RealBundle, tmp_path: Path
 ) -> None:
@@ -70,7 +70,7 @@ def test_a_killed_build_leaves_nothing_under_the_final_name(
     time.sleep(wait_s)
     os.killpg(child.pid, signal.SIGKILL)
     killed = child.wait() != 0
-    assert killed or wait_s > 2
+    assert killed or wait_s > 1
     if killed:
         assert not out.exists()
         small_bundle.build(out)

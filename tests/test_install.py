@@ -439,7 +439,7 @@ def test_upgrade_rollback_and_the_way_forward_again(
 
 
 @pytest.mark.slow
-def test_a_release_removed_by_hand_and_a_rotten_file_are_put_right_by_installing_again(
+def test_installing_again_puts_right_what_was_removed_rotten_or_mistaken(
     small_bundle: RealBundle, place: Path
 ) -> None:
     site = site_of(place)
@@ -453,16 +453,7 @@ def test_a_release_removed_by_hand_and_a_rotten_file_are_put_right_by_installing
     done = install(small_bundle, place)
     assert done.returncode == 0, done.stderr
     assert model.read_bytes() == wanted
-    assert is_whole(place)
-
-
-@pytest.mark.slow
-def test_a_complete_release_of_another_list_does_not_pass_for_this_one(
-    small_bundle: RealBundle, place: Path
-) -> None:
-    """Release 1 was finished and killed before it was remembered; then another release 1 is brought."""
-    site = site_of(place)
-    assert install(small_bundle, place).returncode == 0
+    # Another release 1 was finished here and killed before it was remembered; now this one is brought.
     facts = json.loads((site.release(1) / "installed.json").read_text())
     (site.release(1) / "installed.json").write_text(json.dumps(facts | {"sums-sha256": "0" * 64}))
     shutil.rmtree(site.prefix / "trust")
