@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from appliance.errors import StepFailed
 from appliance.export.engine import load_engine
-from appliance.export.gguf import OutType, convert
+from appliance.export.gguf import FAMILIES, OutType, convert
 from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import merge
 from appliance.export.parity import (
@@ -31,24 +31,31 @@ from appliance.model.base import load_base, load_tokenizer
 from appliance.model.chat import token_ids
 from appliance.progress import Silent
 from tests.converted import cache_folder, converter_folder
-from tests.tiny import make_tiny_model
+from tests.test_template import LLAMA3
+from tests.tiny import make_tiny_model, make_tiny_tokenizer, write_json
 
 pytestmark = pytest.mark.slow
+
+LLAMA3_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
 SYSTEM = "你是医院的助手。Answer briefly."
 
 
 def make_subject(folder: Path, *, dtype: str, outtype: OutType, tied: bool = True) -> Subject:
-    """A tiny model, a random adapter by PEFT, both merged by us and converted."""
+    """A tiny Qwen3 with a random adapter, merged and converted."""
+    return tuned_subject(folder, make_tiny_model(folder / "base", dtype=dtype, tied=tied), outtype)
+
+
+def tuned_subject(folder: Path, base: Path, outtype: OutType) -> Subject:
+    """A base, a random adapter by PEFT, both merged by us and converted."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    base = make_tiny_model(folder / "base", dtype=dtype, tied=tied)
     torch.manual_seed(3)
-    model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base),
-        LoraConfig(r=4, lora_alpha=7, target_modules="all-linear"),
-    )
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    types = {torch.float32: "F32", torch.bfloat16: "BF16"}
+    stored = types[plain.dtype]
+    model = get_peft_model(plain, LoraConfig(r=4, lora_alpha=7, target_modules="all-linear"))
     for name, weight in model.named_parameters():
         if "lora_" in name:
             weight.data.add_(torch.randn_like(weight), alpha=0.1)
@@ -56,16 +63,8 @@ def make_subject(folder: Path, *, dtype: str, outtype: OutType, tied: bool = Tru
     merge(base, folder / "adapter", folder / "merged", Silent())
     gguf = folder / "model.gguf"
     convert(folder / "merged", converter_folder(), gguf, outtype, Silent(), name="tiny")
-    types = {"float32": "F32", "bfloat16": "BF16"}
-    return Subject(
-        base,
-        folder / "adapter",
-        folder / "merged",
-        (Converted(gguf, outtype.upper()),),
-        types[dtype],
-        SYSTEM,
-        ("儿科在几楼？",),
-    )
+    ggufs = (Converted(gguf, outtype.upper()),)
+    return Subject(base, folder / "adapter", folder / "merged", ggufs, stored, SYSTEM, ("儿科在几楼？",))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +96,61 @@ def test_adapter_merged_and_gguf_are_one_model(
     assert merged.largest_difference <= (1e-4 if dtype == "float32" else 5e-2)
     assert merged.positions == gguf.positions > 20
     assert json.loads(report_json(report))["comparisons"][2]["passed"] is True
+
+
+def make_llama(folder: Path) -> Path:
+    """A tiny untied Llama 3: its split pattern, its header tokens, and a token that begins every text."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tiny_tokenizer(folder, template=LLAMA3)
+    document = json.loads((folder / "tokenizer.json").read_text())
+    family = next(each for each in FAMILIES if each.name == "llama-bpe")
+    document["normalizer"] = None
+    document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = family.pattern
+    document["model"]["ignore_merges"] = True
+    first = len(tokenizer)
+    special = {text: first + n for n, text in enumerate(LLAMA3_TOKENS)}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    document["added_tokens"] += [{"id": n, "content": text, **flags} for text, n in special.items()]
+    begin = LLAMA3_TOKENS[0]
+    document["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": begin, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {begin: {"id": begin, "ids": [special[begin]], "tokens": [begin]}},
+    }
+    write_json(folder / "tokenizer.json", document)
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": begin, "eos_token": "<|eot_id|>"}
+    write_json(folder / "tokenizer_config.json", {**settings, "pad_token": "<|endoftext|>"})
+    config = LlamaConfig(
+        vocab_size=first + len(special),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        rope_parameters={"rope_type": "default", "rope_theta": 500_000.0},
+        bos_token_id=special[begin],
+        eos_token_id=special["<|eot_id|>"],
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_llama_3_reads_the_modelfiles_prompt_as_it_was_trained(tmp_path: Path) -> None:
+    subject = tuned_subject(tmp_path, make_llama(tmp_path / "base"), "f16")
+    check_parity(measure_parity(subject, Silent()))
+    data = bytearray(subject.ggufs[0].path.read_bytes())
+    key = b"tokenizer.ggml.add_bos_token"
+    value = data.index(key) + len(key) + 4  # after the value's type
+    assert data[value] == 1
+    data[value] = 0
+    subject.ggufs[0].path.write_bytes(data)
+    tokens = measure_parity(subject, Silent()).comparisons[0]
+    assert not tokens.passed
+    assert tokens.first.endswith("by the Modelfile's template")
 
 
 def damaged_gguf(subject: Subject, into: Path, name: str, change: Callable[[bytes], bytes]) -> Subject:

@@ -311,10 +311,13 @@ def _compare_tokens(
 ) -> Comparison:
     """Rendered prompts and token ids of the GGUF against the model folder's; both must be equal."""
     off, family = [], find_family(tokenizer)
+    # llama.cpp leaves it out of the rendered text and puts it first when that is tokenized.
+    begin = tokenizer.bos_token or ""
     texts = {repr(text): text for text in TEXTS}
     for name, chat in chats.items():
         texts[name] = render(tokenizer, chat, answer_next=True)
-        if engine.render([{"role": each.role, "content": each.content} for each in chat]) != texts[name]:
+        rendered = engine.render([{"role": each.role, "content": each.content} for each in chat])
+        if rendered.removeprefix(begin) != texts[name].removeprefix(begin):
             off.append(f"prompt of {name}")
         if engine.tokenize(family.render(chat), whole=True) != token_ids(tokenizer, texts[name]):
             off.append(f"prompt of {name} by the Modelfile's template")
