@@ -230,5 +230,7 @@ def report(context: click.Context, run: str) -> None:
     from appliance.site.audit import append
 
     site, folder = _site(context), _run(context, run)
-    append(site.audit, "report", run=folder.root.name)
-    click.echo(write_report(folder, gather(site, folder), progress=Terminal()))
+    page = write_report(folder, gather(site, folder), progress=Terminal())
+    sha256 = hashlib.sha256(page.read_bytes()).hexdigest()
+    append(site.audit, "report", run=folder.root.name, html_sha256=sha256)
+    click.echo(page)
