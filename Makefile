@@ -17,7 +17,7 @@ demo: setup
 	@$(V)/python -m demo
 
 test: setup
-	@sh scripts/system-packages.sh unshare mount ip strace busybox dash node npm
+	@sh scripts/system-packages.sh unshare mount ip strace busybox dash node npm go
 	@OMP_NUM_THREADS=1 $(V)/python -m pytest
 
 quick: setup

@@ -7,8 +7,8 @@ package_of() {
     case $1 in
     ip) echo iproute2 ;;
     unshare | mount | setsid) echo util-linux ;;
-    npm) echo npm ;;
     node) echo nodejs ;;
+    go) echo golang-go ;;
     *) echo "$1" ;;
     esac
 }
