@@ -108,12 +108,18 @@ def data(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
 @click.pass_context
 def train(context: click.Context, plan_file: Path, detach: bool) -> None:
     """Make a run from a plan and train it. Ctrl-C stops it with a checkpoint."""
+    from appliance.model.offline import go_offline
+
+    go_offline()
+    from appliance.export.package import plan_modelfile
     from appliance.show import TrainingView
     from appliance.site.audit import append
     from appliance.training import control
 
     site = _site(context)
-    run = control.prepare_run(plan_file, site.runs, site.models)
+    run = control.prepare_run(
+        plan_file, site.runs, site.models, judge=lambda plan, base: plan_modelfile(plan, base).text()
+    )
     append(site.audit, "train", run=run.root.name)
     if detach:
         control.start_detached(run)

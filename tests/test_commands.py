@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import tiny_model
+
 COMMANDS = {"islet": "from appliance.cli import main", "islet-bundle": "from bundler.cli import main"}
 
 
@@ -74,3 +76,17 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     package = "appliance" if name == "islet" else "bundler"
     code = f"from {package}.cli import main; main()"
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+
+
+def test_a_system_prompt_that_no_modelfile_can_hold_is_refused_before_training(tmp_path: Path) -> None:
+    rows, plan = tmp_path / "rows.json", tmp_path / "plan.toml"
+    rows.write_text('[{"instruction": "q", "output": "a"}]')
+    plan.write_text(
+        'format = "islet-plan-1"\nname = "x"\n'
+        f'[model]\nbase = "{tiny_model()}"\nsystem = "5\u00a0mg"\n'
+        '[data]\ntrain = [{ path = "rows.json" }]\n'
+    )
+    result = run("islet", "--prefix", str(tmp_path), "--state", str(tmp_path), "train", "--plan", str(plan))
+    assert result.returncode == 6
+    assert "U+00A0" in result.stderr
+    assert list(tmp_path.glob("runs/*")) == []

@@ -14,6 +14,7 @@ from appliance.evaluation.questions import Questions, read_questions
 from appliance.evaluation.results import Answer, Scores, SetResult, Summary, write_results
 from appliance.evaluation.rouge import rouge
 from appliance.model.base import check_base, load_base, load_tokenizer, stop_ids
+from appliance.model.same_base import check_base_sums
 from appliance.progress import Progress, Silent
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.plan import Plan, read_plan
@@ -38,6 +39,7 @@ def evaluate(run: RunFolder, progress: Progress | None = None) -> Summary:
             why="there is nothing to compare the base with before training has ended",
             next_step="Train the run to its end first.",
         )
+    check_base_sums(read_base(run), run.base_sums)
     sets = read_questions(run, plan)
     before, after = _measure_both(run, plan, sets, progress or Silent())
     results = tuple(_result(each, before, after) for each in sets)

@@ -20,7 +20,7 @@ from appliance.errors import (
 from appliance.model.base import check_base, context_tokens, resolve_base
 from appliance.run.events import Event, follow_events, read_events
 from appliance.run.folder import RunFolder, create_run
-from appliance.run.plan import absolute, read_plan
+from appliance.run.plan import Plan, absolute, read_plan
 from appliance.training.lock import find_worker, in_use
 
 START_PATIENCE_S = 60.0
@@ -31,8 +31,17 @@ BY_EXIT_CODE: dict[int, type[ApplianceError]] = {
 }
 
 
-def prepare_run(plan_file: Path, runs_dir: Path, models_dir: Path) -> RunFolder:
+def prepare_run(
+    plan_file: Path,
+    runs_dir: Path,
+    models_dir: Path,
+    *,
+    judge: Callable[[Plan, Path], object] = lambda plan, base: None,
+) -> RunFolder:
     """A new run of the plan in `plan_file`, its base found among the models in `models_dir` and judged.
+
+    judge: called with the plan and the base's folder before the run is made; raises what would only be
+    refused after hours of training otherwise.
 
     Raises: BadInput, for a plan, a base or a file of rows that cannot be used; HostNotReady, when no
     run folder can be made.
@@ -42,6 +51,7 @@ def prepare_run(plan_file: Path, runs_dir: Path, models_dir: Path) -> RunFolder:
     base = resolve_base(plan.model.base, models_dir)
     check_base(base)
     check_pack(plan.training.pack_tokens, base)
+    judge(plan, base)
     return create_run(plan, runs_dir, base=base, beside=beside)
 
 
