@@ -109,6 +109,7 @@ def full_plan(rows: str, questions: str) -> Plan:
             warmup_steps=1,
             pack_tokens=64,
             packs_per_step=3,
+            recompute_activations=True,
             weight_decay=0.01,
             max_grad_norm=0.5,
             checkpoint_every_steps=9,

@@ -8,6 +8,7 @@ Kinds and their fields:
 - `state`: `state` (preparing, training, stopped, finished, failed), with `pid`, or `step` and `steps`
 - `data`: `rows`, `refused`, `held_out`, `tokens`, `learned_tokens`, `packs`, `files` (path, format,
   whether that was detected, encoding)
+- `memory`: `device`, `free_bytes`, `total_bytes` (estimated peak), `lines` (name and bytes of each part)
 - `progress`: `step`, `steps`, `epoch`, `loss` (mean since the last one), `losses` (one a step),
   `learning_rate`, `grad_norm`, `tokens_per_s`, `eta_s`, `memory_bytes`
 - `held_out`: `step`, `loss`

@@ -76,6 +76,8 @@ class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Longest packed sequence, in tokens; a longer row is reported and refused, never cut."""
     packs_per_step: int = 1
     """Packed sequences an optimizer step (gradient accumulation)."""
+    recompute_activations: bool = False
+    """Keep less for the way back and compute it again: much less memory, slower by a third or more."""
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     checkpoint_every_steps: int = 50

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -17,6 +17,7 @@ from appliance.training import attention
 from appliance.training.checkpoint import Checkpoint, newest_checkpoint
 from appliance.training.encode import Example
 from appliance.training.lora import add_adapter, write_adapter
+from appliance.training.memory import check_memory, close_the_heap, find_shape, free_memory_bytes
 from appliance.training.packing import PackedDocuments, PackSchedule
 from appliance.training.prepare import Prepared, prepare
 from appliance.training.reporter import Reporter
@@ -44,6 +45,9 @@ def train_run(
     _say_data(events, prepared, schedule)
     if stop.asked:
         return False
+    _check_memory(base, plan.training, prepared.train, events)
+    if plan.training.recompute_activations:
+        close_the_heap()
     attention.register()
     model = add_adapter(load_base(base, attention=attention.SEGMENTS, nf4=plan.training.nf4), plan.training)
     reporter = Reporter(events, stop, steps=steps, packs_per_epoch=schedule.packs_per_epoch)
@@ -79,6 +83,46 @@ def train_run(
 def total_steps(training: TrainingChoice, packs_per_epoch: int) -> int:
     """Optimizer steps of the whole run."""
     return training.steps or math.ceil(training.epochs * packs_per_epoch / training.packs_per_step)
+
+
+def _check_memory(
+    base: Path, training: TrainingChoice, examples: Sequence[Example], events: EventLog
+) -> None:
+    """Say what the run will take. Raises: HostNotReady, when that is more than there is."""
+    on_gpu = torch.cuda.is_available()
+    free_bytes = int(torch.cuda.mem_get_info()[0]) if on_gpu else free_memory_bytes()
+    device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
+    shape = find_shape(base)
+    if shape is None:
+        why = "the model's config.json does not give its sizes by the usual names"
+        events.append("warning", what="What the run takes of memory could not be estimated.", why=why)
+        return
+    estimate = check_memory(
+        training,
+        shape,
+        longest=max(len(example.ids) for example in examples),
+        tokens=min(training.pack_tokens, sum(len(example.ids) for example in examples)),
+        learned_tokens=most_learned(examples, training.pack_tokens),
+        free_bytes=free_bytes,
+        device=device,
+    )
+    events.append(
+        "memory",
+        device=device,
+        free_bytes=free_bytes,
+        total_bytes=estimate.total_bytes,
+        lines=[{"name": line.name, "bytes": line.bytes} for line in estimate.lines],
+    )
+
+
+def most_learned(examples: Sequence[Example], capacity: int) -> int:
+    """A bound of the learned tokens in one pack: as if the rows that teach most per token met, in part."""
+    learned, room = 0.0, capacity
+    for example in sorted(examples, key=lambda each: each.learned_tokens / len(each.ids), reverse=True):
+        taken = min(room, len(example.ids))
+        learned += example.learned_tokens * taken / len(example.ids)
+        room -= taken
+    return math.ceil(learned)
 
 
 def _schedule(examples: Sequence[Example], training: TrainingChoice) -> PackSchedule:

@@ -43,6 +43,8 @@ def training_arguments(training: TrainingChoice, folder: Path, *, steps: int) ->
         learning_rate=training.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=warmup_steps(training, steps),
+        gradient_checkpointing=training.recompute_activations,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         seed=training.seed,
