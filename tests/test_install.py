@@ -197,16 +197,16 @@ def test_busybox_and_openssl_are_all_that_an_install_needs(small_bundle: RealBun
 @pytest.mark.slow
 @as_root
 def test_check_needs_almost_no_temporary_room_and_no_writable_medium(
-    small_bundle: RealBundle, place: Path
+    small_bundle: RealBundle, place: Path, tmp_path: Path
 ) -> None:
     script = """
 set -eu
-mount -t tmpfs -o size=200k none /tmp
-mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"
-shift; exec "$@"
+mount -t tmpfs -o size=200k none "$1"; export TMPDIR="$1"
+mount --bind "$2" "$2"; mount -o remount,ro,bind "$2"
+shift 2; exec "$@"
 """
     command = install_command(small_bundle, place / "opt", place / "state")
-    done = in_box(["sh", "-c", script, "sh", small_bundle.folder, *command, "--check"])
+    done = in_box(["sh", "-c", script, "sh", tmp_path, small_bundle.folder, *command, "--check"])
     assert (done.returncode, done.stderr) == (0, "")
     assert list(place.iterdir()) == []
 
