@@ -195,3 +195,10 @@ def test_random_flips_over_the_payload_are_refused(shop: Workshop) -> None:
         path.write_bytes(bent)
         assert not is_accepted(shop, anchor), (path.name, bit)
         path.write_bytes(data)
+
+
+def test_a_medium_leaves_no_handle_open(shop: Workshop) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        assert is_accepted(shop, shop.anchor())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -558,7 +558,8 @@ def test_a_volume_may_hold_more_files_than_may_be_open(tmp_path: Path) -> None:
     hashes = write_volumes(contents, items, medium, Silent())
     site = Site(tmp_path / "opt", tmp_path / "state")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 50, limits[1]))
     try:
         fill_store(site, Medium(medium), contents, hashes, quarantine, Silent())
     finally:

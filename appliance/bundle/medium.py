@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import string
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,10 @@ _PLAIN = frozenset(string.ascii_letters + string.digits + "._-")
 
 
 class Medium:
-    """The folder that holds a bundle. Whoever made it may change it while it is read."""
+    """The folder that holds a bundle. Whoever made it may change it while it is read.
+
+    Its handle is closed when the object goes.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open the folder. Raises: BadInput, when it is not one."""
@@ -31,6 +35,7 @@ class Medium:
                 why=error.strerror or str(error),
                 next_step="Give the folder that holds SHA256SUMS.",
             ) from error
+        weakref.finalize(self, os.close, self._handle)
 
     def names(self) -> list[str]:
         """Every name in the folder, in the order in which install.sh meets them."""
