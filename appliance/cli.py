@@ -90,7 +90,7 @@ def audit(context: click.Context, as_json: bool) -> None:
 
 @main.command()
 @click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--format", "file_format", type=click.Choice(["auto", "alpaca", "csv"]), default="auto")
+@click.option("--format", "file_format", type=click.Choice(["auto", "alpaca", "csv", "messages"]), default="auto")
 @json_option
 def data(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
     """Check data FILES: what is in them, and every row that cannot be used."""
