@@ -15,6 +15,7 @@ from appliance.run.folder import RunFolder
 from appliance.site.layout import Site, this_site
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+FORMATS = ("auto", "alpaca", "csv", "messages")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
@@ -90,7 +91,7 @@ def audit(context: click.Context, as_json: bool) -> None:
 
 @main.command()
 @click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--format", "file_format", type=click.Choice(["auto", "alpaca", "csv", "messages"]), default="auto")
+@click.option("--format", "file_format", type=click.Choice(FORMATS), default="auto", show_default=True)
 @json_option
 def data(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
     """Check data FILES: what is in them, and every row that cannot be used."""
