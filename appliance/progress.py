@@ -47,6 +47,9 @@ class Terminal:
         started = time.monotonic()
         shown = started
         done = 0
+        if self._live:  # some work cannot say how far it is; that it goes on is seen at once
+            self._stream.write(f"\r\033[K  {what:<34} ...")
+            self._stream.flush()
 
         def advance(amount: int) -> None:
             nonlocal done, shown

@@ -76,21 +76,11 @@ def install_wheels(
         "--require-hashes",
         "--disable-pip-version-check",
     ]
-    with progress.stage("installing wheels", total=None, unit="lines of pip") as advance:
+    pip = [release / "runtime/bin/python", "-I", "-m", "pip", "install", "--root-user-action=ignore"]
+    with progress.stage(f"installing {len(wheels) + 1} wheels", total=None):
         run(
-            [
-                release / "runtime/bin/python",
-                "-I",
-                "-m",
-                "pip",
-                "install",
-                *flags,
-                "--root-user-action=ignore",
-                "-r",
-                requirements,
-            ],
+            [*pip, *flags, "-r", requirements],
             env=clean_environment() | {"TMPDIR": str(work)},
-            on_line=lambda line: advance(1),
             next_step=_RETRY,
         )
 
@@ -106,11 +96,10 @@ def try_imports(runtime: Path, contents: Contents, progress: Progress) -> None:
     """
     wheels = {entry.component.split()[0] for entry in contents.entries if entry.kind == "wheel"}
     imports = _COMMANDS + (_TRAINING if "torch" in wheels else "")
-    with progress.stage("trying the runtime", total=None, unit="lines") as advance:
+    with progress.stage("trying the runtime", total=None):
         run(
             [runtime / "bin/python", "-I", "-c", imports],
             env=clean_environment(),
-            on_line=lambda line: advance(1),
             next_step="Compare the box with the target in BUNDLE.md, and send these lines to the sender.",
         )
 
