@@ -76,7 +76,14 @@ def install_wheels(
         "--require-hashes",
         "--disable-pip-version-check",
     ]
-    pip = [release / "runtime/bin/python", "-I", "-m", "pip", "install", "--root-user-action=ignore"]
+    pip: list[str | Path] = [
+        release / "runtime/bin/python",
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--root-user-action=ignore",
+    ]
     with progress.stage(f"installing {len(wheels) + 1} wheels", total=None):
         run(
             [*pip, *flags, "-r", requirements],
