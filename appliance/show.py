@@ -178,14 +178,14 @@ def print_summary(summary: "Summary", *, as_json: bool) -> None:
     if as_json:
         _print_json(msgspec.to_builtins(summary.sets))
         return
-    titles = ("questions", "judged", "before", "after", "BLEU", "ROUGE-L", "perplexity")
-    view = Table(*titles, box=None, header_style="bold")
+    view = Table(
+        "questions", "judged", "right", "BLEU", "ROUGE-L", "perplexity", box=None, header_style="bold"
+    )
     for s in summary.sets:
         view.add_row(
             s.name,
             "equal" if s.judge == "exact" else "contains",
-            _share(s.right_before, s.questions),
-            _share(s.right_after, s.questions),
+            f"{s.right_before} → {s.right_after} of {s.questions}",
             f"{s.before.bleu:.0f} → {s.after.bleu:.0f}",
             f"{s.before.rouge_l:.2f} → {s.after.rouge_l:.2f}",
             f"{_perplexity(s.before.perplexity)} → {_perplexity(s.after.perplexity)}",
@@ -209,10 +209,6 @@ def print_export(made: "ExportResult") -> None:
 
 def _perplexity(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.3g}"
-
-
-def _share(right: int, questions: int) -> str:
-    return f"{right}/{questions} ({right / questions:.0%})"
 
 
 def _print_json(value: Any) -> None:
