@@ -167,6 +167,7 @@ def is_accepted(shop: Workshop, anchor: str) -> bool:
 
 
 @pytest.mark.parametrize("name", ["RELEASE", "SHA256SUMS", "root.1", "SHA256SUMS.sig.*", "root.1.sig.*"])
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_control_file_is_refused(shop: Workshop, name: str) -> None:
     anchor = shop.anchor()
     path = next(shop.bundle.glob(name))

@@ -93,6 +93,7 @@ def test_a_damaged_checkpoint_in_the_way_is_replaced(tmp_path: Path) -> None:
     assert find_damage(newer) is None
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_says_so(tmp_path: Path) -> None:
     settings = {"steps": 9, "dropout": 0.1, "checkpoint_every_steps": 3, "keep_checkpoints": 3}
     whole = make_run(tmp_path / "whole", **settings)

@@ -70,6 +70,7 @@ def test_answers_in_a_padded_batch_are_those_of_each_question_alone() -> None:
     assert all(answers)
 
 
+@pytest.mark.slow
 def test_an_untrained_model_knows_nothing_and_the_trained_one_what_it_was_taught(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=6, steps=150, pack_tokens=512)
     assert train_here(run)
@@ -98,6 +99,7 @@ def without_sets(run: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
+@pytest.mark.slow
 def test_trained_and_held_out_rows_are_asked_by_themselves_when_the_plan_names_none(
     tmp_path: Path, method: str
 ) -> None:

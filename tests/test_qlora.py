@@ -114,6 +114,7 @@ def test_asking_the_model_in_between_changes_neither_its_answers_nor_its_gradien
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits_with_adapters_in_float32(tmp_path: Path, dtype: str) -> None:
     from safetensors.torch import load_file
 

@@ -78,6 +78,7 @@ def test_the_adapter_is_float32_and_names_no_path_of_this_box(tmp_path: Path) ->
     assert str(tmp_path) not in config
 
 
+@pytest.mark.slow
 def test_a_stop_after_any_step_and_a_second_start_end_in_the_same_adapter(tmp_path: Path) -> None:
     settings = {"steps": 7, "dropout": 0.1, "packs_per_step": 2, "checkpoint_every_steps": 100}
     whole = make_run(tmp_path / "whole", **settings)
@@ -129,6 +130,7 @@ def test_broken_rows_stop_the_run_with_the_rows_named(tmp_path: Path) -> None:
     assert not (run.data / "check.json").exists()
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_million_characters_is_refused_with_its_length_and_the_others_are_learned(
     tmp_path: Path,
 ) -> None:
@@ -267,6 +269,7 @@ def test_an_unknown_base_is_refused_with_the_names_of_those_installed(tmp_path: 
         resolve_base("../islet/tiny", tmp_path)
 
 
+@pytest.mark.slow
 def test_only_one_worker_owns_a_run_and_its_id_counts_only_while_it_lives(tmp_path: Path) -> None:
     lock = tmp_path / "worker.lock"
     assert find_worker(lock) is None
