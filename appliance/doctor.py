@@ -40,6 +40,10 @@ def _tried(name: str, check: Callable[[], str]) -> Finding:
         return Finding(name, True, check())
     except ApplianceError as error:
         return Finding(name, False, error.what, error.why, error.next_step)
+    except OSError as error:
+        return Finding(
+            name, False, "a file could not be read", str(error), "Run install.sh again with the medium."
+        )
 
 
 def _stored(site: Site, progress: Progress) -> str:

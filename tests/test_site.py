@@ -9,6 +9,7 @@ import pytest
 from appliance.bundle.contents import format_contents, parse_contents
 from appliance.bundle.medium import Medium
 from appliance.bundle.sums import parse_sums
+from appliance.doctor import _stored, _tried
 from appliance.errors import DamagedBundle, HostNotReady, StepFailed
 from appliance.progress import Silent
 from appliance.site import audit
@@ -162,3 +163,10 @@ def test_a_torn_last_line_is_counted_and_the_log_goes_on(tmp_path: Path) -> None
     checked = audit.check(tmp_path / "log")
     assert (len(checked.entries), checked.torn) == (4, 1)
     assert checked.entries[-1]["event"] == "export"
+
+
+def test_a_check_that_cannot_read_a_file_is_a_finding_not_a_crash(site: Site) -> None:
+    (site.release(2) / "contents.json").unlink()
+    found = _tried("stored files", lambda: _stored(site, Silent()))
+    assert not found.good
+    assert "contents.json" in found.why and found.next_step
