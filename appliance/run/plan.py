@@ -206,6 +206,11 @@ def check_plan(plan: Plan, *, source: Path | str = "the plan") -> None:
             raise _bad(source, f"`{field}` {rule}")
 
 
+def field_problem(plan: Plan, field: str) -> str:
+    """What is wrong with one field of `plan`, named as in the file (`training.rank`); empty when nothing is."""
+    return next((rule for name, holds, rule in _rules(plan) if name == field and not holds), "")
+
+
 def _rules(plan: Plan) -> list[tuple[str, bool, str]]:
     """(field, whether it is in order, what it must be), cheap enough to judge all of them at once."""
     data, training, evaluation, export = plan.data, plan.training, plan.evaluation, plan.export

@@ -199,6 +199,49 @@ def _differences(old: TrainingChoice, new: TrainingChoice) -> str:
     return ", ".join(f"{name} = {json.dumps(value)}" for name, value in changed.items())
 
 
+@dataclass(frozen=True)
+class Fit:
+    """What was asked for, and what of it fits."""
+
+    asked: MemoryEstimate
+    """Of the settings as they were asked for."""
+    choice: TrainingChoice | None
+    """These settings, or the first of `alternatives` that fits; None when none does."""
+    estimate: MemoryEstimate
+    """Of `choice`; of what was asked for when there is none."""
+    changes: str
+    """What to write into the plan; empty when nothing must be changed."""
+
+
+def fitting(
+    training: TrainingChoice,
+    shape: ModelShape,
+    *,
+    longest: int,
+    tokens: int,
+    learned_tokens: int,
+    free_bytes: int,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> Fit:
+    """The settings nearest to `training` that take at most nine tenths of what is free.
+
+    longest: tokens of the longest row; tokens, learned_tokens: of the fullest pack; free_bytes: on the device
+    """
+
+    def judged(choice: TrainingChoice) -> MemoryEstimate:
+        share = min(1.0, choice.pack_tokens / max(tokens, 1))
+        most = min(tokens, choice.pack_tokens)
+        learned = min(learned_tokens, max(round(learned_tokens * share), 1))
+        return estimate_memory(choice, shape, tokens=most, learned_tokens=learned, device=device)
+
+    asked = judged(training)
+    for choice, changes in ((training, ""), *alternatives(training, longest)):
+        estimate = judged(choice)
+        if estimate.total_bytes <= SHARE * free_bytes:
+            return Fit(asked, choice, estimate, changes)
+    return Fit(asked, None, asked, "")
+
+
 def check_memory(
     training: TrainingChoice,
     shape: ModelShape,
@@ -209,33 +252,30 @@ def check_memory(
     free_bytes: int,
     device: Literal["cpu", "cuda"] = "cpu",
 ) -> MemoryEstimate:
-    """The estimate of a run, which fits.
-
-    longest: tokens of the longest row; tokens, learned_tokens: of the fullest pack; free_bytes: on the device
+    """The estimate of a run, which fits; arguments as of `fitting`.
 
     Raises: HostNotReady, when it takes more than nine tenths of what is free, naming what would fit.
     """
-
-    def judged(choice: TrainingChoice) -> MemoryEstimate:
-        share = min(1.0, choice.pack_tokens / max(tokens, 1))
-        most = min(tokens, choice.pack_tokens)
-        learned = min(learned_tokens, max(round(learned_tokens * share), 1))
-        return estimate_memory(choice, shape, tokens=most, learned_tokens=learned, device=device)
-
-    estimate = judged(training)
-    if estimate.total_bytes <= SHARE * free_bytes:
-        return estimate
-    fitting = next(
-        (said for each, said in alternatives(training, longest) if _fits(judged(each), free_bytes)), None
+    found = fitting(
+        training,
+        shape,
+        longest=longest,
+        tokens=tokens,
+        learned_tokens=learned_tokens,
+        free_bytes=free_bytes,
+        device=device,
     )
+    if found.choice == training:
+        return found.asked
+    estimate = found.asked
     where = "this GPU" if device == "cuda" else "this box"
     raise HostNotReady(
         "The run does not fit into memory.",
         why=f"it takes about {_megabytes(estimate.total_bytes)}, and {SHARE:.0%} of what is free on {where} "
         f"is {_megabytes(round(SHARE * free_bytes))}: "
         + ", ".join(f"{line.name} {_megabytes(line.bytes)}" for line in estimate.lines),
-        next_step=f"Make a run with these in the plan's [training]: {fitting}; or end other programs."
-        if fitting
+        next_step=f"Make a run with these in the plan's [training]: {found.changes}; or end other programs."
+        if found.choice
         else "Choose a smaller model, or end other programs.",
     )
 
@@ -288,10 +328,6 @@ def _layer_bytes(shape: ModelShape, training: TrainingChoice) -> int:
 
 def _is_linear(name: str, shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and name.endswith(".weight") and "embed" not in name and "lm_head" not in name
-
-
-def _fits(estimate: MemoryEstimate, free_bytes: int) -> bool:
-    return estimate.total_bytes <= SHARE * free_bytes
 
 
 def _megabytes(size: int) -> str:

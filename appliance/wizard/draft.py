@@ -1,0 +1,114 @@
+"""One person's answers so far, on disk after every one: a kill or a lost line loses none of them.
+
+`STATE/wizard/<user id>/draft.json`, readable by its owner only. It holds choices and paths, never a row.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from appliance.durable import write_whole
+from appliance.errors import HostNotReady
+from appliance.locale import Language
+from appliance.run.plan import DataChoice, ModelChoice, Plan, TrainingChoice
+from appliance.sentence import say
+
+FORMAT = "islet-draft-1"
+HELD_OUT_SHARE = 0.05
+"""Of the rows; what a new draft keeps out of training, so that the curve can say whether it generalises."""
+
+Preset = Literal["quick", "balanced", "best", "advanced"]
+
+
+def empty_plan() -> Plan:
+    """A plan that nobody has filled in: it names no model and no data, and would be refused."""
+    return Plan(
+        format="islet-plan-1",
+        name="",
+        model=ModelChoice(""),
+        data=DataChoice((), held_out_share=HELD_OUT_SHARE),
+        training=TrainingChoice(),
+    )
+
+
+class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a person is, and what was answered."""
+
+    format: Literal["islet-draft-1"] = FORMAT
+    language: Language | None = None
+    """None until the person has chosen one."""
+    page: str = "home"
+    reached: str = "health"
+    """The furthest page of the questions that was come to: where *continue* goes."""
+    preset: Preset = "balanced"
+    plan: Plan = msgspec.field(default_factory=empty_plan)
+    run: str = ""
+    """Name of the run that the later pages are about."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something was answered that would be a pity to lose."""
+        return bool(self.plan.model.base or self.plan.data.train)
+
+
+def draft_folder(state: Path, user: int | None = None) -> Path:
+    """Where the answers of `user` (this one, if None) are kept."""
+    return state / "wizard" / str(os.getuid() if user is None else user)
+
+
+def read_draft(folder: Path) -> tuple[Draft, Path | None]:
+    """The draft in `folder`, or a new one; and where an old one was set aside that cannot be read."""
+    path = folder / "draft.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Draft), None
+    except FileNotFoundError:
+        return Draft(), None
+    except (OSError, msgspec.MsgspecError, ValueError):
+        aside = path.with_suffix(".unreadable")
+        try:
+            path.replace(aside)
+        except OSError:
+            aside = path
+        return Draft(), aside
+
+
+def write_draft(draft: Draft, folder: Path) -> None:
+    """Keep `draft`.
+
+    Raises: HostNotReady, when it cannot be written.
+    """
+    try:
+        folder.parent.mkdir(mode=0o2775, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        write_whole(
+            folder / "draft.json", msgspec.json.format(msgspec.json.encode(draft), indent=1), mode=0o600
+        )
+    except OSError as error:
+        raise HostNotReady(
+            "Your answers could not be saved.",
+            why=say("{folder}: {reason}", folder=folder, reason=error.strerror or str(error)),
+            next_step="Free some space there, or have it made writable; nothing was started.",
+        ) from error
+
+
+def value_at(plan: Plan, field: str) -> Any:
+    """The value of a plan's field by its dotted name: `training.rank`."""
+    value: Any = plan
+    for name in field.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def with_value(plan: Plan, field: str, value: Any) -> Plan:
+    """`plan` with one field changed, by its dotted name."""
+    changed: Plan = _replaced(plan, field.split("."), value)
+    return changed
+
+
+def _replaced(owner: Any, names: list[str], value: Any) -> Any:
+    name, *inner = names
+    return msgspec.structs.replace(
+        owner, **{name: _replaced(getattr(owner, name), inner, value) if inner else value}
+    )
