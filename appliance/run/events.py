@@ -76,6 +76,14 @@ def read_events(path: Path) -> list[Event]:
     return [event for line in content.split(b"\n") if (event := _decode(line)) is not None]
 
 
+def read_new_events(path: Path, from_byte: int) -> tuple[list[Event], int]:
+    """Events from the byte `from_byte` on, and the byte to go on from: behind the last whole line."""
+    content = _read_from(path, from_byte)
+    whole = content[: content.rfind(b"\n") + 1]
+    events = [event for line in whole.split(b"\n") if (event := _decode(line)) is not None]
+    return events, from_byte + len(whole)
+
+
 def follow_events(path: Path, *, ended: Callable[[], bool], from_byte: int = 0) -> Iterator[Event]:
     """Events as they are appended, from the byte `from_byte` on, until `ended()` and no line is left."""
     offset, rest = from_byte, b""

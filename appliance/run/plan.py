@@ -207,7 +207,7 @@ def check_plan(plan: Plan, *, source: Path | str = "the plan") -> None:
 
 
 def field_problem(plan: Plan, field: str) -> str:
-    """What is wrong with one field of `plan`, named as in the file (`training.rank`); empty when nothing is."""
+    """What is wrong with one field of `plan`, by its name in the file (`training.rank`); "" when nothing is."""
     return next((rule for name, holds, rule in _rules(plan) if name == field and not holds), "")
 
 

@@ -147,7 +147,7 @@ def check_outcome(run: RunFolder) -> None:
         )
     failure = next((event.fields for event in reversed(events) if event.kind == "failed"), None)
     if state == "failed" and failure is not None:
-        raise _error(failure)
+        raise error_of(failure)
     raise StepFailed(
         "The worker ended without a word.",
         why="its last lines:\n  " + "\n  ".join(_tail(run.log)),
@@ -185,7 +185,8 @@ def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
     return worker
 
 
-def _error(failure: dict[str, Any]) -> ApplianceError:
+def error_of(failure: dict[str, Any]) -> ApplianceError:
+    """The error that the fields of a `failed` event tell of."""
     kind = BY_EXIT_CODE.get(int(failure.get("exit_code", 1)), ApplianceError)
     return kind(
         str(failure.get("what")), why=str(failure.get("why")), next_step=str(failure.get("next_step"))
