@@ -151,7 +151,7 @@ def print_audit(log: "Checked", *, as_json: bool) -> None:
 
 def print_runs(folder: Path, *, as_json: bool) -> None:
     """All runs, newest last."""
-    from appliance.training.lock import find_worker
+    from appliance.run.lock import find_worker
 
     rows = []
     for root in sorted(path for path in folder.glob("*") if (path / "plan.toml").is_file()):

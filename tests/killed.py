@@ -21,8 +21,8 @@ import torch  # noqa: E402
 from appliance.model import nf4  # noqa: E402, F401
 from appliance.run.events import EventLog  # noqa: E402
 from appliance.run.folder import open_run, read_base  # noqa: E402
+from appliance.run.lock import worker_lock  # noqa: E402
 from appliance.run.plan import read_plan  # noqa: E402
-from appliance.training.lock import worker_lock  # noqa: E402
 from appliance.training.session import train_run  # noqa: E402
 from appliance.training.stopping import StopRequest  # noqa: E402
 

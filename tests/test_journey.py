@@ -16,8 +16,8 @@ import pytest
 
 from appliance.run.events import read_events
 from appliance.run.folder import RunFolder
+from appliance.run.lock import find_worker
 from appliance.site import audit
-from appliance.training.lock import find_worker
 from demo.trace import connects
 from tests.real import BOX_ENVIRONMENT, MODEL, InstalledSite, box_command, scratch
 from tests.runs import write_rows

@@ -19,10 +19,10 @@ from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.model.base import check_base, load_tokenizer, resolve_base
 from appliance.run.events import Event, EventLog
 from appliance.run.folder import RunFolder, read_base
+from appliance.run.lock import find_worker, start_time, worker_lock
 from appliance.run.plan import TrainingChoice, read_plan
 from appliance.training.checkpoint import newest_checkpoint
 from appliance.training.control import start_detached, stop, train, watch
-from appliance.training.lock import find_worker, start_time, worker_lock
 from appliance.training.session import train_run
 from appliance.training.stopping import StopRequest
 from appliance.training.trainer import warmup_steps

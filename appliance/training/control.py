@@ -20,8 +20,8 @@ from appliance.errors import (
 from appliance.model.base import check_base, context_tokens, resolve_base
 from appliance.run.events import Event, follow_events, read_events
 from appliance.run.folder import RunFolder, create_run
+from appliance.run.lock import find_worker, in_use
 from appliance.run.plan import Plan, absolute, read_plan
-from appliance.training.lock import find_worker, in_use
 
 START_PATIENCE_S = 60.0
 TAIL_LINES = 20

@@ -23,8 +23,8 @@ from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.offline import Refusal, go_offline
 from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder, open_run, read_base
+from appliance.run.lock import worker_lock
 from appliance.run.plan import Plan, read_plan
-from appliance.training.lock import worker_lock
 from appliance.training.stopping import StopRequest
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,4 +1,4 @@
-"""One worker a run: a lock that the system takes back when the process ends, however it ends."""
+"""One process a piece of work: a lock that the system takes back when the process ends, however it ends."""
 
 import fcntl
 import json
@@ -9,21 +9,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import HostNotReady
+from appliance.sentence import say
 
 PATIENCE_S = 2.0
 """How long a new worker waits; who only asks whether the lock is taken holds it for an instant."""
 
 
 @contextmanager
-def worker_lock(path: Path) -> Iterator[None]:
-    """Hold the run for this process, recorded with its id and start time.
+def worker_lock(
+    path: Path, *, refusal: HostNotReady | None = None, patience_s: float = PATIENCE_S
+) -> Iterator[None]:
+    """Hold the lock at `path` for this process, recorded with its id and start time.
 
-    Raises: HostNotReady, when another worker has it.
+    refusal: what is raised when another worker has it; that the run is being trained, if None
+
+    Raises: HostNotReady, when another worker still has it after `patience_s`.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     try:
-        if not _take(handle):
-            raise in_use(path.parent)
+        if not _take(handle, patience_s):
+            raise refusal or in_use(path.parent)
         os.ftruncate(handle, 0)
         document = {"pid": os.getpid(), "started": start_time(os.getpid())}
         os.pwrite(handle, json.dumps(document).encode(), 0)
@@ -35,9 +40,9 @@ def worker_lock(path: Path) -> Iterator[None]:
 def in_use(run: Path) -> HostNotReady:
     """The refusal of a second worker for the run in the folder `run`."""
     return HostNotReady(
-        f"{run} is being trained already.",
-        why="a worker holds its lock",
-        next_step="Watch that one, or stop it first.",
+        say("{run} is being trained already.", run=run),
+        why=say("a worker holds its lock"),
+        next_step=say("Watch that one, or stop it first."),
     )
 
 
@@ -71,8 +76,8 @@ def start_time(pid: int) -> int | None:
     return int(stat.rpartition(")")[2].split()[19])
 
 
-def _take(handle: int) -> bool:
-    deadline = time.monotonic() + PATIENCE_S
+def _take(handle: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
