@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 POLL_S = 0.1
+BLOCK_BYTES = 64 * 1024
+"""Read at a time where only the end matters: minutes of a run's events."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,33 @@ def read_new_events(path: Path, from_byte: int) -> tuple[list[Event], int]:
     whole = content[: content.rfind(b"\n") + 1]
     events = [event for line in whole.split(b"\n") if (event := _decode(line)) is not None]
     return events, from_byte + len(whole)
+
+
+def first_event(path: Path) -> Event | None:
+    """The oldest event; None when there is none, or its line is torn."""
+    try:
+        with path.open("rb") as file:
+            return _decode(file.readline())
+    except FileNotFoundError:
+        return None
+
+
+def newest_events(path: Path) -> Iterator[Event]:
+    """All whole events so far, the newest first; the file is read from its end, as far as is asked for."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        place, rest = file.seek(0, os.SEEK_END), b""
+        while place:
+            length = min(BLOCK_BYTES, place)
+            place -= length
+            file.seek(place)
+            rest, *lines = (file.read(length) + rest).split(b"\n")
+            yield from (event for line in reversed(lines) if (event := _decode(line)) is not None)
+        if (event := _decode(rest)) is not None:
+            yield event
 
 
 def follow_events(path: Path, *, ended: Callable[[], bool], from_byte: int = 0) -> Iterator[Event]:
