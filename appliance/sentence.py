@@ -5,7 +5,13 @@ template is the code by which catalogues (`appliance.locale`) find the same sent
 who shows it decides which. Standard library only.
 """
 
+import math
+import re
+from string import Formatter
 from typing import Any
+
+_SPEC = re.compile(r",?(\.\d{1,2})?[a-z%]?")
+"""Format specifications of places: thousands, digits, type; no width, which a document could make huge."""
 
 
 class Sentence(str):
@@ -30,9 +36,11 @@ class Sentence(str):
 def say(template: str, **values: Any) -> Sentence:
     """The sentence that `template` makes with `values`, which it names as `str.format` does.
 
-    Templates are literals at the place of the call: the test of the catalogues finds them there.
+    Templates are literals at the place of the call: the test of the catalogues finds them there. A value
+    that is neither text nor a number (a path, an error) is kept as its text.
     """
-    return Sentence(template, values)
+    kept = {k: v if isinstance(v, str | int | float) else str(v) for k, v in values.items()}
+    return Sentence(template, kept)
 
 
 def listed(parts: "list[str] | tuple[str, ...]", between: str = ", ") -> Sentence:
@@ -41,10 +49,27 @@ def listed(parts: "list[str] | tuple[str, ...]", between: str = ", ") -> Sentenc
     return Sentence(between.join(f"{{{name}}}" for name in places), places)
 
 
+def places(template: str) -> list[tuple[str, str]]:
+    """Names and format specifications of the places in a template that has values.
+
+    Raises: ValueError, for anything but plain places: attributes, items, conversions, widths.
+    """
+    found = []
+    for _, name, spec, conversion in Formatter().parse(template):
+        if name is None:
+            continue
+        if not name.isidentifier() or conversion or not _SPEC.fullmatch(spec or ""):
+            raise ValueError(f"no plain place: {name!r}")
+        found.append((name, spec or ""))
+    return found
+
+
 def to_document(text: str) -> Any:
     """`text` for a JSON document: plain text as it is, a sentence with places as its parts."""
     if not isinstance(text, Sentence) or not text.values:
         return str(text)
+    if any(isinstance(value, float) and not math.isfinite(value) for value in text.values.values()):
+        return str(text)  # JSON has no such number
     values = {k: to_document(v) if isinstance(v, str) else v for k, v in text.values.items()}
     return {"say": text.template, "with": values}
 
@@ -55,6 +80,7 @@ def from_document(document: Any) -> str:
         values = document.get("with")
         if isinstance(values, dict):
             try:
+                places(document["say"])  # whoever edited the file must not reach into objects
                 return Sentence(document["say"], {str(k): _value(v) for k, v in values.items()})
             except (KeyError, IndexError, ValueError, TypeError):
                 return str(document["say"])  # an edited file: its words, without their values
@@ -63,3 +89,9 @@ def from_document(document: Any) -> str:
 
 def _value(value: Any) -> Any:
     return from_document(value) if isinstance(value, str | dict) else value
+
+
+def reason(error: BaseException) -> str:
+    """What an error says: the sentence that it was raised with, else its text."""
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, Sentence) else str(error)

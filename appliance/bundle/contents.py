@@ -14,6 +14,8 @@ from typing import Any
 from appliance.bundle import names
 from appliance.bundle.archive import BLOCK, END, Part, has_header, padding, part_path
 from appliance.bundle.refusal import malformed
+from appliance.errors import UntrustedBundle
+from appliance.sentence import reason, say
 
 FORMAT = "islet-contents-1"
 KINDS = ("dataset", "model", "tool", "wheel")
@@ -94,7 +96,7 @@ def parse_contents(data: bytes) -> Contents:
     try:
         document = json.loads(data.decode("ascii"), object_pairs_hook=_no_doubles)
     except (ValueError, RecursionError) as error:
-        raise malformed(names.CONTENTS, f"it is not JSON: {error}") from None
+        raise malformed(names.CONTENTS, say("it is not JSON: {error}", error=reason(error))) from None
     fields = _object(document, "", {"format": str, "requires": list, "volumes": list, "files": list})
     _expect(fields["format"] == FORMAT, "format")
     volumes = tuple(_volume(value, f"volumes[{i}]") for i, value in enumerate(fields["volumes"]))
@@ -123,18 +125,22 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, count in Counter(key for key, _ in pairs).items():
         if count > 1:
-            raise ValueError(f"{key!r} stands twice")
+            raise ValueError(say("{name} stands twice", name=repr(key)))
     return dict(pairs)
 
 
 def _expect(holds: bool, where: str) -> None:
     if not holds:
-        raise malformed(names.CONTENTS, f"{where} is not valid")
+        raise _invalid(where)
+
+
+def _invalid(where: str) -> UntrustedBundle:
+    return malformed(names.CONTENTS, say("{where} is not valid", where=where))
 
 
 def _object(value: Any, where: str, fields: dict[str, type]) -> dict[str, Any]:
     """`value`, which must have exactly these fields with exactly these types."""
-    _expect(type(value) is dict, where or "the document")
+    _expect(type(value) is dict, where or say("the document"))
     prefix = f"{where}." if where else ""
     for key in value:
         _expect(key in fields, f"{prefix}{key}")
@@ -201,10 +207,13 @@ def _is_path(path: str, kind: str) -> bool:
 def _check_paths(entries: tuple[Entry, ...]) -> None:
     """No file twice, also by case; no file where another needs a folder."""
     seen = {entry.path.lower() for entry in entries}
-    _expect(len(seen) == len(entries), "files: a path that stands twice")
+    _expect(len(seen) == len(entries), say("files: a path that stands twice"))
     for entry in entries:
         for folder in _parents(entry.path.lower()):
-            _expect(folder not in seen, f"files: {entry.path}, which needs a folder where a file stands,")
+            if folder in seen:
+                raise _invalid(
+                    say("files: {path}, which needs a folder where a file stands,", path=entry.path)
+                )
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -219,10 +228,12 @@ def _check_layout(contents: Contents) -> None:
     _expect(known == [f"payload.{i:03d}.tar" for i in range(len(known))], "volumes")
     for entry in contents.entries:
         for part in entry.parts:
-            _expect(part.volume in known, f"files: {entry.path}, whose volume is not listed,")
+            if part.volume not in known:
+                raise _invalid(say("files: {path}, whose volume is not listed,", path=entry.path))
     for volume in contents.volumes:
         at = 0
         for part, path, _ in contents.members(volume.name):
-            _expect(part.offset == at + BLOCK, f"files: the place of {path}")
+            if part.offset != at + BLOCK:
+                raise _invalid(say("files: the place of {path}", path=path))
             at = part.offset + part.length + padding(part.length)
-        _expect(volume.size == at + len(END), f"volumes: the size of {volume.name}")
+        _expect(volume.size == at + len(END), say("volumes: the size of {volume}", volume=volume.name))

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from appliance.bundle.refusal import damaged_file, malformed, missing_file, unreadable_file, untrusted
 from appliance.errors import BadInput, UntrustedBundle
+from appliance.sentence import say
 
 CHUNK_BYTES = 4 * 1024 * 1024
 _HIDDEN_LAST = re.compile(rb"\.\..", re.DOTALL)
@@ -31,7 +32,7 @@ class Medium:
             self._handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise BadInput(
-                f"{folder} is not a folder that can be read.",
+                say("{folder} is not a folder that can be read.", folder=folder),
                 why=error.strerror or str(error),
                 next_step="Give the folder that holds SHA256SUMS.",
             ) from error
@@ -69,7 +70,7 @@ class Medium:
         with self.open(name) as file:
             data = _read(file, name, cap + 1)
         if len(data) > cap:
-            raise malformed(name, f"it is longer than {cap} bytes")
+            raise malformed(name, say("it is longer than {cap} bytes", cap=cap))
         return data
 
     def read_checked(self, name: str, sha256: str, cap: int) -> bytes:
@@ -97,7 +98,7 @@ def _read(file: BinaryIO, name: str, length: int) -> bytes:
 
 def not_plain(name: str) -> UntrustedBundle:
     """The refusal of a link, a folder, a pipe."""
-    return untrusted(f"{shown(name)} is not a plain file.", "a bundle holds plain files only")
+    return untrusted(say("{name} is not a plain file.", name=shown(name)), "a bundle holds plain files only")
 
 
 def _place(name: str) -> tuple[int, bytes]:

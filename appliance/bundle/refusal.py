@@ -6,6 +6,7 @@ the telephone.
 """
 
 from appliance.errors import DamagedBundle, UntrustedBundle
+from appliance.sentence import say
 
 
 def untrusted(what: str, why: str) -> UntrustedBundle:
@@ -22,19 +23,19 @@ def damaged(what: str, why: str) -> DamagedBundle:
 
 def damaged_file(name: str) -> DamagedBundle:
     """A file whose bytes are not the signed ones."""
-    return damaged(f"{name} is damaged.", "its SHA-256 is not the one that was signed")
+    return damaged(say("{name} is damaged.", name=name), "its SHA-256 is not the one that was signed")
 
 
 def unreadable_file(name: str) -> DamagedBundle:
     """A file that is there and whose bytes the medium does not give."""
-    return damaged(f"{name} cannot be read.", "the medium does not give its bytes")
+    return damaged(say("{name} cannot be read.", name=name), "the medium does not give its bytes")
 
 
 def missing_file(name: str) -> DamagedBundle:
     """A file that every bundle has, or that the signed list names, and the medium lacks."""
-    return damaged(f"{name} is missing.", "the bundle is not whole without it")
+    return damaged(say("{name} is missing.", name=name), "the bundle is not whole without it")
 
 
 def malformed(name: str, why: str) -> UntrustedBundle:
     """A control file that breaks the grammar of its format."""
-    return untrusted(f"{name} is not written as it must be.", why)
+    return untrusted(say("{name} is not written as it must be.", name=name), why)

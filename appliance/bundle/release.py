@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from appliance.bundle import names
 from appliance.bundle.refusal import malformed
 from appliance.bundle.text import read_field, read_lines
+from appliance.sentence import say
 
 FORMAT = "islet-release-1"
 
@@ -59,7 +60,10 @@ def parse_release(data: bytes) -> Release:
         key: read_field(names.RELEASE, lines, i, key, grammar) for i, (key, grammar) in enumerate(fields)
     }
     if len(lines) != len(fields):
-        raise malformed(names.RELEASE, f"it has {len(lines)} lines and must have {len(fields)}")
+        raise malformed(
+            names.RELEASE,
+            say("it has {count} lines and must have {needed}", count=len(lines), needed=len(fields)),
+        )
     return Release(
         product=value["product"],
         number=int(value["number"]),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from appliance.bundle import names
 from appliance.bundle.refusal import malformed
 from appliance.bundle.text import read_field, read_lines
+from appliance.sentence import say
 
 FORMAT = "islet-root-1"
 KEY_LINE = re.compile(r"key (root|release) (MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==)")
@@ -86,7 +87,9 @@ def parse_root(name: str, data: bytes) -> Root:
     for number, line in enumerate(lines[5:], start=6):
         match = KEY_LINE.fullmatch(line)
         if match is None:
-            raise malformed(name, f"line {number} must be a valid 'key root ...' or 'key release ...'")
+            raise malformed(
+                name, say("line {number} must be a valid 'key root ...' or 'key release ...'", number=number)
+            )
         keys[match[1]].append(PublicKey(base64.b64decode(match[2], validate=True)))
     if len({key.spki for role in keys.values() for key in role}) != len(lines) - 5:
         raise malformed(name, "a key stands in it twice")

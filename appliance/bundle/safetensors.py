@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import BadInput
+from appliance.sentence import reason, say
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit (safetensors/src/tensor.rs, MAX_HEADER_SIZE)."""
@@ -65,13 +66,13 @@ def read_safetensors(path: Path) -> SafetensorsFile:
             field = file.read(8)
             length = struct.unpack("<Q", field)[0] if len(field) == 8 else MAX_HEADER_BYTES + 1
             if length > min(MAX_HEADER_BYTES, size - 8):
-                raise ValueError("its header is longer than the file or than the format allows")
+                raise ValueError(say("its header is longer than the file or than the format allows"))
             header = file.read(length)
         return SafetensorsFile(path, 8 + length, parse_header(header, size - 8 - length))
     except (OSError, ValueError) as error:
         raise BadInput(
-            f"{path} is not a sound safetensors file.",
-            why=str(error),
+            say("{path} is not a sound safetensors file.", path=path),
+            why=reason(error),
             next_step="Copy the file again from where it came from.",
         ) from error
 
@@ -90,10 +91,12 @@ def parse_header(header: bytes, data_bytes: int) -> tuple[Tensor, ...]:
     end = start
     for tensor in tensors:
         if tensor.begin != end:
-            raise ValueError("its tensors overlap or leave a gap")
+            raise ValueError(say("its tensors overlap or leave a gap"))
         end = tensor.end
     if end - start != data_bytes:
-        raise ValueError(f"its tensors need {end - start} bytes, the file has {data_bytes}")
+        raise ValueError(
+            say("its tensors need {needed} bytes, the file has {there}", needed=end - start, there=data_bytes)
+        )
     return tuple(tensors)
 
 
@@ -102,21 +105,21 @@ def _decode(header: bytes) -> dict[str, Any]:
     try:
         document = json.loads(header, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"its header is not JSON: {error}") from None
+        raise ValueError(say("its header is not JSON: {error}", error=reason(error))) from None
     if not header.startswith(b"{") or not isinstance(document, dict):
-        raise ValueError("its header is not an object")
+        raise ValueError(say("its header is not an object"))
     metadata = document.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its __metadata__ is not text")
+        raise ValueError(say("its __metadata__ is not text"))
     if len(document) > MAX_TENSORS:
-        raise ValueError(f"it has more than {MAX_TENSORS} tensors")
+        raise ValueError(say("it has more than {most} tensors", most=MAX_TENSORS))
     return document
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a name appears twice")
+        raise ValueError(say("a name appears twice"))
     return document
 
 
@@ -129,4 +132,4 @@ def _tensor(name: str, entry: object, start: int) -> Tensor:
                 bits = prod(shape) * DTYPE_BITS[dtype]
                 if bits % 8 == 0 and last - first == bits // 8:
                     return Tensor(name, dtype, tuple(shape), start + first, start + last)
-    raise ValueError(f"the tensor {name!r} is not described as the format says")
+    raise ValueError(say("the tensor {name} is not described as the format says", name=repr(name)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from appliance.bundle.archive import BLOCK, END, header, padding
 from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.refusal import damaged_file, untrusted
+from appliance.sentence import say
 
 OnBytes = Callable[[Entry, bytes], None]
 """Called with each run of a file's bytes, in order; a file's parts may span volumes."""
@@ -35,7 +36,8 @@ def read_volume(
         raise damaged_file(name)
     if not agrees:
         raise untrusted(
-            f"{name} and contents.json contradict each other.", "a tar header is not the one listed"
+            say("{name} and contents.json contradict each other.", name=name),
+            "a tar header is not the one listed",
         )
 
 

@@ -5,6 +5,7 @@ import re
 from appliance.bundle import names
 from appliance.bundle.refusal import malformed
 from appliance.bundle.text import read_lines
+from appliance.sentence import say
 
 _LINE = re.compile(rf"({names.SHA256.pattern})  ({names.LISTED.pattern})")
 
@@ -24,13 +25,15 @@ def parse_sums(data: bytes) -> dict[str, str]:
     hashes = {}
     for number, match in enumerate(matches, start=1):
         if match is None or match[2].startswith(("SHA256SUMS", "root.")):
-            raise malformed(names.SUMS, f"line {number} must be a SHA-256, two spaces and a plain name")
+            raise malformed(
+                names.SUMS, say("line {number} must be a SHA-256, two spaces and a plain name", number=number)
+            )
         hashes[match[2]] = match[1]
     if len({name.lower() for name in hashes}) != len(matches):
         raise malformed(names.SUMS, "a name stands in it twice")
     for name in names.required_names():
         if name not in hashes:
-            raise malformed(names.SUMS, f"it does not list {name}")
+            raise malformed(names.SUMS, say("it does not list {name}", name=name))
     if len([name for name in hashes if names.WHEEL.fullmatch(name)]) != 1:
         raise malformed(names.SUMS, "it must list one wheel of islet")
     return hashes

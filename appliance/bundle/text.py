@@ -3,6 +3,7 @@
 import re
 
 from appliance.bundle.refusal import malformed
+from appliance.sentence import say
 
 
 def read_lines(name: str, data: bytes) -> list[str]:
@@ -26,5 +27,5 @@ def read_field(name: str, lines: list[str], index: int, key: str, grammar: re.Pa
     line = lines[index] if index < len(lines) else ""
     value = line.removeprefix(f"{key}: ")
     if value == line or not grammar.fullmatch(value):
-        raise malformed(name, f"line {index + 1} must be a valid '{key}: ...'")
+        raise malformed(name, say("line {line} must be a valid '{key}: ...'", line=index + 1, key=key))
     return value

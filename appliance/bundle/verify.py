@@ -31,6 +31,7 @@ from appliance.bundle.signature import verifies
 from appliance.bundle.stream import read_volume
 from appliance.bundle.sums import parse_sums, volume_names
 from appliance.progress import Progress, Silent
+from appliance.sentence import say
 
 
 def clock() -> str:
@@ -91,7 +92,9 @@ def check_roots(medium: Medium, trust: Trust) -> Root:
     if believed is None:
         _check_anchor(texts, trust.anchor)
     elif texts.get(believed.version, trust.root) != trust.root:
-        raise untrusted(f"{believed.name} is not the one this site believes.", "its bytes differ")
+        raise untrusted(
+            say("{name} is not the one this site believes.", name=believed.name), "its bytes differ"
+        )
     chain = _chain(texts, believed)
     keys_before: Root | None = believed if believed is not None and believed.version not in texts else None
     for root in chain:
@@ -99,7 +102,10 @@ def check_roots(medium: Medium, trust: Trust) -> Root:
         keys_before = root
     newest = max([*chain, *([believed] if believed else [])], key=lambda root: root.version)
     if newest.expires < max(trust.now, trust.newest_date):
-        raise untrusted(f"{newest.name} has expired.", f"it was good until {newest.expires}")
+        raise untrusted(
+            say("{name} has expired.", name=newest.name),
+            say("it was good until {expires}", expires=newest.expires),
+        )
     return newest
 
 
@@ -117,7 +123,10 @@ def _check_anchor(texts: dict[int, bytes], anchor: str | None) -> None:
     newest = max(texts)
     sha256 = hashlib.sha256(texts[newest]).hexdigest()
     if sha256 != anchor:
-        raise untrusted(f"root.{newest} is not the one on the anchor sheet.", "its SHA-256 is another")
+        raise untrusted(
+            say("root.{version} is not the one on the anchor sheet.", version=newest),
+            "its SHA-256 is another",
+        )
 
 
 def _chain(texts: dict[int, bytes], believed: Root | None) -> list[Root]:
@@ -125,11 +134,15 @@ def _chain(texts: dict[int, bytes], believed: Root | None) -> list[Root]:
     versions = sorted(texts)
     if believed is not None and versions and versions[0] > believed.version + 1:
         raise untrusted(
-            f"root.{versions[0]} does not follow root.{believed.version}.", "a root between is missing"
+            say("root.{after} does not follow root.{before}.", after=versions[0], before=believed.version),
+            "a root between is missing",
         )
     for before, after in zip(versions, versions[1:], strict=False):
         if after != before + 1:
-            raise untrusted(f"root.{after} does not follow root.{before}.", "a root between is missing")
+            raise untrusted(
+                say("root.{after} does not follow root.{before}.", after=after, before=before),
+                "a root between is missing",
+            )
     return [parse_root(f"root.{version}", texts[version]) for version in versions]
 
 
@@ -142,8 +155,8 @@ def _check_root_signatures(medium: Medium, root: Root, text: bytes, before: Root
         count = len(signers & {key.keyid for key in judge.root_keys})
         if count < judge.root_threshold:
             raise untrusted(
-                f"{root.name} is not signed by enough root keys of {judge.name}.",
-                f"{count} of {judge.root_threshold} needed",
+                say("{name} is not signed by enough root keys of {judge}.", name=root.name, judge=judge.name),
+                say("{count} of {needed} needed", count=count, needed=judge.root_threshold),
             )
 
 
@@ -152,8 +165,8 @@ def check_signatures(medium: Medium, sums: bytes, root: Root) -> None:
     count = len(_signers(medium, names.SUMS, sums, root.release_keys))
     if count < root.release_threshold:
         raise untrusted(
-            f"SHA256SUMS is not signed by enough release keys of {root.name}.",
-            f"{count} of {root.release_threshold} needed",
+            say("SHA256SUMS is not signed by enough release keys of {judge}.", judge=root.name),
+            say("{count} of {needed} needed", count=count, needed=root.release_threshold),
         )
 
 
@@ -171,11 +184,13 @@ def _signers(medium: Medium, name: str, document: bytes, keys: tuple[PublicKey, 
         key = by_id.get(file.removeprefix(f"{name}.sig."))
         if key is None:
             raise untrusted(
-                f"{shown(file)} is by a key that may not sign {name}.", "its root does not name the key"
+                say("{file} is by a key that may not sign {name}.", file=shown(file), name=name),
+                "its root does not name the key",
             )
         if not verifies(key, medium.read_small(file, names.SIGNATURE_BYTES), document):
             raise untrusted(
-                f"{file} does not verify.", f"it was not made over this {name} by the key it names"
+                say("{file} does not verify.", file=file),
+                say("it was not made over this {name} by the key it names", name=name),
             )
         signers.add(key.keyid)
     return signers
@@ -187,19 +202,30 @@ def check_release(
     """Step 4. Raises: UntrustedBundle, DamagedBundle."""
     release = parse_release(medium.read_checked(names.RELEASE, hashes[names.RELEASE], names.SMALL_BYTES))
     if release.root_version > root.version:
-        raise untrusted(f"This release needs root.{release.root_version}.", f"the newest here is {root.name}")
+        raise untrusted(
+            say("This release needs root.{version}.", version=release.root_version),
+            say("the newest here is {name}", name=root.name),
+        )
     if trust.product is not None and release.product != trust.product:
-        raise untrusted(f"This bundle is {release.product}.", f"this site runs {trust.product}")
+        raise untrusted(
+            say("This bundle is {product}.", product=release.product),
+            say("this site runs {product}", product=trust.product),
+        )
     if release.number < trust.number:
         raise untrusted(
-            f"Release {release.number} is older than this site.", f"it has had release {trust.number}"
+            say("Release {number} is older than this site.", number=release.number),
+            say("it has had release {number}", number=trust.number),
         )
     if release.number == trust.number and sums_sha256 != trust.sums_sha256:
         raise untrusted(
-            f"This is another release {release.number}.", "this site has had that number with another list"
+            say("This is another release {number}.", number=release.number),
+            "this site has had that number with another list",
         )
     if release.expires < max(trust.now, trust.newest_date):
-        raise untrusted(f"Release {release.number} has expired.", f"it was good until {release.expires}")
+        raise untrusted(
+            say("Release {number} has expired.", number=release.number),
+            say("it was good until {expires}", expires=release.expires),
+        )
     return release
 
 
@@ -212,7 +238,9 @@ def check_set(medium: Medium, hashes: dict[str, str]) -> None:
         if not known and not any(
             grammar.fullmatch(name) for grammar in (names.ROOT, names.ROOT_SIGNATURE, names.SUMS_SIGNATURE)
         ):
-            raise untrusted(f"{shown(name)} is not in the signed list.", "a bundle holds nothing else")
+            raise untrusted(
+                say("{name} is not in the signed list.", name=shown(name)), "a bundle holds nothing else"
+            )
     for name in sorted(hashes):
         if name not in present:
             raise missing_file(name)
@@ -241,7 +269,9 @@ def check_bytes(medium: Medium, hashes: dict[str, str], progress: Progress) -> C
             )
     for entry in contents.entries:
         if files[entry.path].hexdigest() != entry.sha256:
-            raise malformed(names.CONTENTS, f"the SHA-256 of {entry.path} is not that of its bytes")
+            raise malformed(
+                names.CONTENTS, say("the SHA-256 of {path} is not that of its bytes", path=entry.path)
+            )
     return contents
 
 
