@@ -1,0 +1,139 @@
+"""What commands print: the state of runs at a glance, and every line in both languages."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.run.events import Event, EventLog, newest_events, read_events
+from appliance.run.lock import worker_lock
+from appliance.run.overview import RunLine, list_runs
+from appliance.run.told import STATES, event_sentence, state_word
+from appliance.sentence import say, to_document
+
+STARTED = "2026-11-21T09:00:00.000+00:00"
+
+
+def make_folder(runs: Path, name: str, *events: dict[str, object]) -> Path:
+    """A run folder with these events, the first of them at STARTED."""
+    root = runs / name
+    root.mkdir(parents=True)
+    (root / "plan.toml").write_text("")
+    if events:
+        lines = (json.dumps({"time": STARTED, **event}) + "\n" for event in events)
+        (root / "events.jsonl").write_text("".join(lines))
+    return root
+
+
+def state(name: str, **fields: object) -> dict[str, object]:
+    return {"kind": "state", "state": name, **fields}
+
+
+def progress(step: int, **fields: object) -> dict[str, object]:
+    return {"kind": "progress", "step": step, "steps": 90, "loss": 1.25, "tokens_per_s": 84.6, **fields}
+
+
+TRAINING = state("training", step=0, steps=90)
+
+
+def test_lists_every_run_with_its_state_and_step(tmp_path: Path) -> None:
+    make_folder(tmp_path, "1-made")
+    make_folder(tmp_path, "2-prepared", state("preparing"), {"kind": "data", "rows": 3})
+    make_folder(tmp_path, "3-cut", state("preparing"), TRAINING, progress(7))
+    make_folder(tmp_path, "4-done", state("preparing"), TRAINING, progress(90), state("finished"))
+    make_folder(tmp_path, "5-again", TRAINING, progress(40), state("stopped"), state("preparing"))
+    (tmp_path / "no-run").mkdir()
+    assert list_runs(tmp_path) == [
+        RunLine("1-made", "made"),
+        RunLine("2-prepared", "interrupted", started=STARTED),
+        RunLine("3-cut", "interrupted", 7, 90, 1.25, STARTED),
+        RunLine("4-done", "finished", 90, 90, 1.25, STARTED),
+        RunLine("5-again", "interrupted", 40, 90, 1.25, STARTED),
+    ]
+
+
+def test_a_run_whose_worker_lives_is_training(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, "1", state("preparing"), TRAINING)
+    with worker_lock(root / "worker.lock"):
+        assert list_runs(tmp_path) == [RunLine("1", "training", 0, 90, None, STARTED)]
+        with (root / "events.jsonl").open("a") as file:
+            file.write(json.dumps({"time": STARTED, **progress(3)}) + '\n{"time": "torn')
+        assert list_runs(tmp_path) == [RunLine("1", "training", 3, 90, 1.25, STARTED)]
+
+
+def test_a_site_without_runs_has_none(tmp_path: Path) -> None:
+    assert list_runs(tmp_path / "nothing") == []
+
+
+def test_a_run_that_cannot_be_read_is_listed_and_hides_no_other(tmp_path: Path) -> None:
+    make_folder(tmp_path, "1", {"kind": "progress", "step": "x"}, state("finished"))
+    (make_folder(tmp_path, "2") / "events.jsonl").mkdir()
+    make_folder(tmp_path, "3", TRAINING, progress(90), state("finished"))
+    assert [line.state for line in list_runs(tmp_path)] == ["unreadable", "unreadable", "finished"]
+
+
+def test_a_long_run_is_read_from_its_end_alone(tmp_path: Path) -> None:
+    root = make_folder(tmp_path, "1", state("preparing"), TRAINING)
+    with (root / "events.jsonl").open("ab") as file:
+        # Nothing that is no JSON may be touched: the middle of a run of days, were it read, would be slow.
+        file.write(b"\xff" * 50_000_000 + b"\n")
+        file.write((json.dumps({"time": STARTED, **progress(88)}) + "\n").encode())
+    reading = newest_events(root / "events.jsonl")
+    assert next(reading).fields["step"] == 88
+    before = Path("/proc/self/io").read_text()
+    line = list_runs(tmp_path)[0]
+    after = Path("/proc/self/io").read_text()
+    assert (line.state, line.step) == ("interrupted", 88)
+    read_bytes = [int(text.split()[1]) for text in (before, after)]
+    assert read_bytes[1] - read_bytes[0] < 1_000_000
+
+
+def test_the_newest_events_are_all_events_turned_round(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    for step in range(2000):
+        log.append("progress", step=step, losses=[1.5] * (step % 200))
+    log.close()
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(b'{"time": "2026')
+    events = read_events(tmp_path / "events.jsonl")
+    assert len(events) == 2000
+    assert list(newest_events(tmp_path / "events.jsonl")) == events[::-1]
+    assert list(newest_events(tmp_path / "no file")) == []
+
+
+DATA = {"rows": 3, "refused": 1, "tokens": 90, "learned_tokens": 40, "packs": 2}
+SAID = [
+    (state("training"), "training"),
+    (state("of tomorrow"), "of tomorrow"),
+    ({"kind": "data", **DATA}, "3 rows, 1 refused, 40 of 90 tokens to learn, 2 packs"),
+    (progress(5), "step 5 of 90: loss 1.250, 85 tokens/s"),
+    ({"kind": "held_out", "step": 5, "loss": 2.0}, "step 5: held-out loss 2.000"),
+    ({"kind": "checkpoint", "step": 5}, "checkpoint at step 5"),
+    ({"kind": "resumed", "step": 5}, "resumed at step 5"),
+    (
+        {"kind": "warning", "what": to_document(say("{n} is odd.", n=3)), "why": "it is"},
+        "warning: 3 is odd. it is",
+    ),
+    ({"kind": "failed", "what": "The disk is full."}, "failed: The disk is full."),
+    ({"kind": "memory", "total_bytes": 5}, None),
+]
+
+
+@pytest.mark.parametrize(("event", "text"), SAID)
+def test_an_event_is_said_in_one_line(event: dict[str, object], text: str | None) -> None:
+    fields = {name: value for name, value in event.items() if name != "kind"}
+    assert event_sentence(Event(STARTED, str(event["kind"]), fields)) == text
+
+
+def test_every_state_of_a_run_has_a_word() -> None:
+    named = {"made", "preparing", "training", "stopped", "finished", "failed", "interrupted"}
+    assert named <= set(STATES)
+    assert [state_word(each) for each in sorted(named)] == sorted(named)
+
+
+def test_what_the_wizard_lists_and_says_loads_no_screen() -> None:
+    code = "import sys, appliance.run.overview, appliance.run.told; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"rich", "textual", "torch", "numpy"}.isdisjoint(done.stdout.split())
