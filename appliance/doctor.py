@@ -12,6 +12,7 @@ from appliance.errors import ApplianceError
 from appliance.model.base import installed_models
 from appliance.progress import Progress
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice, write_plan
+from appliance.sentence import say
 from appliance.site import audit
 from appliance.site.layout import Site
 from appliance.site.preflight import Finding, look_at_box
@@ -27,10 +28,10 @@ def examine(site: Site, progress: Progress) -> list[Finding]:
     """Every finding, in the order in which they were made."""
     return [
         *look_at_box(site),
-        _tried("stored files", lambda: _stored(site, progress)),
-        _tried("imports", lambda: _imports(site, progress)),
-        _tried("audit log", lambda: f"{len(audit.check(site.audit).entries)} entries, the chain holds"),
-        _tried("two training steps", lambda: _train(site, progress)),
+        _tried(say("stored files"), lambda: _stored(site, progress)),
+        _tried(say("imports"), lambda: _imports(site, progress)),
+        _tried(say("audit log"), lambda: _audited(site)),
+        _tried(say("two training steps"), lambda: _train(site, progress)),
     ]
 
 
@@ -50,19 +51,23 @@ def _stored(site: Site, progress: Progress) -> str:
     contents = current_release(site).contents()
     with progress.stage("hashing the store", total=sum(e.size for e in contents.entries)) as advance:
         check_stored(site, contents, advance)
-    return f"{len(contents.entries)} files have the hashes that were signed"
+    return say("{count} files have the hashes that were signed", count=len(contents.entries))
+
+
+def _audited(site: Site) -> str:
+    return say("{count} entries, the chain holds", count=len(audit.check(site.audit).entries))
 
 
 def _imports(site: Site, progress: Progress) -> str:
     try_imports(site.current / "runtime", current_release(site).contents(), progress)
-    return "what this release is for can be imported"
+    return say("what this release is for can be imported")
 
 
 def _train(site: Site, progress: Progress) -> str:
     """Two optimizer steps on the smallest installed model, in a folder that is thrown away."""
     names = installed_models(site.models)
     if not names:
-        return "no model is installed: nothing to train"
+        return say("no model is installed: nothing to train")
     smallest = min(names, key=lambda name: _size(site.models / name))
     with (
         tempfile.TemporaryDirectory(dir=site.state, prefix=".doctor-") as folder,
@@ -80,7 +85,7 @@ def _train(site: Site, progress: Progress) -> str:
         write_plan(plan, work / "plan.toml")
         run = control.prepare_run(work / "plan.toml", work / "runs", site.models)
         control.train(run, lambda event: advance(1) if event.kind == "progress" else None)
-    return f"{smallest} was trained for two steps"
+    return say("{model} was trained for two steps", model=smallest)
 
 
 def _size(model: Path) -> int:

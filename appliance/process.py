@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from appliance.errors import StepFailed
+from appliance.sentence import say
 
 TAIL_LINES = 20
 """How many of a failed program's last lines are shown."""
@@ -43,7 +44,9 @@ def run(
             cwd=cwd,
         )
     except OSError as error:
-        raise StepFailed(f"{args[0]} could not be started.", why=str(error), next_step=next_step) from error
+        raise StepFailed(
+            say("{program} could not be started.", program=args[0]), why=str(error), next_step=next_step
+        ) from error
     with child:
         if child.stdout is None:
             raise RuntimeError("a pipe was asked for")
@@ -56,8 +59,12 @@ def run(
             raise
     if child.returncode != 0:
         raise StepFailed(
-            f"{Path(str(args[0])).name} failed with exit code {child.returncode}.",
-            why="its last lines:\n  " + "\n  ".join(tail),
+            say(
+                "{program} failed with exit code {code}.",
+                program=Path(str(args[0])).name,
+                code=child.returncode,
+            ),
+            why=say("its last lines:\n  {lines}", lines="\n  ".join(tail)),
             next_step=next_step,
         )
 

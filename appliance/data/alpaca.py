@@ -8,6 +8,7 @@ from typing import Any
 
 from appliance.data.judge import RowRefused, clean, conversation, required_text, text_of
 from appliance.run.rows import Message
+from appliance.sentence import say
 
 FIELDS = ("instruction", "input", "output", "history", "system")
 
@@ -24,7 +25,7 @@ def alpaca_messages(item: Any) -> tuple[Message, ...]:
     instruction, extra = text_of(item, "instruction"), text_of(item, "input")
     question = "\n".join(part for part in (instruction, extra) if part)
     if not question:
-        what = "is empty" if "instruction" in item else "is missing"
+        what = say("is empty") if "instruction" in item else say("is missing")
         raise RowRefused("instruction", what, "write the question, or delete the row")
     answer = required_text(item, "output")
     return conversation(text_of(item, "system"), [*_history(item), (question, answer)])

@@ -1,6 +1,7 @@
 """Canonical rows on disk: Parquet with provenance, and the report of the check, both in the run's folder."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from appliance.data.read import FileReport
 from appliance.durable import write_whole
 from appliance.errors import StepFailed
 from appliance.run.rows import Message, Problem, Row
+from appliance.sentence import from_document, say, to_document
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +69,9 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         documents: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise StepFailed(
-            f"{path} cannot be read.", why=str(error), next_step="Make a new run from the same plan."
+            say("{path} cannot be read.", path=path),
+            why=str(error),
+            next_step="Make a new run from the same plan.",
         ) from error
     return tuple(
         Row(
@@ -81,10 +85,21 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
 
 def write_check(path: Path, check: Check) -> None:
-    """Write the report as readable JSON."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(check), indent=2) + b"\n", mode=0o640)
+    """Write the report as readable JSON; what is wrong with a row so that any language can be made of it."""
+    document = msgspec.json.encode(check, enc_hook=to_document)
+    write_whole(path, msgspec.json.format(document, indent=2) + b"\n", mode=0o640)
 
 
 def read_check(path: Path) -> Check:
     """The report that `write_check` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=Check)
+    document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    problems = tuple(_problem(each) for each in document.get("problems", ()))
+    return msgspec.structs.replace(
+        msgspec.convert({**document, "problems": ()}, type=Check), problems=problems
+    )
+
+
+def _problem(stored: dict[str, Any]) -> Problem:
+    """A problem as it was written; its words may be plain text."""
+    what, fix = from_document(stored.get("what", "")), from_document(stored.get("fix", ""))
+    return replace(msgspec.convert({**stored, "what": "", "fix": ""}, type=Problem), what=what, fix=fix)

@@ -7,6 +7,7 @@ from typing import Any
 
 from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
+from appliance.sentence import say
 
 
 def json_items(text: str, source: Path) -> Iterator[tuple[int, Any]]:
@@ -18,7 +19,7 @@ def json_items(text: str, source: Path) -> Iterator[tuple[int, Any]]:
         yield from enumerate(_whole(text, source), start=1)
         return
     if not text.lstrip().startswith("{"):
-        raise _no_json(source, "it begins with neither [ nor {")
+        raise _no_json(source, say("it begins with neither [ nor {"))
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, _line(line)
@@ -46,12 +47,12 @@ def _line(line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        return RowRefused("row", f"is no JSON: {error}", "correct the line, or delete it")
+        return RowRefused("row", say("is no JSON: {error}", error=error), "correct the line, or delete it")
 
 
 def _no_json(source: Path, why: str) -> BadInput:
     return BadInput(
-        f"{source} is no JSON.",
+        say("{source} is no JSON.", source=source),
         why=why,
         next_step="Correct the file at that place, or export it again as JSON (a list) or JSON lines.",
     )

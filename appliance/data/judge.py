@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from appliance.run.rows import Message
+from appliance.sentence import say
 
 
 class RowRefused(Exception):
@@ -34,7 +35,7 @@ def required_text(fields: Mapping[str, Any], field: str) -> str:
     """
     text = text_of(fields, field)
     if not text:
-        what = "is empty" if field in fields else "is missing"
+        what = say("is empty") if field in fields else say("is missing")
         raise RowRefused(field, what, "write it, or delete the row")
     return text
 
@@ -45,7 +46,7 @@ def clean(value: Any, field: str) -> str:
     Raises: RowRefused.
     """
     if not isinstance(value, str):
-        raise RowRefused(field, f"must be text, is {_kind(value)}", "put the value in quotes")
+        raise RowRefused(field, say("must be text, is {kind}", kind=_kind(value)), "put the value in quotes")
     if any(character in "\ufffd\0" or "\ud800" <= character <= "\udfff" for character in value):
         raise RowRefused(
             field, "holds characters that an earlier conversion destroyed", "export it again as UTF-8"
@@ -62,5 +63,11 @@ def conversation(system: str, turns: list[tuple[str, str]]) -> tuple[Message, ..
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return names.get(type(value), "something else")
+    names: dict[type, str] = {
+        bool: say("true or false"),
+        int: say("a number"),
+        float: say("a number"),
+        list: say("a list"),
+        dict: say("an object"),
+    }
+    return names.get(type(value), say("something else"))

@@ -9,12 +9,13 @@ from typing import Any
 
 from appliance.data.judge import RowRefused, clean
 from appliance.run.rows import Message, Role
+from appliance.sentence import say
 
 FIELDS = ("messages",)
 TOOL_FIELDS = ("tools", "functions", "parallel_tool_calls", "function_call")
 CALL_FIELDS = ("tool_calls", "function_call", "tool_call_id")
 TURN_FIELDS = ("role", "content", "weight", "loss", *CALL_FIELDS)
-NO_TOOLS = "leave out rows that call tools: only questions and answers are learned"
+NO_TOOLS = say("leave out rows that call tools: only questions and answers are learned")
 
 
 def chat_messages(item: Any) -> tuple[Message, ...]:
@@ -31,7 +32,7 @@ def chat_messages(item: Any) -> tuple[Message, ...]:
             raise RowRefused(field, "describes tools, which are not learned yet", NO_TOOLS)
     turns = item.get("messages")
     if not isinstance(turns, list) or not turns:
-        what = "is missing" if "messages" not in item else "is no list of turns"
+        what = say("is missing") if "messages" not in item else say("is no list of turns")
         raise RowRefused("messages", what, 'write it as [{"role": "user", "content": "…"}, …]')
     messages = [_message(turn, f"messages[{number}]") for number, turn in enumerate(turns, start=1)]
     if messages[0].role == "system" and not messages[0].content:
@@ -60,7 +61,7 @@ def _message(turn: Any, place: str) -> Message:
             raise RowRefused(f"{place}.{field}", "calls a tool, which is not learned yet", NO_TOOLS)
     if turn.get("weight", 1) != 1 or turn.get("loss", True) is not True:
         field = "weight" if "weight" in turn else "loss"
-        fix = "every answer is learned: remove the mark, or the turn"
+        fix = say("every answer is learned: remove the mark, or the turn")
         raise RowRefused(f"{place}.{field}", "marks a turn that is not to be learned", fix)
     if turn.get("content") is None:
         raise RowRefused(f"{place}.content", "is missing", "write it, or delete the row")
@@ -79,7 +80,9 @@ def _role(role: Any, place: str) -> Role:
         case "assistant":
             return "assistant"
         case "tool" | "function":
-            raise RowRefused(f"{place}.role", f"is {role}: tools are not learned yet", NO_TOOLS)
+            raise RowRefused(
+                f"{place}.role", say("is {role}: tools are not learned yet", role=role), NO_TOOLS
+            )
         case "developer":
             raise RowRefused(f"{place}.role", "is developer", "write system")
     raise RowRefused(f"{place}.role", "is none of system, user, assistant", "correct it")
@@ -95,6 +98,10 @@ def _check_order(messages: list[Message], *, first: int) -> None:
         expected = ("user", "assistant")[position % 2]
         if message.role != expected:
             place = f"messages[{first + opening + position}].role"
-            raise RowRefused(place, f"is {message.role} where {expected} must be", "put the turns in order")
+            raise RowRefused(
+                place,
+                say("is {role} where {expected} must be", role=message.role, expected=expected),
+                "put the turns in order",
+            )
     if not messages[opening:] or messages[-1].role != "assistant":
         raise RowRefused("messages", "does not end with an answer", "add the answer, or delete the row")

@@ -13,6 +13,7 @@ from appliance.data.text import decode_text
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Message, Problem, Row
+from appliance.sentence import listed, say
 
 SHOWN_PROBLEMS = 5
 
@@ -91,7 +92,7 @@ def read_file(path: Path, *, format: FormatName = "auto", system: str = "") -> R
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(
-            f"{path} cannot be read.",
+            say("{path} cannot be read.", path=path),
             why=error.strerror or str(error),
             next_step="Correct the path in the plan, or the file's permissions.",
         ) from error
@@ -128,10 +129,10 @@ def detect_format(path: Path, text: str) -> str:
     if path.suffix.lower() in (".csv", ".tsv") or ("prompt" in first_line and "completion" in first_line):
         return "csv"
     raise BadInput(
-        f"The format of {path} is not known.",
-        why="it begins like neither JSON nor a table with `prompt` and `completion`"
+        say("The format of {path} is not known.", path=path),
+        why=say("it begins like neither JSON nor a table with `prompt` and `completion`")
         if start
-        else "it is empty",
+        else say("it is empty"),
         next_step="Export it as Alpaca JSON, as OpenAI messages, or as a CSV with the columns prompt and "
         "completion.",
     )
@@ -151,12 +152,16 @@ def check_bad_share(rows: int, problems: Sequence[Problem], max_bad_share: float
             why="the files hold no rows",
             next_step="Name files with rows in the plan.",
         )
-    listed = [f"\n  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
+    lines: list[str] = [problem.sentence() for problem in problems[:SHOWN_PROBLEMS]]
     if len(problems) > SHOWN_PROBLEMS:
-        listed.append(f"\n  and {len(problems) - SHOWN_PROBLEMS} more")
+        lines.append(say("and {count} more", count=len(problems) - SHOWN_PROBLEMS))
     raise BadInput(
-        f"{len(problems)} of {total} rows cannot be used.",
-        why=f"at most {max_bad_share:.0%} may be refused (data.max_bad_share):" + "".join(listed),
+        say("{count} of {total} rows cannot be used.", count=len(problems), total=total),
+        why=say(
+            "at most {share:.0%} may be refused (data.max_bad_share):\n  {problems}",
+            share=max_bad_share,
+            problems=listed(lines, "\n  "),
+        ),
         next_step="Correct these rows, or allow a larger share in the plan.",
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from appliance.data.judge import RowRefused, conversation, required_text, text_of
 from appliance.errors import BadInput
 from appliance.run.rows import Message
+from appliance.sentence import say
 
 REQUIRED = ("prompt", "completion")
 FIELDS = (*REQUIRED, "system")
@@ -29,8 +30,8 @@ def table_items(text: str, source: Path) -> Iterator[tuple[int, Any]]:
     delimiter = next((each for each in DELIMITERS if _header(header_line, each)), None)
     if delimiter is None:
         raise BadInput(
-            f"{source} has no columns `prompt` and `completion`.",
-            why=f"its first line is {header_line.strip()[:80]!r}",
+            say("{source} has no columns `prompt` and `completion`.", source=source),
+            why=say("its first line is {line}", line=repr(header_line.strip()[:80])),
             next_step="Name the two columns so in the first row.",
         )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -44,8 +45,8 @@ def table_items(text: str, source: Path) -> Iterator[tuple[int, Any]]:
             yield row, _fields(columns, cells)
     except csv.Error as error:
         raise BadInput(
-            f"{source} is no proper CSV.",
-            why=f"after row {row} (line {line}): {error}",
+            say("{source} is no proper CSV.", source=source),
+            why=say("after row {row} (line {line}): {error}", row=row, line=line, error=error),
             next_step='Close every quote; write a quote inside a cell twice ("").',
         ) from error
 
@@ -68,6 +69,6 @@ def _header(line: str, delimiter: str) -> bool:
 
 def _fields(columns: list[str], cells: list[str]) -> Any:
     if len(cells) != len(columns):
-        what = f"has {len(cells)} cells where the header has {len(columns)}"
+        what = say("has {there} cells where the header has {wanted}", there=len(cells), wanted=len(columns))
         return RowRefused("row", what, "put cells that hold a comma in quotes")
     return dict(zip(columns, cells, strict=True))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from appliance.errors import BadInput
+from appliance.sentence import say
 
 COMMON_SHARE = 0.9
 """Share of a GB18030 text's Chinese characters that are in GB 2312, the everyday set. Text in another
@@ -29,8 +30,8 @@ def decode_text(content: bytes, source: Path) -> tuple[str, str]:
                 raise _refused(source, content, error) from error
     if b"\0" in content:
         raise BadInput(
-            f"{source} is no text file.",
-            why=f"it holds a zero byte at position {content.index(0)}",
+            say("{source} is no text file.", source=source),
+            why=say("it holds a zero byte at position {position}", position=content.index(0)),
             next_step="Save it as CSV or JSON in UTF-8, and name that file.",
         )
     try:
@@ -72,7 +73,7 @@ def _in_gb2312(character: str) -> bool:
 def _refused(source: Path, content: bytes, error: UnicodeDecodeError) -> BadInput:
     line = content.count(b"\n", 0, error.start) + 1
     return BadInput(
-        f"The encoding of {source} cannot be told.",
-        why=f"line {line} is no UTF-8, and the whole is not clearly GB18030 either",
+        say("The encoding of {source} cannot be told.", source=source),
+        why=say("line {line} is no UTF-8, and the whole is not clearly GB18030 either", line=line),
         next_step="Open it where it reads well, save it as UTF-8 (in Excel: 'CSV UTF-8'), and start again.",
     )

@@ -12,6 +12,7 @@ from typing import Any
 from appliance.errors import BadInput
 from appliance.model.chat import end_of_turn
 from appliance.run.plan import is_path
+from appliance.sentence import say
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 """Files that unpickling loaders take for weights or arrays."""
@@ -19,7 +20,7 @@ PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib",
 CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 """Files in which `auto_map` names code to be imported."""
 
-NEXT_STEP = (
+NEXT_STEP = say(
     "Choose another installed model, or ask the bundle's sender for one with safetensors weights only."
 )
 
@@ -33,13 +34,19 @@ def resolve_base(name: str, models_dir: Path) -> Path:
         folder = Path(name).expanduser()
     else:
         if ".." in Path(name).parts:
-            raise BadInput(f"{name} is no model's name.", why="it holds `..`", next_step="Write `org/name`.")
+            raise BadInput(
+                say("{name} is no model's name.", name=name),
+                why="it holds `..`",
+                next_step="Write `org/name`.",
+            )
         folder = models_dir / name
     if not (folder / "config.json").is_file():
-        installed = ", ".join(installed_models(models_dir)) or "none"
+        installed = ", ".join(installed_models(models_dir)) or say("none")
         raise BadInput(
-            f"There is no model {name}.",
-            why=f"{folder} holds no config.json; installed: {installed}",
+            say("There is no model {name}.", name=name),
+            why=say(
+                "{folder} holds no config.json; installed: {installed}", folder=folder, installed=installed
+            ),
             next_step="Write the name of an installed model, or the path of a model's folder.",
         )
     return folder.resolve()
@@ -67,10 +74,14 @@ def check_base(folder: Path) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         if path.suffix.lower() in PICKLE_SUFFIXES:
-            raise _refused(folder, f"{path.name} holds pickled data, which runs code when it is loaded")
+            raise _refused(
+                folder, say("{file} holds pickled data, which runs code when it is loaded", file=path.name)
+            )
     for name in CONFIGS:
         if (folder / name).is_file() and _has_key(_json(folder / name), "auto_map"):
-            raise _refused(folder, f"{name} has `auto_map`, which imports code from the model's folder")
+            raise _refused(
+                folder, say("{file} has `auto_map`, which imports code from the model's folder", file=name)
+            )
     config = _json(folder / "config.json")
     if isinstance(config, dict) and config.get("quantization_config"):
         raise _refused(folder, "its weights are quantised already: an adapter could not be merged into them")
@@ -101,11 +112,15 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise _refused(folder, f"its tokenizer cannot be read: {error}") from error
+        raise _refused(folder, say("its tokenizer cannot be read: {error}", error=error)) from error
     stop = end_of_turn(tokenizer)
     if tokenizer.convert_tokens_to_ids(stop) not in stop_ids(folder, tokenizer):
         raise _refused(
-            folder, f"its template ends answers with {stop}, which is not among the tokens that it stops at"
+            folder,
+            say(
+                "its template ends answers with {stop}, which is not among the tokens that it stops at",
+                stop=stop,
+            ),
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = stop
@@ -150,7 +165,7 @@ def load_base(folder: Path, *, dtype: str = "auto", attention: str = "sdpa", nf4
             quantization_config=nf4_settings() if nf4 else None,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise _refused(folder, f"its weights cannot be read: {error}") from error
+        raise _refused(folder, say("its weights cannot be read: {error}", error=error)) from error
     if nf4:
         fix_computation(model)
     return model.eval()
@@ -170,7 +185,7 @@ def load_with_adapter(
     model = load_base(folder, dtype=dtype, attention=attention, nf4=nf4)
     if not (adapter / "adapter_model.safetensors").is_file():
         raise BadInput(
-            f"{adapter} holds no adapter.",
+            say("{folder} holds no adapter.", folder=adapter),
             why="adapter_model.safetensors is not there",
             next_step="Train the run to its end first.",
         )
@@ -185,19 +200,21 @@ def _check_shards(folder: Path) -> None:
     document = _json(index)
     weights = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(weights, dict):
-        raise _refused(folder, f"{index.name} has no `weight_map`")
+        raise _refused(folder, say("{file} has no `weight_map`", file=index.name))
     missing = sorted({str(name) for name in weights.values() if not (folder / str(name)).is_file()})
     if missing:
-        raise _refused(folder, f"the shard {missing[0]} is missing")
+        raise _refused(folder, say("the shard {file} is missing", file=missing[0]))
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise _refused(path.parent, f"{path.name} cannot be read: {error.strerror}") from error
+        raise _refused(
+            path.parent, say("{file} cannot be read: {error}", file=path.name, error=error.strerror)
+        ) from error
     except ValueError as error:
-        raise _refused(path.parent, f"{path.name} is no JSON: {error}") from error
+        raise _refused(path.parent, say("{file} is no JSON: {error}", file=path.name, error=error)) from error
 
 
 def _has_key(document: Any, key: str) -> bool:
@@ -208,4 +225,4 @@ def _has_key(document: Any, key: str) -> bool:
 
 
 def _refused(folder: Path, why: str) -> BadInput:
-    return BadInput(f"The model in {folder} is not usable.", why=why, next_step=NEXT_STEP)
+    return BadInput(say("The model in {folder} is not usable.", folder=folder), why=why, next_step=NEXT_STEP)

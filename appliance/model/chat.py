@@ -5,6 +5,7 @@ from typing import Any
 
 from appliance.errors import BadInput
 from appliance.run.rows import Message
+from appliance.sentence import say
 
 PROBE = "islet probe"
 """An answer that no template contains."""
@@ -38,7 +39,7 @@ def end_of_turn(tokenizer: Any) -> str:
     name = str(getattr(tokenizer, "name_or_path", "the model"))
     if not tokenizer.chat_template:
         raise BadInput(
-            f"{name} has no chat template.",
+            say("{name} has no chat template.", name=name),
             why="neither chat_template.jinja nor tokenizer_config.json holds one",
             next_step="Choose the chat (instruct) variant of the model.",
         )
@@ -48,8 +49,8 @@ def end_of_turn(tokenizer: Any) -> str:
         if after.startswith(token):
             return token
     raise BadInput(
-        f"The chat template of {name} does not end an answer with a stop token.",
-        why=f"after the answer it writes {after[:40]!r}",
+        say("The chat template of {name} does not end an answer with a stop token.", name=name),
+        why=say("after the answer it writes {text}", text=repr(after[:40])),
         next_step="Choose another model, or have its supplier correct the template.",
     )
 

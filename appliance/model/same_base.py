@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance.durable import write_whole
 from appliance.errors import BadInput
+from appliance.sentence import say
 
 JUDGED = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """Files that change what the model computes or reads, beside its weights."""
@@ -36,8 +37,8 @@ def check_base_sums(base: Path, record: Path) -> None:
     differ = sorted(line.partition("  ")[2] for line in recorded ^ set(_sums(base).splitlines()))
     if differ:
         raise BadInput(
-            f"The base model in {base} is not the one that the run was trained over.",
-            why=f"{differ[0]} is another file than it was then",
+            say("The base model in {base} is not the one that the run was trained over.", base=base),
+            why=say("{file} is another file than it was then", file=differ[0]),
             next_step="Put the base back (`islet rollback` where a release replaced it), or train anew.",
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from appliance.durable import sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.run.plan import Plan, absolute, check_plan, write_plan
+from appliance.sentence import say
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = 
     for path in wanted:
         if not Path(path).is_file():
             raise BadInput(
-                f"{path} is not there.",
+                say("{path} is not there.", path=path),
                 why="the plan names it as a file of rows",
                 next_step="Put the file there, or correct its path in the plan.",
             )
@@ -112,7 +113,7 @@ def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = 
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise HostNotReady(
-            f"No run could be made in {runs_dir}.",
+            say("No run could be made in {folder}.", folder=runs_dir),
             why=str(error),
             next_step="Make the folder writable and free some space, or choose another.",
         ) from error
@@ -127,7 +128,7 @@ def open_run(root: Path) -> RunFolder:
     run = RunFolder(root.resolve())
     if not run.plan.is_file() or not run.base.is_file():
         raise BadInput(
-            f"{root} is no run folder.",
+            say("{folder} is no run folder.", folder=root),
             why="it holds no plan.toml and base",
             next_step="Name a folder that `islet train` made; `islet runs` lists them.",
         )

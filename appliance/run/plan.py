@@ -14,6 +14,7 @@ import tomli_w
 
 from appliance.durable import write_whole
 from appliance.errors import BadInput
+from appliance.sentence import say
 
 RUN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 EXPORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
@@ -21,7 +22,7 @@ EXPORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,78}[a-z0-9])?")
 
 PLAN_LIMIT_BYTES = 1_000_000
 
-ONE_LENGTH = "one of them says how long the run is; leave the other out"
+ONE_LENGTH = say("one of them says how long the run is; leave the other out")
 
 FormatName = Literal["alpaca", "messages", "csv", "auto"]
 """Names of the formats of rows."""
@@ -146,18 +147,18 @@ def read_plan(path: Path) -> Plan:
         with path.open("rb") as file:
             content = file.read(PLAN_LIMIT_BYTES + 1)
     except OSError as error:
-        raise _bad(path, f"it cannot be read: {error.strerror}") from error
+        raise _bad(path, say("it cannot be read: {error}", error=error.strerror)) from error
     if len(content) > PLAN_LIMIT_BYTES:
-        raise _bad(path, f"it is larger than {PLAN_LIMIT_BYTES} bytes")
+        raise _bad(path, say("it is larger than {most} bytes", most=PLAN_LIMIT_BYTES))
     try:
         document = msgspec.toml.decode(content)
         plan = msgspec.convert(document, type=Plan)
     except msgspec.ValidationError as error:
         raise _bad(path, _in_words(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _bad(path, f"it is no TOML: {error}") from error
+        raise _bad(path, say("it is no TOML: {error}", error=error)) from error
     if plan.training.steps and "epochs" in document["training"]:
-        raise _bad(path, f"`training.steps` and `training.epochs` contradict: {ONE_LENGTH}")
+        raise _bad(path, say("`training.steps` and `training.epochs` contradict: {rule}", rule=ONE_LENGTH))
     check_plan(plan, source=path)
     return plan
 
@@ -196,18 +197,18 @@ def is_path(base: str) -> bool:
     return base.startswith((".", "/", "~"))
 
 
-def check_plan(plan: Plan, *, source: Path | str = "the plan") -> None:
+def check_plan(plan: Plan, *, source: Path | str = "") -> None:
     """Judge what types alone cannot.
 
     Raises: BadInput, naming the first field that is out of range.
     """
     for field, holds, rule in _rules(plan):
         if not holds:
-            raise _bad(source, f"`{field}` {rule}")
+            raise _bad(source or say("the plan"), say("`{field}` {rule}", field=field, rule=rule))
 
 
 def field_problem(plan: Plan, field: str) -> str:
-    """What is wrong with one field of `plan`, by its name in the file (`training.rank`); "" when nothing is."""
+    """What is wrong with one field of `plan`, by its name in the file (`training.rank`); "" if nothing is."""
     return next((rule for name, holds, rule in _rules(plan) if name == field and not holds), "")
 
 
@@ -216,56 +217,71 @@ def _rules(plan: Plan) -> list[tuple[str, bool, str]]:
     data, training, evaluation, export = plan.data, plan.training, plan.evaluation, plan.export
     names = [questions.name for questions in evaluation.sets]
     return [
-        ("name", bool(RUN_NAME.fullmatch(plan.name)), "must be 1 to 40 lower-case letters, digits and `-`"),
-        ("model.base", bool(plan.model.base.strip()), "must name a model or a folder"),
-        ("data.train", len(data.train) > 0, "must list at least one file"),
-        ("data.train.path", all(file.path for file in data.train), "must not be empty"),
-        ("data.held_out_share", 0 <= data.held_out_share <= 0.5, "must be from 0 to 0.5"),
-        ("data.max_bad_share", 0 <= data.max_bad_share <= 1, "must be from 0 to 1"),
-        ("training.rank", 1 <= training.rank <= 1024, "must be from 1 to 1024"),
-        ("training.alpha", 0 < training.alpha <= 4096, "must be above 0, at most 4096"),
-        ("training.dropout", 0 <= training.dropout < 1, "must be at least 0 and below 1"),
-        ("training.learning_rate", 0 < training.learning_rate <= 1, "must be above 0, at most 1"),
-        ("training.epochs", 0 < training.epochs <= 10_000, "must be above 0, at most 10000"),
-        ("training.steps", 0 <= training.steps <= 10_000_000, "must be from 0 to 10000000"),
+        (
+            "name",
+            bool(RUN_NAME.fullmatch(plan.name)),
+            say("must be 1 to 40 lower-case letters, digits and `-`"),
+        ),
+        ("model.base", bool(plan.model.base.strip()), say("must name a model or a folder")),
+        ("data.train", len(data.train) > 0, say("must list at least one file")),
+        ("data.train.path", all(file.path for file in data.train), say("must not be empty")),
+        ("data.held_out_share", 0 <= data.held_out_share <= 0.5, say("must be from 0 to 0.5")),
+        ("data.max_bad_share", 0 <= data.max_bad_share <= 1, say("must be from 0 to 1")),
+        ("training.rank", 1 <= training.rank <= 1024, say("must be from 1 to 1024")),
+        ("training.alpha", 0 < training.alpha <= 4096, say("must be above 0, at most 4096")),
+        ("training.dropout", 0 <= training.dropout < 1, say("must be at least 0 and below 1")),
+        ("training.learning_rate", 0 < training.learning_rate <= 1, say("must be above 0, at most 1")),
+        ("training.epochs", 0 < training.epochs <= 10_000, say("must be above 0, at most 10000")),
+        ("training.steps", 0 <= training.steps <= 10_000_000, say("must be from 0 to 10000000")),
         (
             "training.steps",
             not training.steps or training.epochs == 3.0,
-            f"and `epochs` contradict: {ONE_LENGTH}",
+            say("and `epochs` contradict: {rule}", rule=ONE_LENGTH),
         ),
-        ("training.warmup_steps", training.warmup_steps >= -1, "must be 0 or more, or -1"),
+        ("training.warmup_steps", training.warmup_steps >= -1, say("must be 0 or more, or -1")),
         (
             "training.warmup_steps",
             not training.steps or training.warmup_steps < training.steps,
-            f"must be fewer than the {training.steps} of `training.steps`, or the full rate is never reached",
+            say(
+                "must be fewer than the {steps} of `training.steps`, or the full rate is never reached",
+                steps=training.steps,
+            ),
         ),
-        ("training.pack_tokens", 16 <= training.pack_tokens <= 1_048_576, "must be from 16 to 1048576"),
-        ("training.packs_per_step", 1 <= training.packs_per_step <= 4096, "must be from 1 to 4096"),
-        ("training.weight_decay", 0 <= training.weight_decay <= 1, "must be from 0 to 1"),
+        ("training.pack_tokens", 16 <= training.pack_tokens <= 1_048_576, say("must be from 16 to 1048576")),
+        ("training.packs_per_step", 1 <= training.packs_per_step <= 4096, say("must be from 1 to 4096")),
+        ("training.weight_decay", 0 <= training.weight_decay <= 1, say("must be from 0 to 1")),
         (
             "training.max_grad_norm",
             training.max_grad_norm > 0 and math.isfinite(training.max_grad_norm),
-            "must be above 0",
+            say("must be above 0"),
         ),
-        ("training.checkpoint_every_steps", training.checkpoint_every_steps >= 1, "must be 1 or more"),
-        ("training.keep_checkpoints", 1 <= training.keep_checkpoints <= 100, "must be from 1 to 100"),
-        ("training.seed", 0 <= training.seed < 2**32, "must be from 0 to 4294967295"),
-        ("training.threads", 0 <= training.threads <= 1024, "must be from 0 to 1024"),
+        ("training.checkpoint_every_steps", training.checkpoint_every_steps >= 1, say("must be 1 or more")),
+        ("training.keep_checkpoints", 1 <= training.keep_checkpoints <= 100, say("must be from 1 to 100")),
+        ("training.seed", 0 <= training.seed < 2**32, say("must be from 0 to 4294967295")),
+        ("training.threads", 0 <= training.threads <= 1024, say("must be from 0 to 1024")),
         (
             "evaluation.sets.name",
             all(RUN_NAME.fullmatch(name) for name in names),
-            "must be letters, digits, `-`",
+            say("must be letters, digits, `-`"),
         ),
-        ("evaluation.sets.name", len(set(names)) == len(names), "must be different for every set"),
-        ("evaluation.sets.path", all(questions.path for questions in evaluation.sets), "must not be empty"),
-        ("evaluation.max_new_tokens", 1 <= evaluation.max_new_tokens <= 32_768, "must be from 1 to 32768"),
+        ("evaluation.sets.name", len(set(names)) == len(names), say("must be different for every set")),
+        (
+            "evaluation.sets.path",
+            all(questions.path for questions in evaluation.sets),
+            say("must not be empty"),
+        ),
+        (
+            "evaluation.max_new_tokens",
+            1 <= evaluation.max_new_tokens <= 32_768,
+            say("must be from 1 to 32768"),
+        ),
         (
             "export.name",
             bool(EXPORT_NAME.fullmatch(export.name)),
-            "must be 1 to 80 lower-case letters, digits, `.`, `_` and `-`",
+            say("must be 1 to 80 lower-case letters, digits, `.`, `_` and `-`"),
         ),
-        ("export.gguf", 0 < len(export.gguf) == len(set(export.gguf)), "must list types, each once"),
-        ("export.num_ctx", export.num_ctx >= 0, "must be 0 or more"),
+        ("export.gguf", 0 < len(export.gguf) == len(set(export.gguf)), say("must list types, each once")),
+        ("export.num_ctx", export.num_ctx >= 0, say("must be 0 or more")),
     ]
 
 
@@ -273,10 +289,26 @@ def _in_words(message: str) -> str:
     """msgspec's message with the field in front: ``… - at `$.training.rank` `` becomes `training.rank: …`."""
     text, _, where = message.partition(" - at ")
     place = where.strip("`").removeprefix("$").removeprefix(".")
-    return f"`{place}`: {text}" if place else text
+    words = _said(text)
+    return say("`{field}`: {words}", field=place, words=words) if place else words
+
+
+def _said(message: str) -> str:
+    """msgspec's message as a sentence, where it is of a kind that a plan can meet."""
+    if match := re.fullmatch(r"Expected `(.+)`, got `(.+)`", message):
+        return say("Expected `{wanted}`, got `{there}`", wanted=match[1], there=match[2])
+    if match := re.fullmatch(r"Object contains unknown field `(.+)`", message):
+        return say("Object contains unknown field `{name}`", name=match[1])
+    if match := re.fullmatch(r"Object missing required field `(.+)`", message):
+        return say("Object missing required field `{name}`", name=match[1])
+    if match := re.fullmatch(r"Invalid enum value (.+)", message):
+        return say("Invalid enum value {value}", value=match[1])
+    return message
 
 
 def _bad(source: Path | str, why: str) -> BadInput:
     return BadInput(
-        f"{source} is no usable plan.", why=why, next_step="Correct that field in the plan and start again."
+        say("{source} is no usable plan.", source=source),
+        why=why,
+        next_step="Correct that field in the plan and start again.",
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from appliance.sentence import Sentence, say
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -48,5 +50,16 @@ class Problem:
     what: str
     fix: str
 
+    def sentence(self) -> Sentence:
+        """All of it in one line."""
+        return say(
+            "{file}, row {row}, {field}: {what} ({fix})",
+            file=self.file,
+            row=self.row,
+            field=self.field,
+            what=self.what,
+            fix=self.fix,
+        )
+
     def __str__(self) -> str:
-        return f"{self.file}, row {self.row}, {self.field}: {self.what} ({self.fix})"
+        return str(self.sentence())

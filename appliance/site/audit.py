@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import StepFailed
+from appliance.sentence import say
 
 FIRST = "0" * 64
 """What the first entry names as the hash before it."""
@@ -72,7 +73,7 @@ def check(log: Path) -> Checked:
         if not isinstance(entry, dict) or entry.get("before") != _head(lines[: number - 1]):
             raise StepFailed(
                 "The audit log does not hold together.",
-                why=f"line {number} does not follow from the line before it",
+                why=say("line {number} does not follow from the line before it", number=number),
                 next_step="Keep the file as it is and show it to the security officer.",
             )
         entries.append(entry)

@@ -35,6 +35,7 @@ from appliance.bundle.verify import check_contents
 from appliance.durable import switch_link, sync_folder, write_whole
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.progress import Progress, Terminal
+from appliance.sentence import say
 from appliance.site import audit
 from appliance.site.layout import STATE_NOTE, Site
 from appliance.site.runtime import install_wheels, relocate, try_imports
@@ -119,7 +120,7 @@ def _alone(site: Site) -> Iterator[None]:
         except OSError:
             raise HostNotReady(
                 "Another install is running here.",
-                why=f"{site.prefix / '.lock'} is held",
+                why=say("{lock} is held", lock=site.prefix / ".lock"),
                 next_step="Wait until it has ended.",
             ) from None
         yield
@@ -128,7 +129,7 @@ def _alone(site: Site) -> Iterator[None]:
 def _full(site: Site) -> HostNotReady:
     """The disk filled up: under our own hands, or under those of a program of the runtime."""
     return HostNotReady(
-        f"{site.prefix} is full.",
+        say("{folder} is full.", folder=site.prefix),
         why=os.strerror(errno.ENOSPC),
         next_step="Free space there, or give --prefix on another disk; then start again.",
     )
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str]) -> int:
             return _refused(_full(site))
         return _refused(
             HostNotReady(
-                f"{error.filename or site.prefix} could not be written.",
+                say("{path} could not be written.", path=error.filename or site.prefix),
                 why=error.strerror or str(error),
                 next_step="Make it writable, or give --prefix and --state elsewhere; then start again.",
             )

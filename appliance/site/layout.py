@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import HostNotReady
+from appliance.sentence import say
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def this_site() -> Site:
     if runtime.name != "runtime" or not note.is_file():
         raise HostNotReady(
             "This is not an installed site.",
-            why=f"{runtime} is not the runtime of a release",
+            why=say("{runtime} is not the runtime of a release", runtime=runtime),
             next_step="Run the islet command under the prefix, or give --site.",
         )
     return Site(prefix, Path(note.read_text(encoding="utf-8").strip()))

@@ -11,6 +11,7 @@ from appliance.bundle.verify import clock
 from appliance.errors import StepFailed
 from appliance.process import run
 from appliance.progress import amount_text
+from appliance.sentence import say
 from appliance.site.layout import Site
 from appliance.site.trust import read_trust
 
@@ -28,6 +29,9 @@ class Finding:
     what: str
     why: str = ""
     next_step: str = ""
+    blocking: bool = False
+    """Whether nothing can be done here before it is mended: the wizard does not go on. What only makes work
+    slow, or a later step doubtful, does not block."""
 
 
 def look_at_box(site: Site) -> list[Finding]:
@@ -35,7 +39,7 @@ def look_at_box(site: Site) -> list[Finding]:
     return [
         *[
             _room(name, folder)
-            for name, folder in (("room for software", site.prefix), ("room for runs", site.state))
+            for name, folder in ((say("room for software"), site.prefix), (say("room for runs"), site.state))
         ],
         _memory(),
         _gpu(),
@@ -49,8 +53,8 @@ def _room(name: str, folder: os.PathLike[str]) -> Finding:
     return Finding(
         name,
         free >= ROOM_BYTES,
-        f"{amount_text(free, 'B')} free at {folder}",
-        f"an export of a real model needs more than {amount_text(ROOM_BYTES, 'B')}",
+        say("{free} free at {folder}", free=amount_text(free, "B"), folder=folder),
+        say("an export of a real model needs more than {room}", room=amount_text(ROOM_BYTES, "B")),
         "Free space there, or move the folder to a larger disk.",
     )
 
@@ -61,8 +65,8 @@ def _memory() -> Finding:
     return Finding(
         "memory and cores",
         total >= MEMORY_BYTES,
-        f"{amount_text(total, 'B')} of memory, {cores} cores",
-        f"loading a model needs {amount_text(MEMORY_BYTES, 'B')} or more",
+        say("{total} of memory, {cores} cores", total=amount_text(total, "B"), cores=cores),
+        say("loading a model needs {memory} or more", memory=amount_text(MEMORY_BYTES, "B")),
         "Add memory, or choose a smaller model.",
     )
 
@@ -85,17 +89,21 @@ def _clock(site: Site) -> Finding:
     return Finding(
         "clock",
         now >= seen,
-        f"{now}",
-        f"a release signed {seen} is installed already, so it is later than that",
+        now,
+        say("a release signed {seen} is installed already, so it is later than that", seen=seen),
         "Set the clock; expiry is judged by the later of the two meanwhile.",
     )
 
 
 def _rights(site: Site) -> Finding:
+    user, good = os.getuid(), os.access(site.runs, os.W_OK)
     return Finding(
         "rights",
-        os.access(site.runs, os.W_OK),
-        f"user {os.getuid()} may {'' if os.access(site.runs, os.W_OK) else 'not '}write {site.runs}",
+        good,
+        say("user {user} may write {folder}", user=user, folder=site.runs)
+        if good
+        else say("user {user} may not write {folder}", user=user, folder=site.runs),
         "runs are made there",
         "Use an account that may write there.",
+        blocking=not good,
     )

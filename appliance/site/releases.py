@@ -7,6 +7,7 @@ from pathlib import Path
 from appliance.bundle.contents import Contents, parse_contents
 from appliance.durable import switch_link
 from appliance.errors import HostNotReady
+from appliance.sentence import say
 from appliance.site import audit
 from appliance.site.layout import Site
 
@@ -46,7 +47,7 @@ def current_release(site: Site) -> Installed:
             return release
     raise HostNotReady(
         "No release is in use here.",
-        why=f"{site.current} points to no whole release",
+        why=say("{link} points to no whole release", link=site.current),
         next_step="Run install.sh again with the medium.",
     )
 
@@ -62,10 +63,14 @@ def roll_back(site: Site, number: int | None = None) -> Installed:
     earlier = [release for release in installed_releases(site) if release.number < now.number]
     wanted = [release for release in earlier if number is None or release.number == number]
     if not wanted:
-        there = ", ".join(str(release.number) for release in earlier) or "none"
+        there = ", ".join(str(release.number) for release in earlier) or say("none")
         raise HostNotReady(
-            f"There is no release {number if number else 'before this one'} to go back to.",
-            why=f"release {now.number} is in use; earlier ones that are whole: {there}",
+            say("There is no release {number} to go back to.", number=number)
+            if number
+            else say("There is no release before this one to go back to."),
+            why=say(
+                "release {now} is in use; earlier ones that are whole: {there}", now=now.number, there=there
+            ),
             next_step="Name one of these with --to, or install it from its medium.",
         )
     target = wanted[-1]

@@ -12,9 +12,12 @@ from pathlib import Path
 from appliance.bundle.contents import Contents
 from appliance.process import run
 from appliance.progress import Progress
+from appliance.sentence import say
 
 _ENV_PYTHON = re.compile(rb"\A#!/usr/bin/env python[0-9.]*(?=\s)")
-_RETRY = "Free space if the disk is full, then run install.sh again; else send these lines to the sender."
+_RETRY = say(
+    "Free space if the disk is full, then run install.sh again; else send these lines to the sender."
+)
 
 
 def clean_environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from appliance.bundle.medium import Medium
 from appliance.bundle.refusal import damaged_file, malformed, missing_file
 from appliance.bundle.stream import read_volume
 from appliance.progress import Advance, Progress
+from appliance.sentence import say
 from appliance.site.layout import Site
 
 
@@ -114,7 +115,9 @@ def _is_whole(path: Path, sha256: str) -> bool:
 def _publish(site: Site, quarantine: int, entry: Entry, found: str) -> None:
     """Move a whole file into the store."""
     if found != entry.sha256:
-        raise malformed("contents.json", f"the SHA-256 of {entry.path} is not that of its bytes")
+        raise malformed(
+            "contents.json", say("the SHA-256 of {path} is not that of its bytes", path=entry.path)
+        )
     target = site.stored(entry.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.chmod(entry.sha256, 0o444 | entry.mode & 0o111, dir_fd=quarantine)
@@ -124,7 +127,9 @@ def _publish(site: Site, quarantine: int, entry: Entry, found: str) -> None:
 def _check_required(site: Site, contents: Contents) -> None:
     for sha256 in contents.requires:
         if not _is_whole(site.stored(sha256), sha256):
-            raise missing_file(f"the file {sha256[:16]}, which this delta takes from an earlier release,")
+            raise missing_file(
+                say("the file {name}, which this delta takes from an earlier release,", name=sha256[:16])
+            )
 
 
 def link_release(site: Site, contents: Contents, release: Path) -> None:
