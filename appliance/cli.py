@@ -3,7 +3,6 @@
 torch and its friends are imported by what a command calls, never here: `islet --help` is quick.
 """
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -195,7 +194,7 @@ def evaluate_run(context: click.Context, run: str, as_json: bool) -> None:
     from appliance.model.offline import go_offline
 
     go_offline()
-    from appliance.evaluation.compare import evaluate
+    from appliance.job.work import evaluate_run as evaluate
     from appliance.progress import Terminal
     from appliance.show import print_summary
 
@@ -211,15 +210,11 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
     from appliance.model.offline import go_offline
 
     go_offline()
-    from appliance.export.package import export as make
+    from appliance.job.work import export_run
     from appliance.progress import Terminal
     from appliance.show import print_export
-    from appliance.site.audit import append
 
-    site, folder = _site(context), _run(context, run)
-    made = make(folder, site.converter, Terminal())
-    sums = hashlib.sha256((made.folder / "SHA256SUMS").read_bytes()).hexdigest()
-    append(site.audit, "export", run=folder.root.name, sums_sha256=sums)
+    made = export_run(_run(context, run), _site(context), Terminal())
     if as_json:
         click.echo(json.dumps(asdict(made), default=str, indent=1))
     else:
@@ -231,13 +226,7 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
 @click.pass_context
 def report(context: click.Context, run: str) -> None:
     """Write RUN's report: report.md, and report.html to print and sign."""
+    from appliance.job.work import report_run
     from appliance.progress import Terminal
-    from appliance.report.site_facts import gather
-    from appliance.report.write import write_report
-    from appliance.site.audit import append
 
-    site, folder = _site(context), _run(context, run)
-    page = write_report(folder, gather(site, folder), progress=Terminal())
-    sha256 = hashlib.sha256(page.read_bytes()).hexdigest()
-    append(site.audit, "report", run=folder.root.name, html_sha256=sha256)
-    click.echo(page)
+    click.echo(report_run(_run(context, run), _site(context), Terminal()))

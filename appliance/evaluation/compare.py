@@ -19,9 +19,13 @@ from appliance.progress import Progress, Silent
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.plan import Plan, read_plan
 from appliance.run.rows import Row
+from appliance.sentence import Sentence, say
 
 Measured = list[tuple[Answer, AnswerLoss]]
 """Every row's answer by one model, with what the expected one would have cost it."""
+
+BASE = say("asking the base"), say("perplexity of the base")
+TUNED = say("asking the tuned model"), say("perplexity of the tuned model")
 
 
 def evaluate(run: RunFolder, progress: Progress | None = None) -> Summary:
@@ -35,7 +39,7 @@ def evaluate(run: RunFolder, progress: Progress | None = None) -> Summary:
     plan = read_plan(run.plan)
     if not (run.adapter / "adapter_model.safetensors").is_file():
         raise BadInput(
-            f"{run.root} has no adapter yet.",
+            say("{folder} has no adapter yet.", folder=run.root),
             why="there is nothing to compare the base with before training has ended",
             next_step="Train the run to its end first.",
         )
@@ -61,9 +65,9 @@ def _measure_both(
     check_base(base)
     tokenizer = load_tokenizer(base)
     model = _load_as_trained(base, plan)
-    before = _measure("base", base, model, tokenizer, sets, plan, progress)
+    before = _measure(BASE, base, model, tokenizer, sets, plan, progress)
     tuned = PeftModel.from_pretrained(model, run.adapter).eval()
-    return before, _measure("tuned model", base, tuned, tokenizer, sets, plan, progress)
+    return before, _measure(TUNED, base, tuned, tokenizer, sets, plan, progress)
 
 
 def _load_as_trained(base: Path, plan: Plan) -> Any:
@@ -77,7 +81,7 @@ def _load_as_trained(base: Path, plan: Plan) -> Any:
 
 
 def _measure(
-    what: str,
+    stages: tuple[Sentence, Sentence],
     base: Path,
     model: Any,
     tokenizer: Any,
@@ -86,7 +90,8 @@ def _measure(
     progress: Progress,
 ) -> Measured:
     rows = [row for each in sets for row in each.rows]
-    with progress.stage(f"asking the {what}", total=len(rows), unit="questions") as advance:
+    asking, perplexity_of = stages
+    with progress.stage(asking, total=len(rows), unit="questions") as advance:
         texts = ask(
             model,
             tokenizer,
@@ -95,7 +100,7 @@ def _measure(
             max_new_tokens=plan.evaluation.max_new_tokens,
             advance=advance,
         )
-    with progress.stage(f"perplexity of the {what}", total=len(rows), unit="answers") as advance:
+    with progress.stage(perplexity_of, total=len(rows), unit="answers") as advance:
         losses = answer_losses(model, tokenizer, rows, advance=advance)
     asked = [(each, row) for each in sets for row in each.rows]
     return [

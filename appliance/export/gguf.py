@@ -23,6 +23,7 @@ from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import check_room, weight_files
 from appliance.model.base import check_base
 from appliance.progress import Progress
+from appliance.sentence import say
 
 OutType = Literal["f16", "bf16", "f32", "q8_0"]
 
@@ -89,7 +90,7 @@ def convert(
     check_base(model)
     if not (converter / "convert_hf_to_gguf.py").is_file():
         raise BadInput(
-            f"{converter} holds no converter.",
+            say("{folder} holds no converter.", folder=converter),
             why="convert_hf_to_gguf.py is not there",
             next_step="Install a bundle that has the GGUF converter, or give its folder.",
         )
@@ -102,7 +103,7 @@ def convert(
     command += ["--outtype", outtype, "--outfile", into.resolve()]
     inherited = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     started = time.monotonic()
-    with progress.stage("convert to GGUF", total=need_bytes) as advance:
+    with progress.stage(say("convert to GGUF"), total=need_bytes) as advance:
         process.run(command, next_step=_next_step(family), env={**inherited, **OFFLINE}, cwd=into.parent)
         advance(need_bytes)
     into.chmod(0o644)
@@ -119,7 +120,9 @@ def find_family(tokenizer: Path) -> Family | None:
         document = json.loads(tokenizer.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(
-            f"{tokenizer} cannot be read.", why=str(error), next_step="Install the base model again."
+            say("{path} cannot be read.", path=tokenizer),
+            why=str(error),
+            next_step="Install the base model again.",
         ) from error
     for family in FAMILIES:
         if _is_of_family(document, family):
@@ -168,11 +171,11 @@ def _is_of_family(document: Any, family: Family) -> bool:
 def _next_step(family: Family | None) -> str:
     """What to do when the converter fails; without a family the tokenizer is the likely cause."""
     if family is None:
-        return (
+        return say(
             "If it says that the pre-tokenizer was not recognized: this tokenizer is of no known family, and "
             "a guess would give wrong tokens. Choose another base model."
         )
-    return "Read the converter's lines above; `islet export` tries again."
+    return say("Read the converter's lines above; `islet export` tries again.")
 
 
 def _check_result(path: Path) -> str:

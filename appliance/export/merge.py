@@ -25,6 +25,7 @@ from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.export.adapter import Adapter, adapter_refusal, read_adapter
 from appliance.model.nf4 import as_trained
 from appliance.progress import Advance, Progress, amount_text
+from appliance.sentence import say
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,10 @@ def merge(
     aside.mkdir(mode=0o755)
     for path in _side_files(base):
         _write_copy(path, aside / path.name)
-    with progress.stage("merge the adapter", total=size) as advance, change.file.path.open("rb") as source:
+    with (
+        progress.stage(say("merge the adapter"), total=size) as advance,
+        change.file.path.open("rb") as source,
+    ):
         for shard in shards:
             _merge_shard(shard, change, source, aside / shard.path.name, advance, dequantised)
     put_in_place(aside, into)
@@ -95,15 +99,17 @@ def weight_files(model: Path) -> list[Path]:
     if not index.exists():
         if (model / SINGLE).is_file():
             return [model / SINGLE]
-        raise _base_refusal(model, f"it has neither {SINGLE} nor {INDEX}")
+        raise _base_refusal(model, say("it has neither {single} nor {index}", single=SINGLE, index=INDEX))
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _base_refusal(index, f"the index cannot be read: {error!r}") from error
+        raise _base_refusal(index, say("the index cannot be read: {error}", error=repr(error))) from error
     for name in names:
         plain = isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors")
         if not plain or not (model / name).is_file():
-            raise _base_refusal(index, f"the index names {name!r}, which is not a weight file beside it")
+            raise _base_refusal(
+                index, say("the index names {name}, which is not a weight file beside it", name=repr(name))
+            )
     return [model / name for name in sorted(names)]
 
 
@@ -115,8 +121,12 @@ def check_room(folder: Path, need_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < need_bytes * ROOM_TO_SPARE:
         raise HostNotReady(
-            f"{folder} has too little room.",
-            why=f"{amount_text(need_bytes, 'B')} needed, {amount_text(free_bytes, 'B')} free",
+            say("{folder} has too little room.", folder=folder),
+            why=say(
+                "{need_bytes} needed, {free_bytes} free",
+                need_bytes=amount_text(need_bytes, "B"),
+                free=amount_text(free_bytes, "B"),
+            ),
             next_step="Free space there, or put the run on another disk.",
         )
 
@@ -168,25 +178,47 @@ def _check_belongs(base: Path, change: Adapter, shards: list[SafetensorsFile]) -
     for name in (*change.lora, *change.replaced):
         if tied and name in TIED:
             raise adapter_refusal(
-                path, f"{name}: the base shares one weight between embedding and output head"
+                path, say("{name}: the base shares one weight between embedding and output head", name=name)
             )
         if name not in tensors:
-            raise adapter_refusal(path, f"{name} is not a weight of the base {base}; is it of another base?")
+            raise adapter_refusal(
+                path,
+                say(
+                    "{name} is not a weight of the base {base}; is it of another base?", name=name, base=base
+                ),
+            )
         if tensors[name].dtype not in ("F32", "F16", "BF16"):
-            raise _base_refusal(base, f"{name} is stored as {tensors[name].dtype}: a quantised base")
+            raise _base_refusal(
+                base,
+                say("{name} is stored as {dtype}: a quantised base", name=name, dtype=tensors[name].dtype),
+            )
         if not math.prod(tensors[name].shape) or not tensors[name].shape:
-            raise _base_refusal(base, f"{name} has shape {tensors[name].shape}, so no rows")
+            raise _base_refusal(
+                base, say("{name} has shape {shape}, so no rows", name=name, shape=tensors[name].shape)
+            )
     for name, lora in change.lora.items():
         shape = (lora.b.shape[0], lora.a.shape[1])
         rows = (shape[0],) if lora.magnitude is None else lora.magnitude.shape
         if tensors[name].shape != shape or rows != shape[:1]:
             raise adapter_refusal(
-                path, f"{name} is {tensors[name].shape} in the base, {shape} in the adapter"
+                path,
+                say(
+                    "{name} is {shape} in the base, {shape2} in the adapter",
+                    name=name,
+                    shape=tensors[name].shape,
+                    shape2=shape,
+                ),
             )
     for name, whole in change.replaced.items():
         if whole.shape != tensors[name].shape:
             raise adapter_refusal(
-                path, f"{name} is {tensors[name].shape} in the base, {whole.shape} in the adapter"
+                path,
+                say(
+                    "{name} is {shape} in the base, {shape2} in the adapter",
+                    name=name,
+                    shape=tensors[name].shape,
+                    shape2=whole.shape,
+                ),
             )
 
 
@@ -254,7 +286,7 @@ def _bytes(name: str, merged: "torch.Tensor") -> memoryview:
 
     if not torch.isfinite(merged).all():
         raise StepFailed(
-            f"The merged weight {name} is not finite.",
+            say("The merged weight {name} is not finite.", name=name),
             why="base or adapter holds infinite values, or their sum does not fit the base's type",
             next_step="Train again with a lower learning rate, or keep an earlier checkpoint.",
         )
@@ -333,14 +365,21 @@ def _copy_range(source: BinaryIO, target: BinaryIO, begin: int, end: int, advanc
 def _became_shorter(file: BinaryIO) -> BadInput:
     """The refusal of a file that has fewer bytes than its header said when it was judged."""
     return BadInput(
-        f"{file.name} became shorter while it was read.",
+        say("{file} became shorter while it was read.", file=file.name),
         why="it ends before the tensors that its header names",
         next_step="Run `islet doctor`, then merge again.",
     )
 
 
+def _shapes(name: str, base: tuple[int, ...], adapter: tuple[int, ...]) -> str:
+    """Two shapes of one tensor that do not go together."""
+    return say("{name} is {base} in the base, {adapter} in the adapter", name=name, base=base, adapter=adapter)
+
+
 def _base_refusal(path: Path, why: str) -> BadInput:
     """The refusal of a base model."""
     return BadInput(
-        f"{path} cannot be merged into.", why=why, next_step="Choose a base model with 16-bit safetensors."
+        say("{path} cannot be merged into.", path=path),
+        why=why,
+        next_step="Choose a base model with 16-bit safetensors.",
     )

@@ -31,6 +31,7 @@ from appliance.model.same_base import check_base_sums
 from appliance.progress import Progress
 from appliance.run.folder import RunFolder
 from appliance.run.plan import ExportChoice, Plan, read_plan
+from appliance.sentence import say
 
 PARITY = "parity.json"
 MOST_QUESTIONS = 4
@@ -151,7 +152,9 @@ def _base(run: RunFolder) -> Path:
 def _unfinished(run: RunFolder, why: str) -> BadInput:
     """The refusal of a run that has nothing to export."""
     return BadInput(
-        f"{run.root} cannot be exported.", why=why, next_step="Train the run to its end first: `islet train`."
+        say("{folder} cannot be exported.", folder=run.root),
+        why=why,
+        next_step="Train the run to its end first: `islet train`.",
     )
 
 
@@ -191,7 +194,7 @@ def _write_sums(folder: Path, names: Sequence[str], progress: Progress) -> None:
     """SHA256SUMS over the files `names`, as `sha256sum -c` reads it."""
     lines = []
     total = sum((folder / name).stat().st_size for name in names)
-    with progress.stage("hash the export", total=total) as advance:
+    with progress.stage(say("hash the export"), total=total) as advance:
         for name in sorted(names):
             with (folder / name).open("rb") as file:
                 lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")

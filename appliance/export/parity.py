@@ -25,6 +25,7 @@ from appliance.model.base import load_base, load_tokenizer, load_with_adapter, s
 from appliance.model.chat import render, token_ids
 from appliance.progress import Advance, Progress
 from appliance.run.rows import Message
+from appliance.sentence import say
 
 if TYPE_CHECKING:
     import torch
@@ -66,16 +67,12 @@ SPARE_CONTEXT = 64
 
 Stage = Literal["tokens", "merged", "gguf"]
 
-COMPARED: dict[Stage, str] = {
-    "tokens": "template and tokenizer of the model folder, of {gguf}",
-    "merged": "base with adapter, merged folder",
-    "gguf": "merged folder, {gguf} in llama.cpp",
-}
-
 NEXT_STEPS: dict[Stage, str] = {
-    "tokens": "This base's tokenizer or template does not survive conversion: choose another base model.",
-    "merged": "Run `islet doctor`, then merge again.",
-    "gguf": "Convert again; if it stays, export as f32 and keep this message.",
+    "tokens": say(
+        "This base's tokenizer or template does not survive conversion: choose another base model."
+    ),
+    "merged": say("Run `islet doctor`, then merge again."),
+    "gguf": say("Convert again; if it stays, export as f32 and keep this message."),
 }
 
 
@@ -168,10 +165,10 @@ def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) ->
     stops = set(stop_ids(subject.merged, tokenizer))
     chats = {
         **{repr(question): _chat(subject.system, question) for question in QUESTIONS},
-        **{f"question {n} of the run": _chat(subject.system, q) for n, q in enumerate(subject.questions, 1)},
+        **{say("question {number} of the run", number=n): _chat(subject.system, q) for n, q in enumerate(subject.questions, 1)},
     }
     total = (2 + len(subject.ggufs)) * len(chats)
-    with progress.stage("compare the stages", total=total, unit="prompts") as advance:
+    with progress.stage(say("compare the stages"), total=total, unit="prompts") as advance:
         tuned = load_with_adapter(subject.base, subject.adapter, dtype="float32", nf4=subject.nf4)
         walks = [_walk(tuned, tokenizer, name, chat, stops) for name, chat in chats.items()]
         from_adapter = [_log_probabilities(tuned, walk, advance)[0] for walk in walks]
@@ -183,7 +180,7 @@ def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) ->
         from_merged = [each for each, _ in answers]
         likely = [_likeliest(each) for each in from_merged]
         rounding = TOLERANCE[subject.stored] * scale
-        merged = _compare("merged", COMPARED["merged"], walks, from_adapter, likely, rounding, scale)
+        merged = _compare("merged", say("base with adapter, merged folder"), walks, from_adapter, likely, rounding, scale)
         context = max(len(walk.ids) for walk in walks) + SPARE_CONTEXT
         tokens, ggufs = [], []
         for gguf in subject.ggufs:
@@ -204,10 +201,19 @@ def check_parity(report: ParityReport) -> None:
     for each in report.comparisons:
         if not each.passed:
             raise StepFailed(
-                f"The export is blocked: stage `{each.stage}` differs ({each.compared}).",
-                why=f"off by up to {each.largest_difference:.2g}, {each.allowed_difference:.2g} allowed; "
-                f"another likeliest token at {each.other_choices} of {each.positions} positions; "
-                f"first: {each.first}",
+                say(
+                    "The export is blocked: stage `{stage}` differs ({compared}).",
+                    stage=each.stage,
+                    compared=each.compared,
+                ),
+                why=say(
+                    "off by up to {largest:.2g}, {allowed:.2g} allowed; another likeliest token at {others} of {positions} positions; first: {first}",
+                    largest_difference=each.largest_difference,
+                    allowed_difference=each.allowed_difference,
+                    other_choices=each.other_choices,
+                    positions=each.positions,
+                    first=each.first,
+                ),
                 next_step=NEXT_STEPS[each.stage],
             )
 
@@ -277,7 +283,8 @@ def _compare_gguf(
     scale: float,
 ) -> Comparison:
     """What the engine answered from `gguf` against the merged folder's distributions."""
-    compared, allowed = COMPARED["gguf"].format(gguf=gguf.path.name), TOLERANCE[gguf.type] * scale
+    compared = say("merged folder, {gguf} in llama.cpp", gguf=gguf.path.name)
+    allowed = TOLERANCE[gguf.type] * scale
     return _compare("gguf", compared, walks, merged, answers, allowed, scale)
 
 
@@ -301,7 +308,7 @@ def _compare(
             # Two tokens nearer to each other than the rounding may change places.
             is_other = float(expected[step].max() - there[0]) > 2 * allowed
             if not first and (difference > allowed or is_other):
-                first = f"{walk.name}, token {step + 1} of the answer"
+                first = say("{name}, token {token} of the answer", name=walk.name, token=step + 1)
             largest, others, positions = max(largest, difference), others + is_other, positions + 1
     return Comparison(stage, compared, positions, largest, allowed, scale, others, first)
 
@@ -318,12 +325,12 @@ def _compare_tokens(
         texts[name] = render(tokenizer, chat, answer_next=True)
         rendered = engine.render([{"role": each.role, "content": each.content} for each in chat])
         if rendered.removeprefix(begin) != texts[name].removeprefix(begin):
-            off.append(f"prompt of {name}")
+            off.append(say("prompt of {name}", name=name))
         if engine.tokenize(family.render(chat), whole=True) != token_ids(tokenizer, texts[name]):
-            off.append(f"prompt of {name} by the Modelfile's template")
+            off.append(say("prompt of {name} by the Modelfile's template", name=name))
     for name, text in texts.items():
         if engine.tokenize(text) != token_ids(tokenizer, text):
-            off.append(f"tokens of {name}")
+            off.append(say("tokens of {name}", name=name))
     count, first = len(texts) + 2 * len(chats), off[0] if off else ""
-    compared = COMPARED["tokens"].format(gguf=gguf)
+    compared = say("template and tokenizer of the model folder, of {gguf}", gguf=gguf)
     return Comparison("tokens", compared, count, float(len(off)), 0.0, 0.0, 0, first)

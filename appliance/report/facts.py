@@ -20,6 +20,7 @@ from appliance.report.site_facts import SiteFacts
 from appliance.report.story import Story, read_story
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.plan import Plan, read_plan
+from appliance.sentence import say
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ def read_facts(run: RunFolder, site: SiteFacts, progress: Progress) -> Facts:
     folders = [base, run.data, run.adapter, run.merged, run.export]
     total = sum(path.stat().st_size for folder in folders for path in _files(folder))
     blocked = run.export.with_name(f"{run.export.name}.blocked")
-    with progress.stage("hash what went in and came out", total=total) as advance:
+    with progress.stage(say("hash what went in and came out"), total=total) as advance:
         return Facts(
             run=run.root.name,
             plan=plan,

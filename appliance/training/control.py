@@ -7,28 +7,18 @@ import time
 from collections.abc import Callable
 from os import kill
 from pathlib import Path
-from typing import Any
 
-from appliance.errors import (
-    ApplianceError,
-    BadInput,
-    DamagedBundle,
-    HostNotReady,
-    StepFailed,
-    UntrustedBundle,
-)
+from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.model.base import check_base, context_tokens, resolve_base
 from appliance.run.events import Event, follow_events, read_events
+from appliance.run.failure import error_of as error_of
 from appliance.run.folder import RunFolder, create_run
 from appliance.run.lock import find_worker, in_use
 from appliance.run.plan import Plan, absolute, read_plan
+from appliance.sentence import say
 
 START_PATIENCE_S = 60.0
 TAIL_LINES = 20
-
-BY_EXIT_CODE: dict[int, type[ApplianceError]] = {
-    kind.exit_code: kind for kind in (UntrustedBundle, DamagedBundle, HostNotReady, BadInput, StepFailed)
-}
 
 
 def prepare_run(
@@ -64,8 +54,15 @@ def check_pack(pack_tokens: int, base: Path) -> None:
     if limit is not None and pack_tokens > limit:
         raise BadInput(
             "The plan asks for more than the model can read at once.",
-            why=f"`training.pack_tokens` is {pack_tokens}; {base.name} was made for {limit} tokens",
-            next_step=f"Set training.pack_tokens to {limit} or less, or choose a model that reads more.",
+            why=say(
+                "`training.pack_tokens` is {tokens}; {base} was made for {limit} tokens",
+                pack_tokens=pack_tokens,
+                base=base.name,
+                limit=limit,
+            ),
+            next_step=say(
+                "Set training.pack_tokens to {limit} or less, or choose a model that reads more.", limit=limit
+            ),
         )
 
 
@@ -123,7 +120,9 @@ def stop(run: RunFolder, *, patience_s: float = 600.0) -> bool:
         if time.monotonic() > deadline:
             raise StepFailed(
                 "The worker does not stop.",
-                why=f"process {pid} is still at work after {patience_s:.0f} s",
+                why=say(
+                    "process {pid} is still at work after {seconds:.0f} s", pid=pid, seconds=patience_s
+                ),
                 next_step="Wait for its current step, or end the process; its last checkpoint is intact.",
             )
         time.sleep(0.1)
@@ -150,7 +149,7 @@ def check_outcome(run: RunFolder) -> None:
         raise error_of(failure)
     raise StepFailed(
         "The worker ended without a word.",
-        why="its last lines:\n  " + "\n  ".join(_tail(run.log)),
+        why=say("its last lines:\n  {lines}", lines="\n  ".join(_tail(run.log))),
         next_step="Start the run again; it goes on from the last checkpoint.",
     )
 
@@ -179,18 +178,10 @@ def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
     if worker.poll() not in (None, 0) and not run.events.exists():
         raise StepFailed(
             "The worker did not come up.",
-            why="its last lines:\n  " + "\n  ".join(_tail(run.log)),
+            why=say("its last lines:\n  {lines}", lines="\n  ".join(_tail(run.log))),
             next_step="Run `islet doctor`, which checks the installation.",
         )
     return worker
-
-
-def error_of(failure: dict[str, Any]) -> ApplianceError:
-    """The error that the fields of a `failed` event tell of."""
-    kind = BY_EXIT_CODE.get(int(failure.get("exit_code", 1)), ApplianceError)
-    return kind(
-        str(failure.get("what")), why=str(failure.get("why")), next_step=str(failure.get("next_step"))
-    )
 
 
 def _tail(path: Path) -> list[str]:

@@ -22,9 +22,11 @@ from appliance.durable import sync_folder
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.offline import Refusal, go_offline
 from appliance.run.events import EventLog
+from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder, open_run, read_base
 from appliance.run.lock import worker_lock
 from appliance.run.plan import Plan, read_plan
+from appliance.sentence import say
 from appliance.training.stopping import StopRequest
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,7 +55,7 @@ def _owned(run: RunFolder) -> int:
             return _failed(events, _own_bug(run, error))
         full = HostNotReady(
             "The disk is full.",
-            why=f"{error.filename or run.root}: {error.strerror}",
+            why=say("{filename}: {error}", filename=error.filename or run.root, error=error.strerror),
             next_step="Free some space and start the run again; it goes on from the last checkpoint.",
         )
         return _failed(events, full)
@@ -118,17 +120,15 @@ def _own_bug(run: RunFolder, error: Exception) -> ApplianceError:
     traceback.print_exception(error)
     return ApplianceError(
         "Training ended by an error of the program itself.",
-        why=f"{type(error).__name__}: {error}",
-        next_step=f"Start the run again; if it fails in the same place, hand in {run.log}.",
+        why=say("{name}: {error}", name=type(error).__name__, error=error),
+        next_step=say("Start the run again; if it fails in the same place, hand in {log}.", log=run.log),
     )
 
 
 def _failed(events: EventLog, error: ApplianceError) -> int:
     print(error, file=sys.stderr)
     with contextlib.suppress(OSError):  # a full disk takes no event either
-        events.append(
-            "failed", what=error.what, why=error.why, next_step=error.next_step, exit_code=error.exit_code
-        )
+        events.append("failed", **failure_fields(error))
         events.append("state", state="failed", pid=os.getpid())
         events.sync()
     return error.exit_code

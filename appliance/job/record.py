@@ -1,0 +1,169 @@
+"""What work on a run leaves behind while it goes on: its lock, and its events in `RUN/jobs/`."""
+
+import contextlib
+import errno
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from appliance.errors import ApplianceError, HostNotReady
+from appliance.job.state import JobFiles, Kind
+from appliance.progress import Advance, Progress
+from appliance.run.events import EventLog
+from appliance.run.failure import failure_fields
+from appliance.run.folder import RunFolder
+from appliance.run.lock import PATIENCE_S, worker_lock
+from appliance.sentence import Sentence, say, to_document
+
+TELL_EVERY_S = 0.25
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+BUSY: dict[Kind, Sentence] = {
+    "evaluate": say("This run is being evaluated already."),
+    "export": say("This run is being exported already."),
+    "report": say("The report of this run is being written already."),
+}
+
+
+class Record:
+    """A `Progress` that appends events, and passes everything on to another one."""
+
+    def __init__(self, events: EventLog, shown: Progress) -> None:
+        self._events = events
+        self._shown = shown
+
+    @contextmanager
+    def stage(self, what: str, *, total: int | None, unit: str = "B") -> Iterator[Advance]:
+        """Open a stage that is told and shown."""
+        done, told = 0, time.monotonic()
+
+        def tell(kind: str) -> None:
+            with contextlib.suppress(OSError):  # the work may need no more room than there is
+                self._events.append(kind, what=to_document(what), done=done, total=total or 0, unit=unit)
+
+        with self._shown.stage(what, total=total, unit=unit) as show:
+
+            def advance(amount: int) -> None:
+                nonlocal done, told
+                done += amount
+                show(amount)
+                if time.monotonic() - told >= TELL_EVERY_S:
+                    told = time.monotonic()
+                    tell("advance")
+
+            tell("stage")
+            yield advance
+            tell("advance")
+
+
+@contextmanager
+def at_work(
+    run: RunFolder, kind: Kind, shown: Progress, *, patience_s: float = PATIENCE_S
+) -> Iterator[Progress]:
+    """Hold the lock of `kind` on `run`; the value tells its events, from the first on, and `shown`.
+
+    What ends the work is told: that it is finished, or its error. An interrupt and SIGTERM are not: such
+    work counts as interrupted. SIGTERM unwinds, so that files aside and other programs go with it.
+
+    patience_s: how long to wait for another who is at it
+
+    Raises: HostNotReady, when another still is, when nothing can be written there or the disk is full.
+    """
+    files = JobFiles(run, kind)
+    try:
+        files.folder.mkdir(mode=0o750, exist_ok=True)
+        with worker_lock(files.lock, refusal=busy(kind), patience_s=patience_s), _ends_on_sigterm():
+            files.events.unlink(missing_ok=True)
+            with contextlib.closing(EventLog(files.events)) as events:
+                events.append("started", pid=os.getpid())
+                yield from _told(events, Record(events, shown))
+    except OSError as error:
+        if error.errno in DISK_FULL or str(error.filename or "").startswith(str(files.folder)):
+            raise _no_room(error, run.root) from error
+        raise
+
+
+def busy(kind: Kind) -> HostNotReady:
+    """The refusal of a second one."""
+    return HostNotReady(
+        BUSY[kind],
+        why=say("a process holds its lock"),
+        next_step=say("Wait until it is done, or stop it first."),
+    )
+
+
+def _told(events: EventLog, record: Record) -> Iterator[Progress]:
+    """Give `record` away once, and tell how that ended."""
+    try:
+        yield record
+    except ApplianceError as error:
+        _tell_failure(events, error)
+        raise
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            _tell_failure(events, _no_room(error, Path()))
+        else:
+            _tell_failure(events, _own_bug(error))
+        raise
+    except Exception as error:
+        _tell_failure(events, _own_bug(error))
+        raise
+    events.append("finished")
+    events.sync()
+
+
+def _tell_failure(events: EventLog, error: ApplianceError) -> None:
+    with contextlib.suppress(OSError):  # a full disk takes no event either
+        events.append("failed", **failure_fields(error))
+        events.sync()
+
+
+def _no_room(error: OSError, place: Path) -> HostNotReady:
+    if error.errno in DISK_FULL:
+        return HostNotReady(
+            say("The disk is full."),
+            why=say("{path}: {reason}", path=error.filename or place, reason=error.strerror or str(error)),
+            next_step=say("Free some space and start again."),
+        )
+    return HostNotReady(
+        say("Nothing can be written into the run folder."),
+        why=say("{path}: {reason}", path=error.filename or place, reason=error.strerror or str(error)),
+        next_step=say("Start it as the user whose run it is, or have the folder made writable."),
+    )
+
+
+def _own_bug(error: Exception) -> ApplianceError:
+    """A failure that nobody foresaw: its kind and place, but not its words, which may quote a row."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    return ApplianceError(
+        say("The work ended by an error of the program itself."),
+        why=say("{kind} at {place}", kind=type(error).__name__, place=place),
+        next_step=say("Start it again; if it fails in the same place, hand in the logs of the run."),
+    )
+
+
+@contextmanager
+def _ends_on_sigterm() -> Iterator[None]:
+    """SIGTERM unwinds the stack, as an interrupt does, instead of ending the process where it stands."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # a second one would break the cleaning up
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
