@@ -11,6 +11,10 @@ HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories that draw nothing by themselves or act on the terminal: control characters, direction
 overrides, halves of a character, unassigned ones, line separators. Unicode 16, section 4.5."""
 
+JOINING = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x1F1E6, 0x1F200), range(0x1F3FB, 0x1F400))
+"""Variation selectors, flag letters and skin tones: terminals disagree whether they are drawn together with
+their neighbour, and so on how wide the line is. Unicode 16, chapter 23.4; UTS 51."""
+
 NOT_FIRST = frozenset("，。、；：？！）」』》】〉〕％,.;:?!)]}%")
 """No line begins with these. W3C, Requirements for Chinese Text Layout, section 3.1.3."""
 
@@ -30,7 +34,9 @@ def _shown(character: str, keep: str) -> str:
         return "    "
     if character < "\x7f" and character >= " ":
         return character
-    return f"<U+{ord(character):04X}>" if unicodedata.category(character) in HIDDEN else character
+    code = ord(character)
+    hidden = unicodedata.category(character) in HIDDEN or any(code in each for each in JOINING)
+    return f"<U+{code:04X}>" if hidden else character
 
 
 def one_line(text: str) -> str:
