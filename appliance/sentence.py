@@ -7,6 +7,7 @@ who shows it decides which. Standard library only.
 
 import math
 import re
+from collections.abc import Sequence
 from string import Formatter
 from typing import Any
 
@@ -43,7 +44,7 @@ def say(template: str, **values: Any) -> Sentence:
     return Sentence(template, kept)
 
 
-def listed(parts: "list[str] | tuple[str, ...]", between: str = ", ") -> Sentence:
+def listed(parts: Sequence[str], between: str = ", ") -> Sentence:
     """Sentences one after another, each of which can be said in another language by itself."""
     places = {f"part{number}": part for number, part in enumerate(parts)}
     return Sentence(between.join(f"{{{name}}}" for name in places), places)

@@ -8,6 +8,7 @@ import msgspec
 from appliance.durable import write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.run.folder import RunFolder
+from appliance.sentence import reason, say
 
 SUMMARY = "summary.json"
 BEFORE = "before.jsonl"
@@ -95,7 +96,7 @@ def write_results(
     except OSError as error:
         raise HostNotReady(
             "The answers could not be written.",
-            why=f"{folder}: {error.strerror or error}",
+            why=say("{folder}: {error}", folder=folder, error=error.strerror or error),
             next_step="Free some space there and evaluate again.",
         ) from error
 
@@ -126,11 +127,15 @@ def read_answers(run: RunFolder) -> list[tuple[Answer, Answer]]:
         raise _none(run, error) from error
     for one, other in pairs:
         if (one.set, one.file, one.row) != (other.set, other.file, other.row):
-            raise _none(run, ValueError(f"{BEFORE} and {AFTER} hold different rows"))
+            raise _none(
+                run, ValueError(say("{before} and {after} hold different rows", before=BEFORE, after=AFTER))
+            )
     return pairs
 
 
 def _none(run: RunFolder, error: Exception) -> BadInput:
     return BadInput(
-        f"{run.root} has no evaluation.", why=str(error), next_step="Run `islet eval` on it first."
+        say("{folder} has no evaluation.", folder=run.root),
+        why=reason(error),
+        next_step="Run `islet eval` on it first.",
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from appliance.bundle.safetensors import SafetensorsFile, Tensor, read_safetensors
 from appliance.errors import BadInput
+from appliance.sentence import say
 
 PREFIX = "base_model.model."
 """What PEFT puts before every name of the base (peft.utils.save_and_load)."""
@@ -85,7 +86,7 @@ def read_adapter(folder: Path) -> Adapter:
 def adapter_refusal(path: Path, why: str) -> BadInput:
     """The refusal of the adapter file at `path`."""
     return BadInput(
-        f"{path} cannot be merged.",
+        say("{path} cannot be merged.", path=path),
         why=why,
         next_step="Train a plain LoRA adapter on the linear layers of this base.",
     )
@@ -101,17 +102,25 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise adapter_refusal(path, "peft_type is not LORA")
     for name, value in config.items():
         if name not in UNDERSTOOD and value not in (None, False, {}, []):
-            raise adapter_refusal(path, f"{name} = {value!r} is not supported")
+            raise adapter_refusal(
+                path, say("{name} = {value} is not supported", name=name, value=repr(value))
+            )
     if config.get("init_lora_weights", True) not in PLAIN_INITS:
         raise adapter_refusal(
-            path, f"init_lora_weights = {config['init_lora_weights']!r} changes the base model itself"
+            path,
+            say(
+                "init_lora_weights = {value} changes the base model itself",
+                value=repr(config["init_lora_weights"]),
+            ),
         )
     if config.get("fan_in_fan_out") or config.get("bias", "none") != "none":
         raise adapter_refusal(path, "fan_in_fan_out and trained biases are not supported")
     for name in ("r", "lora_alpha"):
         value = config.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            raise adapter_refusal(path, f"{name} = {value!r} is not a positive number")
+            raise adapter_refusal(
+                path, say("{name} = {value} is not a positive number", name=name, value=repr(value))
+            )
     return config
 
 
@@ -134,8 +143,10 @@ def _split(path: Path, name: str) -> tuple[str, str]:
             return inner, "whole"
         if "lora_embedding" in inner or ".base_layer." in inner:
             # PEFT stores the base layer too where it tunes embeddings, or a head that is tied to them.
-            raise adapter_refusal(path, f"{name}: LoRA on an embedding or output head is not merged exactly")
-    raise adapter_refusal(path, f"{name} is not understood")
+            raise adapter_refusal(
+                path, say("{name}: LoRA on an embedding or output head is not merged exactly", name=name)
+            )
+    raise adapter_refusal(path, say("{name} is not understood", name=name))
 
 
 def _matrices(
@@ -144,16 +155,29 @@ def _matrices(
     """The matrices of one module with their scale, ranks checked against the configuration."""
     a, b, magnitude = found.get("a"), found.get("b"), found.get("magnitude")
     if a is None or b is None:
-        raise adapter_refusal(path, f"{module} has only one of lora_A and lora_B")
+        raise adapter_refusal(path, say("{module} has only one of lora_A and lora_B", module=module))
     if bool(config.get("use_dora")) != (magnitude is not None):
-        raise adapter_refusal(path, f"{module} and use_dora do not agree about a magnitude vector")
+        raise adapter_refusal(
+            path, say("{module} and use_dora do not agree about a magnitude vector", module=module)
+        )
     rank = _by_pattern(config.get("rank_pattern"), module, config["r"])
     alpha = _by_pattern(config.get("alpha_pattern"), module, config["lora_alpha"])
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[0] != rank or b.shape[1] != rank:
-        raise adapter_refusal(path, f"{module} has matrices {b.shape} and {a.shape}, not of rank {rank}")
+        raise adapter_refusal(
+            path,
+            say(
+                "{module} has matrices {b} and {a}, not of rank {rank}",
+                module=module,
+                b=b.shape,
+                a=a.shape,
+                rank=rank,
+            ),
+        )
     for tensor in found.values():
         if tensor.dtype not in ("F32", "F16", "BF16"):
-            raise adapter_refusal(path, f"{tensor.name} is stored as {tensor.dtype}")
+            raise adapter_refusal(
+                path, say("{name} is stored as {dtype}", name=tensor.name, dtype=tensor.dtype)
+            )
     return LoraMatrices(
         a, b, alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank, magnitude
     )

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from appliance.errors import BadInput
 from appliance.run.rows import Message
+from appliance.sentence import say
 
 EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 STARTS = ("", EMPTY_THOUGHT)
@@ -191,7 +192,12 @@ def find_family(tokenizer: Any) -> Family:
         if not differs:
             return candidate
     kind = type(family).__name__
-    raise _refusal(name, f"probe conversation {differs} is rendered in another way than {kind}'s")
+    raise _refusal(
+        name,
+        say(
+            "probe conversation {number} is rendered in another way than {kind}'s", number=differs, kind=kind
+        ),
+    )
 
 
 def _rendered(tokenizer: Any, probe: Sequence[Message], thinking: bool = False) -> str:
@@ -208,7 +214,9 @@ def _rendered(tokenizer: Any, probe: Sequence[Message], thinking: bool = False) 
     try:
         text = str(tokenizer.apply_chat_template(messages, **options))
     except TemplateError as error:
-        raise _refusal(str(tokenizer.name_or_path), f"it refuses a conversation: {error}") from error
+        raise _refusal(
+            str(tokenizer.name_or_path), say("it refuses a conversation: {error}", error=error)
+        ) from error
     return text.removeprefix(tokenizer.bos_token or "")
 
 
@@ -220,7 +228,7 @@ def _recognised(name: str, plain: str, thinking: str) -> ChatMl | Llama3 | Gemma
     if (match := CHATML.fullmatch(plain)) and (aloud := CHATML.fullmatch(thinking)):
         _check_words(name, match["system"] or "")
         if match["start"] not in STARTS or aloud["start"] not in THINKING_STARTS:
-            raise _refusal(name, f"its prompt ends with {match['start'][:60]!r}")
+            raise _refusal(name, say("its prompt ends with {text}", text=repr(match["start"][:60])))
         return ChatMl(match["system"] or "", match["start"], aloud["start"])
     if match := LLAMA3.fullmatch(plain):
         _check_words(name, match["preamble"] or "")
@@ -249,7 +257,7 @@ def _first_difference(family: Family, plain: Sequence[str], thinking: Sequence[s
 def _refusal(name: str, why: str) -> BadInput:
     """The refusal of a chat template."""
     return BadInput(
-        f"The chat template of {name} cannot be written for Ollama.",
+        say("The chat template of {name} cannot be written for Ollama.", name=name),
         why=why,
         next_step="Choose a base model with a ChatML (Qwen 2.5, Qwen 3), Llama 3 or Gemma template.",
     )

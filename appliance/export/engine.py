@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import StepFailed
+from appliance.sentence import say
 
 READY = "ready"
 ANSWER_TIMEOUT_S = 600
@@ -83,13 +84,17 @@ class Engine:
             answer: object = json.loads(body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise StepFailed(
-                "The engine did not answer.", why=f"{path}: {error!r}", next_step=NEXT_STEP
+                "The engine did not answer.",
+                why=say("{path}: {error}", path=path, error=repr(error)),
+                next_step=NEXT_STEP,
             ) from error
         finally:
             connection.close()
         if response.status != 200 or not isinstance(answer, dict):
             raise StepFailed(
-                "The engine refused a request.", why=f"{path}: {body[:300]!r}", next_step=NEXT_STEP
+                "The engine refused a request.",
+                why=say("{path}: {answer}", path=path, answer=repr(body[:300])),
+                next_step=NEXT_STEP,
             )
         return answer
 
@@ -135,8 +140,8 @@ def _wait_until_ready(child: subprocess.Popen[bytes], log: Path, gguf: Path) -> 
             return
     last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
     raise StepFailed(
-        f"llama.cpp cannot load {gguf.name}.",
-        why="its last lines:\n  " + "\n  ".join(last),
+        say("llama.cpp cannot load {gguf}.", gguf=gguf.name),
+        why=say("its last lines:\n  {lines}", lines="\n  ".join(last)),
         next_step=NEXT_STEP,
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput
+from appliance.sentence import say
 
 MAX_NAME_BYTES = 65_535
 MAX_STRING_BYTES = 16 << 20
@@ -108,34 +109,37 @@ class _Reader:
         self.at = 4
         version = self._number("<I")
         if version != 3:
-            raise _refusal(self.path, f"its version is {version}, not 3")
+            raise _refusal(self.path, say("its version is {version}, not 3", version=version))
         tensor_count, setting_count = self._count(MAX_ENTRIES), self._count(MAX_ENTRIES)
         settings: dict[str, Value] = {}
         for _ in range(setting_count):
             key = self._string(MAX_NAME_BYTES)
             value = self._value(int(self._number("<I")))
             if value is not None and settings.setdefault(key, value) is not value:
-                raise _refusal(self.path, f"it gives {key} twice")
+                raise _refusal(self.path, say("it gives {key} twice", key=key))
         return GgufFile(self.path, settings, self._tensors(tensor_count, settings))
 
     def _tensors(self, count: int, settings: dict[str, Value]) -> tuple[GgufTensor, ...]:
         """The tensors, judged to lie aligned in the data and over each other nowhere."""
         alignment = settings.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
-            raise _refusal(self.path, f"its alignment is {alignment}")
+            raise _refusal(self.path, say("its alignment is {alignment}", alignment=alignment))
         infos = [self._tensor_info() for _ in range(count)]
         data_start = math.ceil(self.at / alignment) * alignment
         tensors = []
         for name, kind, shape, offset, size in infos:
             if offset % alignment or data_start + offset + size > len(self.data):
-                raise _refusal(self.path, f"tensor {name} does not lie in the file")
+                raise _refusal(self.path, say("tensor {name} does not lie in the file", name=name))
             tensors.append(GgufTensor(name, kind, shape, data_start + offset, data_start + offset + size))
         tensors.sort(key=lambda tensor: tensor.begin)
         if len({tensor.name for tensor in tensors}) != len(tensors):
             raise _refusal(self.path, "it gives a tensor twice")
         for before, after in zip(tensors, tensors[1:], strict=False):
             if after.begin < before.end:
-                raise _refusal(self.path, f"tensors {before.name} and {after.name} overlap")
+                raise _refusal(
+                    self.path,
+                    say("tensors {before} and {after} overlap", before=before.name, after=after.name),
+                )
         return tuple(tensors)
 
     def _tensor_info(self) -> tuple[str, str, tuple[int, ...], int, int]:
@@ -143,14 +147,22 @@ class _Reader:
         name = self._string(MAX_NAME_BYTES)
         dimensions = int(self._number("<I"))
         if not 1 <= dimensions <= 4:
-            raise _refusal(self.path, f"tensor {name} has {dimensions} dimensions")
+            raise _refusal(
+                self.path, say("tensor {name} has {dimensions} dimensions", name=name, dimensions=dimensions)
+            )
         shape = tuple(int(self._number("<Q")) for _ in range(dimensions))
         type_id = int(self._number("<I"))
         if type_id not in BLOCKS:
-            raise _refusal(self.path, f"tensor {name} is of type {type_id}, which is not known here")
+            raise _refusal(
+                self.path,
+                say("tensor {name} is of type {kind}, which is not known here", name=name, kind=type_id),
+            )
         kind, block, block_bytes = BLOCKS[type_id]
         if shape[0] % block or 0 in shape:
-            raise _refusal(self.path, f"tensor {name} of type {kind} has shape {shape}")
+            raise _refusal(
+                self.path,
+                say("tensor {name} of type {kind} has shape {shape}", name=name, kind=kind, shape=shape),
+            )
         return name, kind, shape, int(self._number("<Q")), math.prod(shape) // block * block_bytes
 
     def _value(self, kind: int) -> Value | None:
@@ -160,7 +172,7 @@ class _Reader:
         if kind == STRING:
             return self._string(MAX_STRING_BYTES)
         if kind != ARRAY:
-            raise _refusal(self.path, f"a setting is of type {kind}, which is not known")
+            raise _refusal(self.path, say("a setting is of type {kind}, which is not known", kind=kind))
         inner, count = int(self._number("<I")), self._count(MAX_ARRAY)
         if inner in SCALARS:
             self._skip(count * struct.calcsize(SCALARS[inner]))
@@ -168,7 +180,7 @@ class _Reader:
             for _ in range(count):
                 self._skip(self._count(MAX_STRING_BYTES))
         else:
-            raise _refusal(self.path, f"a setting is an array of type {inner}")
+            raise _refusal(self.path, say("a setting is an array of type {inner}", inner=inner))
         return None
 
     def _number(self, form: str) -> int | float | bool:
@@ -183,7 +195,7 @@ class _Reader:
         """The next length, at most `most`."""
         count = int(self._number("<Q"))
         if count > most:
-            raise _refusal(self.path, f"it gives a length of {count}")
+            raise _refusal(self.path, say("it gives a length of {count}", count=count))
         return count
 
     def _string(self, most: int) -> str:
@@ -202,4 +214,6 @@ class _Reader:
 
 def _refusal(path: Path, why: str) -> BadInput:
     """The refusal of the file at `path`."""
-    return BadInput(f"{path} is not a sound GGUF file.", why=why, next_step="Export the run again.")
+    return BadInput(
+        say("{path} is not a sound GGUF file.", path=path), why=why, next_step="Export the run again."
+    )

@@ -123,8 +123,8 @@ def check_room(folder: Path, need_bytes: int) -> None:
         raise HostNotReady(
             say("{folder} has too little room.", folder=folder),
             why=say(
-                "{need_bytes} needed, {free_bytes} free",
-                need_bytes=amount_text(need_bytes, "B"),
+                "{needed} needed, {free} free",
+                needed=amount_text(need_bytes, "B"),
                 free=amount_text(free_bytes, "B"),
             ),
             next_step="Free space there, or put the run on another disk.",
@@ -202,23 +202,13 @@ def _check_belongs(base: Path, change: Adapter, shards: list[SafetensorsFile]) -
         if tensors[name].shape != shape or rows != shape[:1]:
             raise adapter_refusal(
                 path,
-                say(
-                    "{name} is {shape} in the base, {shape2} in the adapter",
-                    name=name,
-                    shape=tensors[name].shape,
-                    shape2=shape,
-                ),
+                _shapes(name, tensors[name].shape, shape),
             )
     for name, whole in change.replaced.items():
         if whole.shape != tensors[name].shape:
             raise adapter_refusal(
                 path,
-                say(
-                    "{name} is {shape} in the base, {shape2} in the adapter",
-                    name=name,
-                    shape=tensors[name].shape,
-                    shape2=whole.shape,
-                ),
+                _shapes(name, tensors[name].shape, whole.shape),
             )
 
 
@@ -373,7 +363,9 @@ def _became_shorter(file: BinaryIO) -> BadInput:
 
 def _shapes(name: str, base: tuple[int, ...], adapter: tuple[int, ...]) -> str:
     """Two shapes of one tensor that do not go together."""
-    return say("{name} is {base} in the base, {adapter} in the adapter", name=name, base=base, adapter=adapter)
+    return say(
+        "{name} is {base} in the base, {adapter} in the adapter", name=name, base=base, adapter=adapter
+    )
 
 
 def _base_refusal(path: Path, why: str) -> BadInput:

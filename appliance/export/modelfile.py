@@ -16,6 +16,7 @@ from appliance.errors import BadInput
 from appliance.export.chat_family import find_family
 from appliance.model.base import load_tokenizer, stop_ids
 from appliance.model.chat import end_of_turn
+from appliance.sentence import say
 
 MOST_CONTEXT = 8192
 """Tokens; Ollama's own default goes from 4 k to 256 k by the card's memory, so one is always written."""
@@ -63,7 +64,10 @@ class Modelfile:
         """
         # A name that is no file beside the Modelfile would be taken for a model to be fetched.
         if not FILE_NAME.fullmatch(self.gguf):
-            raise _refusal("the file name", f"{self.gguf!r} is not letters, digits, `.`, `_`, `-` and .gguf")
+            raise _refusal(
+                say("the file name"),
+                say("{name} is not letters, digits, `.`, `_`, `-` and .gguf", name=repr(self.gguf)),
+            )
         lines = [f"FROM ./{self.gguf}", f"TEMPLATE {_quoted(self.template, 'the chat template')}"]
         if self.system:
             lines.append(f"SYSTEM {_quoted(self.system, 'the system prompt')}")
@@ -97,7 +101,7 @@ def describe(model: Path, *, gguf: str, system: str, num_ctx: int) -> Modelfile:
     tokenizer = load_tokenizer(model)
     family = find_family(tokenizer)
     if family.trims and system != system.strip():
-        raise _refusal("the system prompt", "it has blanks around it, which the chat template removes")
+        raise _refusal(say("the system prompt"), "it has blanks around it, which the chat template removes")
     stops = {end_of_turn(tokenizer): None}
     for token in stop_ids(model, tokenizer):
         stops[str(tokenizer.convert_ids_to_tokens(token))] = None
@@ -124,7 +128,15 @@ def read_sampling(path: Path) -> Sampling:
         value = document.get(name)
         value = default if value is None else value
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-            raise _refusal(path.name, f"{name} = {value!r} is not a number from 0 to {most}")
+            raise _refusal(
+                path.name,
+                say(
+                    "{name} = {value} is not a number from 0 to {most}",
+                    name=name,
+                    value=repr(value),
+                    most=most,
+                ),
+            )
         return value
 
     return Sampling(
@@ -144,14 +156,28 @@ def check_quotable(text: str, what: str) -> None:
     """
     if TRIPLE in text:
         raise _refusal(
-            what, f"it holds three quotes, which end the value, at {_place(text, text.index(TRIPLE))}"
+            what,
+            say(
+                "it holds three quotes, which end the value, at {place}",
+                place=_place(text, text.index(TRIPLE)),
+            ),
         )
     for index, character in enumerate(text):
         if character == "\r":
-            raise _refusal(what, f"it has a carriage return at {_place(text, index)}; use plain line ends")
+            raise _refusal(
+                what,
+                say("it has a carriage return at {place}; use plain line ends", place=_place(text, index)),
+            )
         if character != "\n" and not character.isprintable():
             code = f"U+{ord(character):04X}"
-            raise _refusal(what, f"{code} at {_place(text, index)} would be dropped: no printable character")
+            raise _refusal(
+                what,
+                say(
+                    "{code} at {place} would be dropped: no printable character",
+                    code=code,
+                    place=_place(text, index),
+                ),
+            )
 
 
 def _quoted(text: str, what: str) -> str:
@@ -162,9 +188,11 @@ def _quoted(text: str, what: str) -> str:
 
 def _quoted_short(stop: str) -> str:
     """A stop text between plain quotes, which know no escapes."""
-    check_quotable(stop, "a stop token")
+    check_quotable(stop, say("a stop token"))
     if not stop or '"' in stop or "\n" in stop:
-        raise _refusal("a stop token", f"{stop!r} is empty, or holds a quote or a line end")
+        raise _refusal(
+            say("a stop token"), say("{stop} is empty, or holds a quote or a line end", stop=repr(stop))
+        )
     return f'"{stop}"'
 
 
@@ -172,7 +200,7 @@ def _place(text: str, index: int) -> str:
     """Where the character at `index` stands, as an editor counts."""
     line = text.count("\n", 0, index) + 1
     column = index - (text.rfind("\n", 0, index) + 1) + 1
-    return f"line {line}, character {column}"
+    return say("line {line}, character {column}", line=line, column=column)
 
 
 def _own_context(path: Path) -> int:
@@ -180,7 +208,9 @@ def _own_context(path: Path) -> int:
     document = _read(path)
     value = document.get("max_position_embeddings")
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _refusal(path.name, f"max_position_embeddings = {value!r} is not a number of tokens")
+        raise _refusal(
+            path.name, say("max_position_embeddings = {value} is not a number of tokens", value=repr(value))
+        )
     return value
 
 
@@ -212,7 +242,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _refusal(what: str, why: str) -> BadInput:
     """The refusal to write something into a Modelfile."""
     return BadInput(
-        f"The Modelfile cannot be written because of {what}.",
+        say("The Modelfile cannot be written because of {what}.", what=what),
         why=why,
         next_step="Correct it in the plan or in the base model, then export again.",
     )

@@ -163,9 +163,12 @@ def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) ->
     """
     tokenizer = load_tokenizer(subject.merged)
     stops = set(stop_ids(subject.merged, tokenizer))
-    chats = {
+    chats: dict[str, list[Message]] = {
         **{repr(question): _chat(subject.system, question) for question in QUESTIONS},
-        **{say("question {number} of the run", number=n): _chat(subject.system, q) for n, q in enumerate(subject.questions, 1)},
+        **{
+            say("question {number} of the run", number=n): _chat(subject.system, q)
+            for n, q in enumerate(subject.questions, 1)
+        },
     }
     total = (2 + len(subject.ggufs)) * len(chats)
     with progress.stage(say("compare the stages"), total=total, unit="prompts") as advance:
@@ -180,7 +183,9 @@ def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) ->
         from_merged = [each for each, _ in answers]
         likely = [_likeliest(each) for each in from_merged]
         rounding = TOLERANCE[subject.stored] * scale
-        merged = _compare("merged", say("base with adapter, merged folder"), walks, from_adapter, likely, rounding, scale)
+        merged = _compare(
+            "merged", say("base with adapter, merged folder"), walks, from_adapter, likely, rounding, scale
+        )
         context = max(len(walk.ids) for walk in walks) + SPARE_CONTEXT
         tokens, ggufs = [], []
         for gguf in subject.ggufs:
@@ -207,10 +212,11 @@ def check_parity(report: ParityReport) -> None:
                     compared=each.compared,
                 ),
                 why=say(
-                    "off by up to {largest:.2g}, {allowed:.2g} allowed; another likeliest token at {others} of {positions} positions; first: {first}",
-                    largest_difference=each.largest_difference,
-                    allowed_difference=each.allowed_difference,
-                    other_choices=each.other_choices,
+                    "off by up to {largest:.2g}, {allowed:.2g} allowed; "
+                    "another likeliest token at {others} of {positions} positions; first: {first}",
+                    largest=each.largest_difference,
+                    allowed=each.allowed_difference,
+                    others=each.other_choices,
                     positions=each.positions,
                     first=each.first,
                 ),

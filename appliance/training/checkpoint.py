@@ -16,6 +16,7 @@ import msgspec
 
 from appliance.durable import sync_file, sync_folder, write_whole
 from appliance.errors import HostNotReady
+from appliance.sentence import say
 
 MANIFEST = "manifest.json"
 REQUIRED = (
@@ -83,8 +84,8 @@ def save_checkpoint(folder: Path, step: int, fill: Callable[[Path], None], *, ke
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise HostNotReady(
-            f"The checkpoint of step {step} could not be written.",
-            why=f"{folder}: {error.strerror or error}",
+            say("The checkpoint of step {step} could not be written.", step=step),
+            why=say("{folder}: {error}", folder=folder, error=error.strerror or error),
             next_step="Free some space there and start the run again; it goes on from the checkpoint before.",
         ) from error
     for old in _numbered(folder)[keep:]:
@@ -108,17 +109,17 @@ def find_damage(place: Path) -> str | None:
     try:
         manifest = msgspec.json.decode((place / MANIFEST).read_bytes(), type=Manifest)
     except FileNotFoundError:
-        return f"{MANIFEST} is missing"
+        return say("{name} is missing", name=MANIFEST)
     except (OSError, msgspec.MsgspecError):
-        return f"{MANIFEST} is damaged"
+        return say("{name} is damaged", name=MANIFEST)
     if manifest.step != int(place.name.removeprefix(PREFIX)):
-        return f"{MANIFEST} belongs to step {manifest.step}"
+        return say("{name} belongs to step {step}", name=MANIFEST, step=manifest.step)
     for name in sorted({*REQUIRED, *manifest.files}):
         entry, path = manifest.files.get(name), place / name
         if entry is None or not path.is_file():
-            return f"{name} is missing"
+            return say("{name} is missing", name=name)
         if path.stat().st_size != entry.size or _sha256(path) != entry.sha256:
-            return f"{name} is damaged"
+            return say("{name} is damaged", name=name)
     return None
 
 

@@ -56,7 +56,7 @@ def check_pack(pack_tokens: int, base: Path) -> None:
             "The plan asks for more than the model can read at once.",
             why=say(
                 "`training.pack_tokens` is {tokens}; {base} was made for {limit} tokens",
-                pack_tokens=pack_tokens,
+                tokens=pack_tokens,
                 base=base.name,
                 limit=limit,
             ),
@@ -120,9 +120,7 @@ def stop(run: RunFolder, *, patience_s: float = 600.0) -> bool:
         if time.monotonic() > deadline:
             raise StepFailed(
                 "The worker does not stop.",
-                why=say(
-                    "process {pid} is still at work after {seconds:.0f} s", pid=pid, seconds=patience_s
-                ),
+                why=say("process {pid} is still at work after {seconds:.0f} s", pid=pid, seconds=patience_s),
                 next_step="Wait for its current step, or end the process; its last checkpoint is intact.",
             )
         time.sleep(0.1)

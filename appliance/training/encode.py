@@ -12,6 +12,7 @@ from typing import Any
 
 from appliance.model.chat import end_of_turn, render, special_tokens, token_ids
 from appliance.run.rows import Message, Problem, Row
+from appliance.sentence import say
 
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """The marker with which a template says what the assistant itself writes."""
@@ -64,30 +65,38 @@ class Encoder:
             for special in self._specials:
                 if special in message.content:
                     return _problem(
-                        row, message.role, f"holds the model's control token {special}", "remove it"
+                        row,
+                        message.role,
+                        say("holds the model's control token {token}", token=special),
+                        say("remove it"),
                     )
         try:
             documents = self._documents(row.messages)
         except TemplateError as error:
-            what = f"is refused by the model's chat template: {error}"
-            return _problem(row, "row", what, "change the row, or choose another model")
+            what = say("is refused by the model's chat template: {error}", error=error)
+            return _problem(row, "row", what, say("change the row, or choose another model"))
         if sum(len(spans) for _, spans in documents) != sum(
             turn.role == "assistant" for turn in row.messages
         ):
             return _problem(
-                row, "assistant", "is dropped by the model's chat template", "choose another model"
+                row, "assistant", say("is dropped by the model's chat template"), say("choose another model")
             )
         examples = []
         for text, spans in documents:
             answers = [text[start:end] for start, end in spans]
             example = self._example(text, spans)
             if len(example.ids) > self._max_tokens:
-                fix = "shorten it, or raise training.pack_tokens"
-                what = f"is {len(example.ids)} tokens long, more than {self._max_tokens}"
+                fix = say("shorten it, or raise training.pack_tokens")
+                what = say(
+                    "is {there} tokens long, more than {most}", there=len(example.ids), most=self._max_tokens
+                )
                 return _problem(row, "row", what, fix)
             if not self._is_faithful(row.messages, answers, example):
                 return _problem(
-                    row, "assistant", "is changed by the model's chat template", "choose another model"
+                    row,
+                    "assistant",
+                    say("is changed by the model's chat template"),
+                    say("choose another model"),
                 )
             examples.append(example)
         return examples

@@ -7,6 +7,7 @@ from typing import Any
 from appliance.durable import write_whole
 from appliance.errors import StepFailed
 from appliance.run.plan import TrainingChoice
+from appliance.sentence import say
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -75,8 +76,8 @@ def load_adapter(model: Any, folder: Path) -> None:
     if set(tensors) != expected:
         odd = sorted(set(tensors) ^ expected)
         raise StepFailed(
-            f"The adapter in {folder} does not fit the model.",
-            why=f"{len(odd)} names differ, the first is {odd[0]}",
+            say("The adapter in {folder} does not fit the model.", folder=folder),
+            why=say("{count} names differ, the first is {name}", count=len(odd), name=odd[0]),
             next_step="Make a new run; this one's base model was exchanged.",
         )
     set_peft_model_state_dict(model, tensors)

@@ -24,6 +24,7 @@ import msgspec
 from appliance.bundle.safetensors import DTYPE_BITS, read_safetensors
 from appliance.errors import HostNotReady
 from appliance.run.plan import TrainingChoice
+from appliance.sentence import listed, say
 
 SIZES = ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size")
 """Names in config.json that every estimate needs."""
@@ -154,16 +155,16 @@ def estimate_memory(
     logits = LOGIT_BYTES * learned_tokens * shape.vocabulary
     widest = tokens * shape.intermediate * F32
     lines = [
-        Line("base weights", weights + shape.other_bytes),
-        Line("adapter", adapter * F32),
-        Line("its gradients", adapter * F32),
-        Line("optimizer", 2 * adapter * F32),
-        Line("activations", activations),
-        Line("logits, or gradients in passing", max(logits, backward)),
-        Line("libraries", RUNTIME_BYTES[device]),
+        Line(say("base weights"), weights + shape.other_bytes),
+        Line(say("adapter"), adapter * F32),
+        Line(say("its gradients"), adapter * F32),
+        Line(say("optimizer"), 2 * adapter * F32),
+        Line(say("activations"), activations),
+        Line(say("logits, or gradients in passing"), max(logits, backward)),
+        Line(say("libraries"), RUNTIME_BYTES[device]),
     ]
     if device == "cpu" and not recomputed and widest < HEAP_TENSOR_BYTES:
-        lines.append(Line("holes in the heap", activations))
+        lines.append(Line(say("holes in the heap"), activations))
     return MemoryEstimate(tuple(lines))
 
 
@@ -268,15 +269,24 @@ def check_memory(
     if found.choice == training:
         return found.asked
     estimate = found.asked
-    where = "this GPU" if device == "cuda" else "this box"
+    where = say("this GPU") if device == "cuda" else say("this box")
+    parts = [say("{part} {size}", part=each.name, size=_megabytes(each.bytes)) for each in estimate.lines]
     raise HostNotReady(
         "The run does not fit into memory.",
-        why=f"it takes about {_megabytes(estimate.total_bytes)}, and {SHARE:.0%} of what is free on {where} "
-        f"is {_megabytes(round(SHARE * free_bytes))}: "
-        + ", ".join(f"{line.name} {_megabytes(line.bytes)}" for line in estimate.lines),
-        next_step=f"Make a run with these in the plan's [training]: {found.changes}; or end other programs."
+        why=say(
+            "it takes about {needed}, and {share:.0%} of what is free on {where} is {free}: {parts}",
+            needed=_megabytes(estimate.total_bytes),
+            share=SHARE,
+            where=where,
+            free=_megabytes(round(SHARE * free_bytes)),
+            parts=listed(parts),
+        ),
+        next_step=say(
+            "Make a run with these in the plan's [training]: {changes}; or end other programs.",
+            changes=found.changes,
+        )
         if found.choice
-        else "Choose a smaller model, or end other programs.",
+        else say("Choose a smaller model, or end other programs."),
     )
 
 

@@ -9,6 +9,7 @@ from appliance.data.split import split_held_out
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan
+from appliance.sentence import say
 from appliance.training.encode import Encoder, Example
 
 
@@ -50,8 +51,13 @@ def _check_files(run: RunFolder, plan: Plan, encoder: Encoder) -> None:
     if plan.data.held_out_share > 0 and not held_out:
         raise BadInput(
             "No row can be held out.",
-            why=f"`data.held_out_share` is {plan.data.held_out_share}, and {len(rows)} rows with "
-            f"{len({row.question for row in rows})} different questions leave none to spare",
+            why=say(
+                "`data.held_out_share` is {share}, and {count} rows with "
+                "{questions} different questions leave none to spare",
+                share=plan.data.held_out_share,
+                count=len(rows),
+                questions=len({row.question for row in rows}),
+            ),
             next_step="Add rows, or set data.held_out_share to 0.",
         )
     run.data.mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from appliance.errors import StepFailed
 from appliance.run.events import EventLog
+from appliance.sentence import say
 from appliance.training.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers carries n
         if not all(map(math.isfinite, losses)):
             raise StepFailed(
                 "Training went astray.",
-                why=f"the loss is no number any more near step {state.global_step}",
+                why=say("the loss is no number any more near step {step}", step=state.global_step),
                 next_step="Make a new run with a lower learning rate; checkpoints before this are kept.",
             )
         self._append(state.global_step, args, losses, logs)

@@ -13,6 +13,7 @@ from appliance.model.same_base import keep_base_sums
 from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan, TrainingChoice
+from appliance.sentence import say, to_document
 from appliance.training import attention
 from appliance.training.checkpoint import Checkpoint, newest_checkpoint
 from appliance.training.encode import Example
@@ -94,8 +95,9 @@ def _check_memory(
     device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
     shape = find_shape(base)
     if shape is None:
-        why = "the model's config.json does not give its sizes by the usual names"
-        events.append("warning", what="What the run takes of memory could not be estimated.", why=why)
+        what = say("What the run takes of memory could not be estimated.")
+        why = say("the model's config.json does not give its sizes by the usual names")
+        events.append("warning", what=to_document(what), why=to_document(why))
         return
     estimate = check_memory(
         training,
@@ -148,7 +150,8 @@ def _found_checkpoint(run: RunFolder, events: EventLog) -> Checkpoint | None:
     """Where to go on from, with a word about every newer checkpoint that was passed over."""
     checkpoint, damaged = newest_checkpoint(run.checkpoints)
     for damage in damaged:
-        events.append("warning", what=f"The checkpoint {damage.folder.name} was passed over.", why=damage.why)
+        what = say("The checkpoint {name} was passed over.", name=damage.folder.name)
+        events.append("warning", what=to_document(what), why=to_document(damage.why))
     if checkpoint is not None:
         events.append("resumed", step=checkpoint.step, folder=checkpoint.folder.name)
     return checkpoint

@@ -25,6 +25,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from appliance.durable import write_whole
 from appliance.errors import BadInput
 from appliance.run.plan import TrainingChoice
+from appliance.sentence import say
 from appliance.training.checkpoint import Checkpoint, save_checkpoint
 from appliance.training.lora import load_adapter, write_adapter
 from appliance.training.packing import PackedDocuments
@@ -74,7 +75,11 @@ def warmup_steps(training: TrainingChoice, steps: int) -> int:
     if training.warmup_steps >= max(steps, 1):
         raise BadInput(
             "The plan contradicts itself.",
-            why=f"`training.warmup_steps` is {training.warmup_steps}, and the run has {steps} steps",
+            why=say(
+                "`training.warmup_steps` is {warmup}, and the run has {steps} steps",
+                warmup=training.warmup_steps,
+                steps=steps,
+            ),
             next_step="Leave warmup_steps out of the plan, or train for longer.",
         )
     return training.warmup_steps

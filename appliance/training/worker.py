@@ -26,7 +26,7 @@ from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder, open_run, read_base
 from appliance.run.lock import worker_lock
 from appliance.run.plan import Plan, read_plan
-from appliance.sentence import say
+from appliance.sentence import say, to_document
 from appliance.training.stopping import StopRequest
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -55,7 +55,7 @@ def _owned(run: RunFolder) -> int:
             return _failed(events, _own_bug(run, error))
         full = HostNotReady(
             "The disk is full.",
-            why=say("{filename}: {error}", filename=error.filename or run.root, error=error.strerror),
+            why=say("{path}: {error}", path=error.filename or run.root, error=error.strerror),
             next_step="Free some space and start the run again; it goes on from the last checkpoint.",
         )
         return _failed(events, full)
@@ -74,12 +74,11 @@ def _work(run: RunFolder, events: EventLog) -> None:
     plan = read_plan(run.plan)
     _set_threads(plan)
 
-    def say(refusal: Refusal) -> None:
-        events.append(
-            "warning", what="A connection was refused.", why=f"{refusal.event} to {refusal.address}"
-        )
+    def tell(refusal: Refusal) -> None:
+        why = say("{event} to {address}", event=refusal.event, address=refusal.address)
+        events.append("warning", what=to_document(say("A connection was refused.")), why=to_document(why))
 
-    refused = go_offline(say)
+    refused = go_offline(tell)
     stop = StopRequest()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.ask)
