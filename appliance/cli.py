@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from appliance.commands import Commands
+from appliance.commands import Commands, language_option
+from appliance.errors import ApplianceError
 from appliance.run.folder import RunFolder
 from appliance.site.layout import Site, this_site
 
@@ -18,7 +19,19 @@ FORMATS = ("auto", "alpaca", "csv", "messages")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+class _SiteCommands(Commands):
+    """The commands of a site, which keeps traces of what should not have failed."""
+
+    def find_logs(self, ctx: click.Context) -> Path | None:
+        """`logs/` in the site's state folder."""
+        try:
+            return _site(ctx).state / "logs"
+        except ApplianceError:
+            return None
+
+
+@click.group(cls=_SiteCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@language_option
 @click.option("--prefix", type=click.Path(path_type=Path), help="Where the software is; by default, found.")
 @click.option("--state", type=click.Path(path_type=Path), help="Where data and runs are; by default, found.")
 @click.pass_context

@@ -1,24 +1,91 @@
-"""What both command lines share: errors become three lines and an exit code, in one place."""
+"""What both command lines share: errors become three lines and an exit code, in one place.
 
+They are said in the person's language (`appliance.locale.language_of`), each whole in one language.
+"""
+
+import errno
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from appliance.errors import ApplianceError
+from appliance.locale import LANGUAGES, VARIABLE, catalogue, language_of
+from appliance.sentence import Sentence, say
+from appliance.trace import keep_trace
+
+
+def _choose_language(context: click.Context, option: click.Parameter, language: str | None) -> None:
+    if language:
+        os.environ[VARIABLE] = language  # for this process, and for what it starts
+
+
+language_option = click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    callback=_choose_language,
+    expose_value=False,
+    is_eager=True,
+    help="Language of messages; by default, the terminal's.",
+)
+"""Chooses the language of what a command says."""
 
 
 class Commands(click.Group):
     """A group whose commands raise ApplianceError instead of printing and exiting."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a failure that an operator can meet is shown and sets the exit code."""
+        """Run the command; a failure that an operator can meet is shown and sets the exit code.
+
+        One that nobody foresaw is one line without its message, which may hold a patient's words; where it
+        happened goes into a file that only this user may read.
+        """
+        if ctx.parent is not None:
+            return super().invoke(ctx)  # the outermost group answers for all
         try:
             return super().invoke(ctx)
         except ApplianceError as error:
-            click.echo(f"islet: {error}", err=True)
+            click.echo(f"islet: {_said(error)}", err=True)
             sys.exit(error.exit_code)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, EOFError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # whoever read the output has gone; click ends quietly
+            click.echo(f"islet: {_in_language(_own_failure(error, self.find_logs(ctx)))}", err=True)
+            sys.exit(1)
+
+    def find_logs(self, ctx: click.Context) -> Path | None:
+        """The folder for traces of failures that nobody foresaw; None: the temporary one."""
+        return None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the journey, not of the alphabet."""
         return list(self.commands)
+
+
+def _own_failure(error: Exception, logs: Path | None) -> Sentence:
+    kind, log = type(error).__name__, keep_trace(error, logs)
+    if log is None:
+        return say("Islet itself failed: {kind}.", kind=kind)
+    return say("Islet itself failed: {kind}. Where it failed is written in {log}.", kind=kind, log=log)
+
+
+def _said(error: ApplianceError) -> str:
+    """The error's three lines in the person's language, or in English where that does not know it."""
+    known = catalogue(language_of(os.environ))
+    parts = (error.what, error.next_step)
+    whole = all(known.knows(part.template if isinstance(part, Sentence) else part) for part in parts)
+    return _in_language(error.sentence()) if whole else str(error)
+
+
+def _in_language(sentence: Sentence) -> str:
+    """`sentence` in the person's language, or in English where the terminal cannot write that."""
+    text = catalogue(language_of(os.environ)).say(sentence)
+    try:
+        text.encode(sys.stderr.encoding or "ascii")
+    except UnicodeEncodeError:
+        return str(sentence)
+    return text

@@ -4,6 +4,8 @@ One class for each thing the operator does next, never for the module that raise
 same three lines and codes stand in `install.sh`. Standard library only.
 """
 
+from appliance.sentence import Sentence, say
+
 
 class ApplianceError(Exception):
     """A failure that says what happened, why, and what to do next.
@@ -19,8 +21,17 @@ class ApplianceError(Exception):
         self.why = why
         self.next_step = next_step
 
+    def sentence(self) -> Sentence:
+        """The three lines, for any language."""
+        return say(
+            "{what}\nwhy: {why}\nnext: {next_step}",
+            what=self.what,
+            why=self.why,
+            next_step=self.next_step,
+        )
+
     def __str__(self) -> str:
-        return f"{self.what}\nwhy: {self.why}\nnext: {self.next_step}"
+        return str(self.sentence())
 
 
 class UntrustedBundle(ApplianceError):
