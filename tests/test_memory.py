@@ -20,8 +20,7 @@ from appliance.training.memory import (
     find_shape,
     free_memory_bytes,
 )
-from appliance.training.packing import collate
-from appliance.training.session import most_learned
+from appliance.training.packing import collate, most_learned
 from appliance.training.trainer import learned_loss
 from tests.runs import events_of, losses_of, make_run
 from tests.test_training import train_here, weights

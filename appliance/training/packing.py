@@ -5,10 +5,12 @@ cut. Position ids restart at every document and `cu_seq_lens` says where each be
 never crosses that line (`appliance.training.attention`).
 """
 
+import math
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from appliance.run.plan import TrainingChoice
 from appliance.training.encode import Example
 
 if TYPE_CHECKING:
@@ -61,6 +63,13 @@ def level_packs(
     return packs
 
 
+class Schedule(Protocol):
+    """Which documents lie in which pack."""
+
+    def pack(self, number: int) -> list[int]:
+        """Indices of the documents in the pack `number`."""
+
+
 class PackSchedule:
     """The packs of every epoch: the same for the same seed, however often a run is interrupted."""
 
@@ -96,6 +105,21 @@ class PackSchedule:
         )
         chance.shuffle(packs)
         return packs
+
+
+def total_steps(training: TrainingChoice, packs_per_epoch: int) -> int:
+    """Optimizer steps of the whole run."""
+    return training.steps or math.ceil(training.epochs * packs_per_epoch / training.packs_per_step)
+
+
+def most_learned(examples: Sequence[Example], capacity: int) -> int:
+    """A bound of the learned tokens in one pack: as if the rows that teach most per token met, in part."""
+    learned, room = 0.0, capacity
+    for example in sorted(examples, key=lambda each: each.learned_tokens / len(each.ids), reverse=True):
+        taken = min(room, len(example.ids))
+        learned += example.learned_tokens * taken / len(example.ids)
+        room -= taken
+    return math.ceil(learned)
 
 
 def collate(examples: Sequence[Example]) -> "dict[str, Any]":
@@ -139,7 +163,7 @@ def collate(examples: Sequence[Example]) -> "dict[str, Any]":
 class PackedDocuments:
     """A data set whose item n is the n-th pack of the schedule, as `collate` makes it."""
 
-    def __init__(self, examples: Sequence[Example], schedule: PackSchedule, *, packs: int) -> None:
+    def __init__(self, examples: Sequence[Example], schedule: Schedule, *, packs: int) -> None:
         self._examples = examples
         self._schedule = schedule
         self._packs = packs

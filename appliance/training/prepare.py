@@ -1,5 +1,6 @@
 """From the plan's files to examples ready for training, with everything that was refused on record."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from appliance.data.split import split_held_out
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan
+from appliance.run.rows import Problem, Row
 from appliance.sentence import say
 from appliance.training.encode import Encoder, Example
 
@@ -45,8 +47,29 @@ def _check_files(run: RunFolder, plan: Plan, encoder: Encoder) -> None:
     reading = read_files(plan.data.train, system=plan.model.system)
     encoded, too_long = encoder.encode(reading.rows)
     problems = [*reading.problems, *too_long]
-    check_bad_share(len(encoded), problems, plan.data.max_bad_share)
-    rows = [row for row, _ in encoded]
+    train, held_out = split_rows([row for row, _ in encoded], problems, plan)
+    run.data.mkdir(exist_ok=True)
+    write_rows(run.data / "train.parquet", train)
+    write_rows(run.data / "held_out.parquet", held_out)
+    check = Check(
+        rows_in=len(reading.rows) + len(reading.problems),
+        train_rows=len(train),
+        held_out_rows=len(held_out),
+        refused_rows=len(problems),
+        files=reading.files,
+        problems=tuple(problems),
+    )
+    write_check(run.data / "check.json", check)
+
+
+def split_rows(
+    rows: Sequence[Row], problems: Sequence[Problem], plan: Plan
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """(train, held out) of the usable `rows`, judged beside the `problems` of those that are not.
+
+    Raises: BadInput, when more rows are refused than the plan allows, or none can be held out.
+    """
+    check_bad_share(len(rows), problems, plan.data.max_bad_share)
     train, held_out = split_held_out(rows, plan.data.held_out_share, seed=plan.training.seed)
     if plan.data.held_out_share > 0 and not held_out:
         raise BadInput(
@@ -60,15 +83,4 @@ def _check_files(run: RunFolder, plan: Plan, encoder: Encoder) -> None:
             ),
             next_step="Add rows, or set data.held_out_share to 0.",
         )
-    run.data.mkdir(exist_ok=True)
-    write_rows(run.data / "train.parquet", train)
-    write_rows(run.data / "held_out.parquet", held_out)
-    check = Check(
-        rows_in=len(reading.rows) + len(reading.problems),
-        train_rows=len(train),
-        held_out_rows=len(held_out),
-        refused_rows=len(problems),
-        files=reading.files,
-        problems=tuple(problems),
-    )
-    write_check(run.data / "check.json", check)
+    return train, held_out

@@ -1,25 +1,23 @@
 """One stretch of training in this process: from the newest checkpoint to the end, or to a request to stop."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from appliance.errors import BadInput
-from appliance.model.base import check_base, load_base, load_tokenizer, model_name
+from appliance.model.base import check_base, load_tokenizer, model_name
 from appliance.model.same_base import keep_base_sums
 from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan, TrainingChoice
 from appliance.sentence import say, to_document
-from appliance.training import attention
 from appliance.training.checkpoint import Checkpoint, newest_checkpoint
 from appliance.training.encode import Example
-from appliance.training.lora import add_adapter, write_adapter
-from appliance.training.memory import check_memory, close_the_heap, find_shape, free_memory_bytes
-from appliance.training.packing import PackedDocuments, PackSchedule
+from appliance.training.loading import find_device, free_device_bytes, judge_memory, load_for_training
+from appliance.training.lora import write_adapter
+from appliance.training.packing import PackedDocuments, PackSchedule, total_steps
 from appliance.training.prepare import Prepared, prepare
 from appliance.training.reporter import Reporter
 from appliance.training.stopping import StopRequest
@@ -47,10 +45,7 @@ def train_run(
     if stop.asked:
         return False
     _check_memory(base, plan.training, prepared.train, events)
-    if plan.training.recompute_activations:
-        close_the_heap()
-    attention.register()
-    model = add_adapter(load_base(base, attention=attention.SEGMENTS, nf4=plan.training.nf4), plan.training)
+    model = load_for_training(base, plan.training)
     reporter = Reporter(events, stop, steps=steps, packs_per_epoch=schedule.packs_per_epoch)
     held_out = _held_out_packs(prepared.held_out, plan.training)
 
@@ -81,33 +76,18 @@ def train_run(
     return True
 
 
-def total_steps(training: TrainingChoice, packs_per_epoch: int) -> int:
-    """Optimizer steps of the whole run."""
-    return training.steps or math.ceil(training.epochs * packs_per_epoch / training.packs_per_step)
-
-
 def _check_memory(
     base: Path, training: TrainingChoice, examples: Sequence[Example], events: EventLog
 ) -> None:
     """Say what the run will take. Raises: HostNotReady, when that is more than there is."""
-    on_gpu = torch.cuda.is_available()
-    free_bytes = int(torch.cuda.mem_get_info()[0]) if on_gpu else free_memory_bytes()
-    device: Literal["cpu", "cuda"] = "cuda" if on_gpu else "cpu"
-    shape = find_shape(base)
-    if shape is None:
+    device = find_device()
+    free_bytes = free_device_bytes(device)
+    estimate = judge_memory(base, training, examples, device=device, free_bytes=free_bytes)
+    if estimate is None:
         what = say("What the run takes of memory could not be estimated.")
         why = say("the model's config.json does not give its sizes by the usual names")
         events.append("warning", what=to_document(what), why=to_document(why))
         return
-    estimate = check_memory(
-        training,
-        shape,
-        longest=max(len(example.ids) for example in examples),
-        tokens=min(training.pack_tokens, sum(len(example.ids) for example in examples)),
-        learned_tokens=most_learned(examples, training.pack_tokens),
-        free_bytes=free_bytes,
-        device=device,
-    )
     events.append(
         "memory",
         device=device,
@@ -115,16 +95,6 @@ def _check_memory(
         total_bytes=estimate.total_bytes,
         lines=[{"name": line.name, "bytes": line.bytes} for line in estimate.lines],
     )
-
-
-def most_learned(examples: Sequence[Example], capacity: int) -> int:
-    """A bound of the learned tokens in one pack: as if the rows that teach most per token met, in part."""
-    learned, room = 0.0, capacity
-    for example in sorted(examples, key=lambda each: each.learned_tokens / len(each.ids), reverse=True):
-        taken = min(room, len(example.ids))
-        learned += example.learned_tokens * taken / len(example.ids)
-        room -= taken
-    return math.ceil(learned)
 
 
 def _schedule(examples: Sequence[Example], training: TrainingChoice) -> PackSchedule:
