@@ -11,10 +11,12 @@ import click
 
 from appliance.commands import Commands, language_option
 from appliance.errors import ApplianceError
+from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder
 from appliance.site.layout import Site, this_site
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+SCREENS = ("auto", "full", "plain", "line")
 FORMATS = ("auto", "alpaca", "csv", "messages")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -30,14 +32,36 @@ class _SiteCommands(Commands):
             return None
 
 
-@click.group(cls=_SiteCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_SiteCommands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @language_option
 @click.option("--prefix", type=click.Path(path_type=Path), help="Where the software is; by default, found.")
 @click.option("--state", type=click.Path(path_type=Path), help="Where data and runs are; by default, found.")
+@click.option(
+    "--ui", type=click.Choice(SCREENS), default="auto", show_default=True, help="How the wizard shows."
+)
+@click.option("--plan", "plan_file", type=FILE, help="Answer file: the whole journey without a question.")
 @click.pass_context
-def main(context: click.Context, prefix: Path | None, state: Path | None) -> None:
-    """Tune a model on this box, without a network: data, train, runs, eval, export, report."""
+def main(
+    context: click.Context, prefix: Path | None, state: Path | None, ui: str, plan_file: Path | None
+) -> None:
+    """Tune a model on this box, without a network. Without a command: the wizard."""
     context.obj = Site(prefix.absolute(), state.absolute()) if prefix and state else None
+    if context.invoked_subcommand is None:
+        _wizard(context, ui, plan_file)
+
+
+def _wizard(context: click.Context, ui: str, plan_file: Path | None) -> None:
+    """The journey on this site: by an answer file, or with whatever front this terminal can show."""
+    if plan_file is not None:
+        from appliance.wizard.unattended import run_plan
+
+        click.echo(run_plan(_site(context), plan_file))
+        return
+    from appliance.wizard.open import open_wizard
+
+    context.exit(open_wizard(_site(context), ui))
 
 
 def _site(context: click.Context) -> Site:
@@ -118,8 +142,9 @@ def data(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
 @main.command()
 @click.option("--plan", "plan_file", type=FILE, required=True, help="All choices of the run (TOML).")
 @click.option("--detach", is_flag=True, help="Return at once; the run goes on by itself.")
+@json_option
 @click.pass_context
-def train(context: click.Context, plan_file: Path, detach: bool) -> None:
+def train(context: click.Context, plan_file: Path, detach: bool, as_json: bool) -> None:
     """Make a run from a plan and train it. Ctrl-C stops it with a checkpoint."""
     from appliance.model.offline import go_offline
 
@@ -130,16 +155,22 @@ def train(context: click.Context, plan_file: Path, detach: bool) -> None:
     from appliance.training import control
 
     site = _site(context)
-    run = control.prepare_run(
-        plan_file, site.runs, site.models, judge=lambda plan, base: plan_modelfile(plan, base).text()
-    )
-    append(site.audit, "train", run=run.root.name)
-    if detach:
-        control.start_detached(run)
-    else:
-        with TrainingView() as view:
-            control.train(run, view.show)
-    click.echo(run.root)
+    try:
+        run = control.prepare_run(
+            plan_file, site.runs, site.models, judge=lambda plan, base: plan_modelfile(plan, base).text()
+        )
+        append(site.audit, "train", run=run.root.name)
+        if detach:
+            control.start_detached(run)
+        else:
+            with TrainingView() as view:
+                control.train(run, view.show)
+    except ApplianceError as error:
+        if not as_json:
+            raise
+        click.echo(json.dumps(failure_fields(error), ensure_ascii=False))
+        context.exit(error.exit_code)
+    click.echo(json.dumps({"run": str(run.root)}) if as_json else run.root)
 
 
 @main.group(cls=Commands)
@@ -243,3 +274,7 @@ def report(context: click.Context, run: str) -> None:
     from appliance.progress import Terminal
 
     click.echo(report_run(_run(context, run), _site(context), Terminal()))
+
+
+if __name__ == "__main__":
+    main()

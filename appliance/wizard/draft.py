@@ -15,7 +15,6 @@ from appliance.locale import Language
 from appliance.run.plan import DataChoice, ModelChoice, Plan, TrainingChoice
 from appliance.sentence import say
 
-FORMAT = "islet-draft-1"
 HELD_OUT_SHARE = 0.05
 """Of the rows; what a new draft keeps out of training, so that the curve can say whether it generalises."""
 
@@ -36,7 +35,7 @@ def empty_plan() -> Plan:
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a person is, and what was answered."""
 
-    format: Literal["islet-draft-1"] = FORMAT
+    format: Literal["islet-draft-1"] = "islet-draft-1"
     language: Language | None = None
     """None until the person has chosen one."""
     page: str = "home"

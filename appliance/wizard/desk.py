@@ -1,0 +1,217 @@
+"""What lies on the wizard's desk: the site, the person's draft, and what was found out so far.
+
+Nothing here waits: what takes time goes on in a thread or a process of its own, and `tick` looks how far
+it is. Steps read the desk; the session changes it.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from appliance.errors import ApplianceError
+from appliance.locale import Language
+from appliance.run.folder import open_run
+from appliance.run.plan import TrainingChoice
+from appliance.site.layout import Site
+from appliance.site.preflight import Finding, look_at_box
+from appliance.training.looked import Look, Looking, LookState, Trial, start_look
+from appliance.wizard.draft import Draft, draft_folder, read_draft, write_draft
+from appliance.wizard.models import ModelFacts, read_models
+from appliance.wizard.presets import Fitted, fit, preset_settings
+from appliance.wizard.running import RunView
+
+Found = TypeVar("Found")
+NOT_STARTED = LookState()
+SHOWN_ROWS = 3
+
+
+class Later(Generic[Found]):
+    """A value that a thread is finding out. `value` is None until it is there."""
+
+    def __init__(self, find: Callable[[], Found]) -> None:
+        self.value: Found | None = None
+        self.error: Exception | None = None
+        self._find = find
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            self.value = self._find()
+        except Exception as error:  # told on the page that needs the value
+            self.error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether it was found, or cannot be."""
+        return self.value is not None or self.error is not None
+
+
+class Desk:
+    """Everything that pages are made of."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.folder = draft_folder(site.state)
+        self.draft, self.set_aside = read_draft(self.folder)
+        self.local: dict[str, Any] = {}
+        """What need not survive the program: which preview is shown, what is chosen at home."""
+        self.health: Later[list[Finding]] = Later(lambda: look_at_box(site))
+        self.models: Later[tuple[ModelFacts, ...]] = Later(lambda: read_models(site))
+        self.view: RunView | None = None
+        self._looking: Looking | None = None
+        self._look_of: object = None
+        self._look = NOT_STARTED
+        self._trying: Looking | None = None
+        self._trial_of: object = None
+        self._trial = NOT_STARTED
+        if self.draft.run:
+            self.open_run(self.draft.run)
+
+    # the draft
+
+    def changed(self, **fields: Any) -> Draft:
+        """The draft with some fields changed; nothing is kept yet."""
+        return msgspec.structs.replace(self.draft, **fields)
+
+    def keep(self, draft: Draft) -> None:
+        """Make `draft` the one that counts, on disk first.
+
+        Raises: HostNotReady, when it cannot be written.
+        """
+        if draft != self.draft:
+            write_draft(draft, self.folder)
+            self.draft = draft
+
+    @property
+    def language(self) -> Language:
+        """The person's language; English until one is chosen."""
+        return self.draft.language or "en"
+
+    def answer_file(self) -> Path:
+        """Where the answers are saved as a plan."""
+        return self.site.state / "plans" / f"{self.draft.plan.name}.toml"
+
+    # the box
+
+    def look_at_box_again(self) -> None:
+        """Have the box looked at anew."""
+        self.health = Later(lambda: look_at_box(self.site))
+
+    def model(self, name: str | None = None) -> ModelFacts | None:
+        """The model of the draft's plan, or the one named; None while unknown or not installed."""
+        wanted = self.draft.plan.model.base if name is None else name
+        return next((each for each in self.models.value or () if each.name == wanted), None)
+
+    # the data, as the model sees it
+
+    def look(self) -> LookState:
+        """How far the look at the draft's data is; begins one where the answers ask for it."""
+        plan = self.draft.plan
+        training, data = plan.training, plan.data
+        key = (plan.model, data.train, data.held_out_share, training.pack_tokens, training.seed)
+        if key != self._look_of:
+            self._end_look()
+            self._look_of = key
+            if plan.model.base and plan.data.train:
+                self._looking = start_look(plan, self.site.models, rows_shown=SHOWN_ROWS)
+                self._look = self._looking.poll()
+        return self._look
+
+    def look_again(self) -> None:
+        """Forget what was seen: the files may have changed."""
+        self._look_of = None
+
+    def found(self) -> Look | None:
+        """What the look found, once it is through."""
+        return self.look().look
+
+    # memory and time
+
+    def settings(self, training: TrainingChoice | None = None) -> Fitted | None:
+        """The draft's settings, or `training`, as this box can run them; None while the data is looked at."""
+        look, model = self.found(), self.model()
+        if look is None or model is None:
+            return None
+        return fit(training or self.draft.plan.training, model.shape, look)
+
+    def preset(self, draft: Draft | None = None) -> TrainingChoice:
+        """What the preset of `draft` (the current one, if None) means for its model and this box."""
+        draft = draft or self.draft
+        model = self.model(draft.plan.model.base)
+        wanted = preset_settings(draft.preset, draft.plan.training, model.context_tokens if model else None)
+        look = self._look.look if draft.preset != "advanced" else None
+        if look is None or model is None:
+            return wanted
+        return fit(wanted, model.shape, look).training
+
+    def trial(self) -> LookState:
+        """How far a trial of the draft's settings is; begins one where there is none of their kind."""
+        plan = self.draft.plan
+        training = plan.training
+        key = (self._look_of, training.nf4, training.recompute_activations, training.rank)
+        if key != self._trial_of and self.found() is not None:
+            self._end_trial()
+            self._trial_of = key
+            self._trying = start_look(plan, self.site.models, rows_shown=0, trial=True)
+            self._trial = self._trying.poll()
+        return self._trial
+
+    def try_again(self) -> None:
+        """Forget what was measured: other programs may have taken memory since."""
+        self._trial_of = None
+
+    def measured(self) -> Trial | None:
+        """What the trial measured, once it is through."""
+        return self._trial.trial
+
+    # the run
+
+    def open_run(self, name: str) -> None:
+        """Have the later pages be about the run `name`; it is left alone when it is gone."""
+        try:
+            self.view = RunView(open_run(self.site.runs / name))
+        except ApplianceError:
+            self.view = None
+            return
+        self.view.refresh()
+
+    @property
+    def run(self) -> RunView:
+        """The run that the later pages are about.
+
+        Raises: RuntimeError, on a page that is not about one.
+        """
+        if self.view is None:
+            raise RuntimeError("this page is about no run")
+        return self.view
+
+    # time
+
+    def tick(self) -> bool:
+        """Look how far everything is; whether something changed. Never waits."""
+        before = (self.health.done, self.models.done, self._look, self._trial)
+        if self._looking is not None:
+            self._look = self._looking.poll()
+        if self._trying is not None:
+            self._trial = self._trying.poll()
+        after = (self.health.done, self.models.done, self._look, self._trial)
+        run_changed = self.view is not None and self.view.refresh()
+        return before != after or run_changed
+
+    def close(self) -> None:
+        """End the processes that only serve the screen; never a run."""
+        self._end_look()
+        self._end_trial()
+
+    def _end_look(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
+        self._looking, self._look = None, NOT_STARTED
+
+    def _end_trial(self) -> None:
+        if self._trying is not None:
+            self._trying.close()
+        self._trying, self._trial = None, NOT_STARTED

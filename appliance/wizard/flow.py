@@ -1,0 +1,29 @@
+"""The journey: every step by name, in order."""
+
+from appliance.wizard.step import Step
+from appliance.wizard.steps.choose import CHECK, DATA, MODEL
+from appliance.wizard.steps.finish import COMPARE, DONE, EXPORT
+from appliance.wizard.steps.plan import PLAN, RESULT, REVIEW, VALUES
+from appliance.wizard.steps.run import TRAINING
+from appliance.wizard.steps.start import HEALTH, HOME, LANGUAGE
+
+ORDER = (
+    LANGUAGE,
+    HOME,
+    HEALTH,
+    MODEL,
+    DATA,
+    CHECK,
+    PLAN,
+    VALUES,
+    RESULT,
+    REVIEW,
+    TRAINING,
+    COMPARE,
+    EXPORT,
+    DONE,
+)
+STEPS: dict[str, Step] = {step.name: step for step in ORDER}
+BEFORE_A_RUN = ("health", "model", "data", "check", "plan", "values", "result", "review")
+"""Pages that fill the plan, in order; what comes after is about a run."""
+AFTER_START = ("training", "compare", "export", "done")

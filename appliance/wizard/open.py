@@ -1,0 +1,30 @@
+"""Opening the wizard: offline first, then the front that this terminal can show."""
+
+import os
+
+from appliance.locale import VARIABLE, find_language
+from appliance.model.offline import go_offline
+from appliance.site.layout import Site
+from appliance.wizard.session import Wizard
+from appliance.wizard.terminal import ensure_utf8, look_at_terminal
+
+
+def open_wizard(site: Site, ui: str) -> int:
+    """Lead a person through the journey; the exit code.
+
+    Raises: HostNotReady, when `ui` asks for what this terminal cannot show.
+    """
+    go_offline()
+    ensure_utf8()
+    display = look_at_terminal(ui)
+    wizard = Wizard(site, language=find_language(os.environ.get(VARIABLE, "")), chinese=display.chinese)
+    try:
+        if display.front == "full":
+            from appliance.wizard.full.app import run
+
+            return run(wizard, display)
+        from appliance.wizard.lines import run as run_lines
+
+        return run_lines(wizard, display)
+    finally:
+        wizard.close()

@@ -1,0 +1,89 @@
+"""A run as the wizard sees it: read from its folder alone, a few new bytes of `events.jsonl` at a time."""
+
+from collections import deque
+from typing import Any
+
+from appliance.errors import ApplianceError
+from appliance.job import JobState, Kind, read_job
+from appliance.run.events import Event, read_new_events
+from appliance.run.failure import error_of
+from appliance.run.folder import RunFolder
+from appliance.run.lock import find_worker
+from appliance.run.told import event_sentence
+from appliance.sentence import Sentence
+
+TAIL_EVENTS = 50
+AT_WORK = ("preparing", "training")
+
+
+class RunView:
+    """What has happened in one run so far; `refresh` reads what is new."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self.state = "made"
+        """made, preparing, training, stopped, finished, failed or interrupted."""
+        self.progress: dict[str, Any] = {}
+        """Fields of the newest `progress` event."""
+        self.memory: dict[str, Any] = {}
+        """Fields of the newest `memory` event."""
+        self.losses: list[tuple[float, float]] = []
+        """(step, loss), one an optimizer step; of a step trained twice after a kill, the later one."""
+        self.held_out: list[tuple[float, float]] = []
+        self.saved_step = 0
+        """Step of the newest checkpoint."""
+        self.failure: ApplianceError | None = None
+        self.tail: deque[tuple[str, Sentence]] = deque(maxlen=TAIL_EVENTS)
+        """(time, what happened), the newest last."""
+        self._offset = 0
+        self._said = "made"
+
+    def refresh(self) -> bool:
+        """Read what is new; whether anything was."""
+        events, self._offset = read_new_events(self.run.events, self._offset)
+        for event in events:
+            self._take(event)
+        state = self._said
+        if state in AT_WORK and find_worker(self.run.lock) is None:
+            state = "interrupted"
+        changed = bool(events) or state != self.state
+        self.state = state
+        return changed
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a worker is training it now."""
+        return self.state in AT_WORK
+
+    def job(self, kind: Kind) -> JobState:
+        """How far a job on this run is."""
+        return read_job(self.run, kind)
+
+    def _take(self, event: Event) -> None:
+        fields = event.fields
+        match event.kind:
+            case "state":
+                self._said = str(fields.get("state"))
+                if self._said in AT_WORK:
+                    self.failure = None
+            case "progress":
+                self.progress = fields
+                self._add_losses(fields)
+            case "memory":
+                self.memory = fields
+            case "held_out":
+                self.held_out.append((fields["step"], fields["loss"]))
+            case "checkpoint":
+                self.saved_step = fields["step"]
+            case "failed":
+                self.failure = error_of(fields)
+        sentence = event_sentence(event)
+        if sentence is not None and event.kind != "progress":
+            self.tail.append((event.time, sentence))
+
+    def _add_losses(self, fields: dict[str, Any]) -> None:
+        losses = fields.get("losses") or [fields["loss"]]
+        first = fields["step"] - len(losses) + 1
+        while self.losses and self.losses[-1][0] >= first:
+            self.losses.pop()
+        self.losses += [(float(first + index), float(loss)) for index, loss in enumerate(losses)]

@@ -1,0 +1,132 @@
+"""One person's way through the wizard: which page is shown, what an answer or an action does.
+
+Every answer is on disk before the next question. Pages after the start are about a run and are made from
+its folder alone, so any number of wizards, now or later, see the same.
+"""
+
+from pathlib import Path
+
+from appliance.locale import LANGUAGES, Language
+from appliance.run.plan import Plan
+from appliance.sentence import say
+from appliance.site.layout import Site
+from appliance.wizard.desk import Desk
+from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, STEPS
+from appliance.wizard.page import Page
+from appliance.wizard.question import WrongAnswer
+from appliance.wizard.step import Step, asked, to_page
+from appliance.wizard.steps.plan import named
+
+
+class Wizard:
+    """The other side of every front (`appliance.wizard.front.Flow`)."""
+
+    def __init__(self, site: Site, *, language: Language | None = None, chinese: bool = True) -> None:
+        """language: one that was asked for on the command line; else the one that was chosen before.
+        chinese: whether the terminal can draw it; where not, all is said in English and nothing is lost.
+        """
+        self._desk = Desk(site)
+        self._chinese = chinese
+        if language is not None:
+            self._desk.keep(self._desk.changed(language=language))
+        ask = self._desk.draft.language is None and chinese
+        self._page = "language" if ask else "home"
+
+    @property
+    def language(self) -> Language:
+        """The person's language, where this terminal can draw it."""
+        return self._desk.language if self._chinese else "en"
+
+    def page(self) -> Page:
+        """What to show now."""
+        return to_page(self._step(), self._desk)
+
+    def answer(self, field: str, value: str) -> str:
+        """Keep an answer. Returns what is wrong with it; a wrong one is not kept.
+
+        Raises: HostNotReady, when it cannot be written down.
+        """
+        question = next((each for each in asked(self._step(), self._desk) if each.name == field), None)
+        if question is None:
+            return say("This page does not ask for {field}.", field=field)
+        try:
+            draft = question.take(self._desk, value)
+        except WrongAnswer as wrong:
+            return wrong.why
+        self._desk.keep(draft)
+        return ""
+
+    def act(self, action: str) -> bool:
+        """Take an action of the page; False: the person leaves.
+
+        Raises: ApplianceError, when it fails; the page stays as it was.
+        """
+        page = self.page()
+        chosen = next((each for each in page.actions if each.name == action), None)
+        if action == "leave":
+            return False
+        if chosen is None or chosen.why_not:
+            return True
+        if action == "next":
+            self._next()
+        elif action == "back":
+            self._go(self._back())
+        elif (target := self._step().takes[action](self._desk)) is not None:
+            self._go(target)
+        return True
+
+    def tick(self) -> bool:
+        """Look at running work; whether the page may be another now."""
+        return self._desk.tick()
+
+    def switch_language(self) -> None:
+        """The other language, where this terminal can draw it; everything else stays."""
+        if not self._chinese:
+            return
+        following = (LANGUAGES.index(self.language) + 1) % len(LANGUAGES)
+        self._desk.keep(self._desk.changed(language=LANGUAGES[following]))
+
+    def fill(self, plan: Plan) -> None:
+        """Take all answers from `plan`, whose paths are absolute, and go to the first page that judges."""
+        self._desk.keep(self._desk.changed(plan=plan, preset="advanced", run=""))
+        self._page = "health"
+
+    def plan(self) -> Plan:
+        """The answers as a plan."""
+        return self._desk.draft.plan
+
+    def export_folder(self) -> Path:
+        """Where the run that is open was exported to."""
+        return self._desk.run.run.export
+
+    def close(self) -> None:
+        """End what only served the screen."""
+        self._desk.close()
+
+    def _step(self) -> Step:
+        """The step that is shown; home, where a run that it was about is gone."""
+        if self._page in AFTER_START and self._desk.view is None:
+            self._page = "home"
+        return STEPS[self._page]
+
+    def _next(self) -> None:
+        step = self._step()
+        step.settle(self._desk)
+        if step.after is not None:
+            self._go(step.after(self._desk))
+
+    def _back(self) -> str:
+        step = self._step()
+        return step.before(self._desk) if step.before is not None else step.name
+
+    def _go(self, name: str) -> None:
+        """Show another page, and remember how far the questions were answered."""
+        desk = self._desk
+        draft = desk.changed(page=name)
+        if name in BEFORE_A_RUN:
+            draft = desk.changed(page=name, reached=name)
+        if name == "result":
+            draft = desk.changed(page=name, reached=name, plan=named(desk.draft.plan))
+        desk.keep(draft)
+        desk.local.pop("shown", None)
+        self._page = name

@@ -1,0 +1,92 @@
+"""A step of the journey as data: what its page says, asks and offers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from appliance.wizard.desk import Desk
+from appliance.wizard.page import Action, Block, Level, Page
+from appliance.wizard.question import Question, to_field
+
+NUMBERED = 10
+"""How many steps are counted, from the health of the box to the export."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a page stands, in one line."""
+
+    level: Level
+    text: str
+    stops: bool = False
+    """Whether Next must wait until this is mended."""
+
+
+Taken = Callable[[Desk], str | None]
+"""Does what an action says, and returns the name of the page to go to; None: stays. Raises ApplianceError."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One page of the flow."""
+
+    name: str
+    number: int
+    """1 to NUMBERED; 0: not counted."""
+    title: str
+    help: tuple[str, ...]
+    blocks: Callable[[Desk], tuple[Block, ...]]
+    verdict: Callable[[Desk], Verdict]
+    questions: tuple[Question, ...] = ()
+    after: Callable[[Desk], str] | None = None
+    """Name of the page that Next goes to; None: there is no Next."""
+    before: Callable[[Desk], str] | None = None
+    """Name of the page that Back goes to; None: there is no Back."""
+    settle: Callable[[Desk], None] = lambda desk: None
+    """What Next still does before it goes on. Raises ApplianceError."""
+    next_label: str = "Next"
+    actions: Callable[[Desk], tuple[Action, ...]] = lambda desk: ()
+    """Beside Back, Next and Leave."""
+    takes: Mapping[str, Taken] = field(default_factory=dict)
+    """What each of these actions does."""
+    live: Callable[[Desk], bool] = lambda desk: False
+    private: Callable[[Desk], bool] = lambda desk: False
+
+
+def asked(step: Step, desk: Desk) -> list[Question]:
+    """The questions that stand on the page now."""
+    return [question for question in step.questions if question.asked(desk)]
+
+
+def to_page(step: Step, desk: Desk) -> Page:
+    """The step as a front shows it now."""
+    fields = tuple(to_field(question, desk) for question in asked(step, desk))
+    verdict = step.verdict(desk)
+    wrong = next((each for each in fields if each.problem), None)
+    if wrong is not None and not verdict.stops:
+        verdict = Verdict("fail", wrong.problem, stops=True)
+    return Page(
+        name=step.name,
+        title=step.title,
+        step=step.number,
+        steps=NUMBERED,
+        help=step.help,
+        blocks=step.blocks(desk),
+        fields=fields,
+        actions=_actions(step, desk, verdict),
+        verdict=verdict.text,
+        level=verdict.level,
+        live=step.live(desk),
+        private=step.private(desk),
+    )
+
+
+def _actions(step: Step, desk: Desk, verdict: Verdict) -> tuple[Action, ...]:
+    """Back first, what the page offers between, Leave, and Next last."""
+    own = step.actions(desk)
+    taken = any(action.default for action in own)
+    back = [Action("back", "Back")] if step.before else []
+    onward = []
+    if step.after:
+        why_not = verdict.text if verdict.stops else ""
+        onward.append(Action("next", step.next_label, why_not=why_not, default=not taken))
+    return (*back, *own, Action("leave", "Save and leave", key="f9"), *onward)

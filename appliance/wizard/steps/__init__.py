@@ -1,0 +1,1 @@
+"""The steps of the journey, a module for each stretch of it."""

@@ -1,0 +1,180 @@
+"""The live page of a run: it only looks; the worker does not know that anybody does."""
+
+import datetime
+
+import msgspec
+
+from appliance.progress import amount_text
+from appliance.run.plan import read_plan
+from appliance.run.told import state_word
+from appliance.sentence import say
+from appliance.training import control
+from appliance.wizard.desk import Desk
+from appliance.wizard.page import Action, Bar, Block, Chart, Confirm, Fact, Facts, Level, Paragraph, Series
+from appliance.wizard.running import RunView
+from appliance.wizard.step import Step, Verdict
+from appliance.wizard.steps.plan import duration
+from appliance.wizard.titles import TITLES
+
+TAIL_LINES = 4
+
+LEVELS: dict[str, Level] = {
+    "made": "busy",
+    "preparing": "busy",
+    "training": "busy",
+    "finished": "ok",
+    "stopped": "warn",
+    "interrupted": "warn",
+    "failed": "fail",
+}
+
+
+def _blocks(desk: Desk) -> tuple[Block, ...]:
+    view = desk.run
+    progress = view.progress
+    step, steps = progress.get("step", 0), progress.get("steps", 0)
+    state = Fact(
+        "Run",
+        say("{name}: {state}", name=view.run.root.name, state=state_word(view.state)),
+        LEVELS.get(view.state),
+    )
+    blocks: list[Block] = [
+        Facts((state,)),
+        Bar("Step", step, steps, say("{step} of {steps}", step=step, steps=steps)),
+    ]
+    if progress:
+        blocks.append(Facts(_figures(view)))
+    if view.failure is not None and view.state == "failed":
+        error = view.failure
+        blocks.append(
+            Facts((Fact("What", error.what, "fail"), Fact("Why", error.why), Fact("Next", error.next_step)))
+        )
+    if view.losses:
+        series = [Series("training", "*", tuple(view.losses))]
+        if view.held_out:
+            series.append(Series("test", "o", tuple(view.held_out)))
+        blocks.append(Chart("Loss", tuple(series)))
+    if view.tail:
+        blocks += [_log_line(moment, sentence) for moment, sentence in list(view.tail)[-TAIL_LINES:]]
+    return tuple(blocks)
+
+
+def _log_line(moment: str, sentence: str) -> Paragraph:
+    return Paragraph(say("{time}  {what}", time=local_time(moment), what=sentence))
+
+
+def local_time(moment: str) -> str:
+    """The box's own time of day of a UTC time in a log."""
+    try:
+        return f"{datetime.datetime.fromisoformat(moment).astimezone():%H:%M:%S}"
+    except ValueError:
+        return moment
+
+
+def _figures(view: RunView) -> tuple[Fact, ...]:
+    progress, memory = view.progress, view.memory
+    ends = say("measuring")
+    if view.at_work and progress.get("eta_s") is not None:
+        at = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=progress["eta_s"])
+        ends = say("{time}, in {left}", time=f"{at:%H:%M}", left=duration(progress["eta_s"]))
+    elif not view.at_work:
+        ends = say("not running")
+    used = amount_text(progress["memory_bytes"], "B")
+    limit = say(" of {free} free", free=amount_text(memory["free_bytes"], "B")) if memory else ""
+    loss = say("{loss:.3f}", loss=progress["loss"])
+    if view.held_out:
+        loss = say(
+            "{loss:.3f}; on the test rows {test:.3f}", loss=progress["loss"], test=view.held_out[-1][1]
+        )
+    return (
+        Fact("Ends", ends),
+        Fact("Speed", say("{rate:,.0f} tokens/s", rate=progress["tokens_per_s"])),
+        Fact("Memory", say("{used}{limit}", used=used, limit=limit)),
+        Fact("Loss", loss),
+        Fact("Saved", say("step {step}", step=view.saved_step) if view.saved_step else say("not yet")),
+    )
+
+
+def _verdict(desk: Desk) -> Verdict:
+    match desk.run.state:
+        case "finished":
+            return Verdict("ok", _hint(desk.run))
+        case "stopped":
+            return Verdict("warn", "Stopped, with everything saved. It can go on from there.", stops=True)
+        case "interrupted":
+            return Verdict(
+                "warn", "The worker was ended from outside. It can go on from what was saved.", stops=True
+            )
+        case "failed":
+            return Verdict("fail", "Training ended by an error; read above what to do.", stops=True)
+    return Verdict("busy", "You can leave and close this window. To come back, type: islet", stops=True)
+
+
+def _hint(view: RunView) -> str:
+    """What the curve says, where it says something."""
+    losses = [loss for _, loss in view.held_out]
+    if len(losses) >= 3 and losses[-1] > 1.05 * min(losses):
+        return say("Trained. The test loss rose at the end: fewer passes may do better.")
+    last = [loss for _, loss in view.losses]
+    tenth = max(len(last) // 10, 1)
+    before, end = last[-2 * tenth : -tenth], last[-tenth:]
+    if before and sum(end) / len(end) < 0.9 * sum(before) / len(before):
+        return say("Trained. The loss was still falling: more passes may help.")
+    return say("Trained. Next: the same questions before and after.")
+
+
+def _stop(desk: Desk) -> None:
+    control.stop(desk.run.run)
+    desk.run.refresh()
+
+
+def _go_on(desk: Desk) -> None:
+    control.start_detached(desk.run.run)
+    desk.run.refresh()
+
+
+def _change(desk: Desk) -> str:
+    """Begin the answers anew from this run's plan: its values stay, its name is asked again."""
+    plan = read_plan(desk.run.run.plan)
+    draft = desk.changed(plan=msgspec.structs.replace(plan, name=""), preset="advanced", reached="plan")
+    desk.keep(draft)
+    return "plan"
+
+
+def _actions(desk: Desk) -> tuple[Action, ...]:
+    view = desk.run
+    if view.at_work or view.state == "made":
+        lines = (
+            say("Last saved: step {step}.", step=view.saved_step)
+            if view.saved_step
+            else say("Nothing was saved yet."),
+            say("Stopping saves what is learned; it can go on from there later."),
+        )
+        sure = Confirm("Stop training?", lines, stay="Keep training", go="Stop and keep what is learned")
+        return (Action("stop", "Stop and keep", key="f6", confirm=sure),)
+    if view.state == "finished":
+        return (Action("change", "Train again with changes", key="f5"),)
+    return (
+        Action("change", "Change the plan", key="f5"),
+        Action("continue", "Go on training", key="f6", default=True),
+    )
+
+
+TRAINING = Step(
+    name="training",
+    number=8,
+    title=TITLES["training"],
+    help=(
+        "The loss says how far the model's answers are from yours; it should fall. The test loss is measured "
+        "on rows it never learns from: when that rises, the model begins to repeat instead of understand.",
+        "Training goes on when you leave, close the window or lose the connection. After a power cut it goes "
+        "on from the last saved step.",
+    ),
+    blocks=_blocks,
+    verdict=_verdict,
+    before=lambda desk: "home",
+    after=lambda desk: "compare",
+    actions=_actions,
+    takes={"stop": _stop, "continue": _go_on, "change": _change},
+    live=lambda desk: desk.run.state != "finished",
+)

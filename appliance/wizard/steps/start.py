@@ -1,0 +1,257 @@
+"""Before anything is chosen: language, home, and the health of the box."""
+
+from pathlib import Path
+
+from appliance.errors import ApplianceError
+from appliance.locale import LANGUAGES, OWN_NAMES, find_language
+from appliance.run.overview import RunLine, list_runs
+from appliance.run.told import state_word
+from appliance.sentence import listed, say
+from appliance.site.preflight import Finding
+from appliance.site.releases import current_release
+from appliance.wizard.desk import Desk
+from appliance.wizard.draft import Draft
+from appliance.wizard.page import Action, Block, Fact, Facts, Level, Option, Paragraph
+from appliance.wizard.question import Question, WrongAnswer
+from appliance.wizard.step import Step, Verdict
+from appliance.wizard.titles import TITLES
+
+SHOWN_RUNS = 8
+CONTINUE, NEW = "continue", "new"
+
+
+# Language
+
+
+def _take_language(desk: Desk, text: str) -> Draft:
+    language = find_language(text)
+    if language is None:
+        raise WrongAnswer("Choose one of the languages listed.")
+    return desk.changed(language=language)
+
+
+LANGUAGE = Step(
+    name="language",
+    number=0,
+    title=TITLES["language"],
+    help=("Every page can be shown in either language; F2 changes it at any time.",),
+    blocks=lambda desk: (Paragraph("Choose a language. / 请选择语言。"),),
+    verdict=lambda desk: Verdict(
+        "info", "This can be changed on every page: F2. / 任何页面按 F2 均可切换语言。"
+    ),
+    questions=(
+        Question(
+            name="language",
+            label="Language / 语言",
+            help="The language of all pages and messages.",
+            kind="choice",
+            show=lambda desk: desk.language,
+            take=_take_language,
+            options=lambda desk: tuple(Option(each, OWN_NAMES[each]) for each in LANGUAGES),
+        ),
+    ),
+    after=lambda desk: "home",
+    settle=lambda desk: desk.keep(desk.changed(language=desk.language)),
+)
+
+
+# Home
+
+
+def _runs(desk: Desk) -> list[RunLine]:
+    return list_runs(desk.site.runs)[-SHOWN_RUNS:][::-1]
+
+
+def _home_options(desk: Desk) -> tuple[Option, ...]:
+    options = []
+    if desk.draft.is_begun:
+        where = TITLES.get(desk.draft.reached, desk.draft.reached)
+        options.append(Option(CONTINUE, say("Go on with the answers so far\t{where}\t", where=where)))
+    options.append(Option(NEW, "A new model\t\t"))
+    for line in _runs(desk):
+        step = f"{line.step}/{line.steps}" if line.steps else ""
+        options.append(
+            Option(
+                line.name,
+                say("{run}\t{state}\t{step}", run=line.name, state=state_word(line.state), step=step),
+            )
+        )
+    return tuple(options)
+
+
+def _chosen_at_home(desk: Desk) -> str:
+    chosen = desk.local.get("go")
+    options = [option.value for option in _home_options(desk)]
+    if chosen in options:
+        return str(chosen)
+    at_work = next((line.name for line in _runs(desk) if line.state in ("preparing", "training")), None)
+    return at_work or options[0]
+
+
+def _take_go(desk: Desk, text: str) -> Draft:
+    if text not in [option.value for option in _home_options(desk)]:
+        raise WrongAnswer("Choose one of the lines.")
+    desk.local["go"] = text
+    return desk.draft
+
+
+def _home_blocks(desk: Desk) -> tuple[Block, ...]:
+    facts = [Fact("Software", _software(desk))]
+    models = desk.models.value
+    names = ", ".join(model.name for model in models[:3]) if models else ""
+    if models is not None:
+        more = say("{names} and {more} more", names=names, more=len(models) - 3) if len(models) > 3 else names
+        facts.append(Fact("Models", more or "none installed", "ok" if models else "warn"))
+    facts.append(Fact("Data", _data(desk)))
+    facts += [_warning(finding) for finding in desk.health.value or () if not finding.good]
+    if desk.set_aside is not None:
+        what = say("your last answers could not be read; they are kept in {path}", path=desk.set_aside)
+        facts.append(Fact("Answers", what, "warn"))
+    lead = Paragraph("Tune a language model on this machine. Nothing leaves this machine.")
+    return (lead, Facts(tuple(facts)))
+
+
+def _warning(finding: Finding) -> Fact:
+    return Fact(finding.name, finding.what, finding_level(finding))
+
+
+def _software(desk: Desk) -> str:
+    try:
+        release = current_release(desk.site)
+    except (ApplianceError, OSError, ValueError, KeyError):
+        return "the installed release cannot be read"
+    return say("{product} release {number}", product=release.product, number=release.number)
+
+
+def _data(desk: Desk) -> str:
+    """How many files of rows lie where the site keeps them."""
+    folders = (desk.site.state / "datasets", desk.site.current / "datasets")
+    found = [
+        path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if path.is_file()
+    ]
+    if not found:
+        return say("none in {folder}; any folder can be chosen", folder=folders[0])
+    return listed([path.name for path in found[:4]] + (["…"] if len(found) > 4 else []))
+
+
+def _open(desk: Desk) -> str:
+    """The page that the choice at home leads to."""
+    chosen = _chosen_at_home(desk)
+    if chosen == NEW:
+        desk.keep(Draft(language=desk.draft.language))
+        desk.look_again()
+        return "health"
+    if chosen == CONTINUE:
+        return desk.draft.reached
+    desk.open_run(chosen)
+    desk.keep(desk.changed(run=chosen))
+    return furthest_page(desk)
+
+
+def furthest_page(desk: Desk) -> str:
+    """The page on which something is to be done next about the open run."""
+    view = desk.run
+    if (view.run.export / "Modelfile").is_file() and view.job("export").state != "running":
+        return "done"
+    if view.job("export").state != "none":
+        return "export"
+    if (view.run.evaluation / "summary.json").is_file():
+        return "export"
+    return "compare" if view.state == "finished" else "training"
+
+
+HOME = Step(
+    name="home",
+    number=0,
+    title=TITLES["home"],
+    help=(
+        "A run is one training, from the choice of a model to the file for Ollama. Open one to see how it "
+        "stands, or begin a new one.",
+        "Leaving never stops a training. To come back, log in and type: islet",
+    ),
+    blocks=_home_blocks,
+    verdict=lambda desk: Verdict("info", "Choose a line and press Next."),
+    questions=(
+        Question(
+            name="go",
+            label="What next",
+            help="Answers that were begun are kept; a run goes on by itself whether it is looked at or not.",
+            kind="choice",
+            show=_chosen_at_home,
+            take=_take_go,
+            options=_home_options,
+            columns=("Run", "State", "Step"),
+        ),
+    ),
+    after=_open,
+    live=lambda desk: True,
+)
+
+
+# Health
+
+
+def finding_level(finding: Finding) -> Level:
+    """How a finding stands."""
+    if finding.good:
+        return "ok"
+    return "fail" if finding.blocking else "warn"
+
+
+def _health_blocks(desk: Desk) -> tuple[Block, ...]:
+    lead = Paragraph("What this machine has for the work. Your answers are saved after every one.")
+    findings = desk.health.value
+    if findings is None:
+        what = "The machine is being looked at." if desk.health.error is None else str(desk.health.error)
+        return (lead, Paragraph(what, "busy" if desk.health.error is None else "fail"))
+    facts = [
+        Fact(
+            each.name,
+            each.what,
+            finding_level(each),
+            *(("", "") if each.good else (each.why, each.next_step)),
+        )
+        for each in findings
+    ]
+    return (lead, Facts(tuple(facts)))
+
+
+def _health_verdict(desk: Desk) -> Verdict:
+    findings = desk.health.value
+    if findings is None:
+        return Verdict("busy", "Looking at the machine.", stops=desk.health.error is None)
+    if any(finding.blocking and not finding.good for finding in findings):
+        return Verdict("fail", "What is marked must be mended first; then check again.", stops=True)
+    if any(not finding.good for finding in findings):
+        return Verdict("warn", "You can go on; read what is marked first.")
+    return Verdict("ok", "This machine is ready.")
+
+
+def _again(desk: Desk) -> str | None:
+    desk.look_at_box_again()
+    return None
+
+
+HEALTH = Step(
+    name="health",
+    number=1,
+    title=TITLES["health"],
+    help=(
+        "Room on disk, memory, graphics card, clock and rights. What is marked with a warning does not stop "
+        "you; each says why it matters and what to do.",
+        "`islet doctor` examines more: every installed file, and two real training steps.",
+    ),
+    blocks=_health_blocks,
+    verdict=_health_verdict,
+    before=lambda desk: "home",
+    after=lambda desk: "model",
+    actions=lambda desk: (Action("again", "Check again", key="f5"),),
+    takes={"again": _again},
+    live=lambda desk: not desk.health.done,
+)
+
+
+def home_folder(desk: Desk) -> str:
+    """Where to begin looking for data."""
+    inbox = desk.site.state / "datasets"
+    return str(inbox if inbox.is_dir() else Path.home())

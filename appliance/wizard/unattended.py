@@ -1,0 +1,103 @@
+"""The answer file: the same flow with nobody there. `islet --plan plan.toml` goes from health to done.
+
+The pages are the wizard's own, so a plan is judged by what a person's answers are judged by. Progress goes
+to stderr, a line now and then; what came out, to stdout.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
+from appliance.locale import catalogue
+from appliance.run.plan import absolute, read_plan
+from appliance.sentence import listed, say
+from appliance.site.layout import Site
+from appliance.wizard.page import Fact, Facts, Page
+from appliance.wizard.session import Wizard
+
+POLL_S = 0.5
+SAY_EVERY_S = 15.0
+
+STARTS = {"review": "start", "compare": "compare", "export": "export"}
+"""What is pressed on pages whose work nobody has begun."""
+
+
+def run_plan(site: Site, plan_file: Path) -> Path:
+    """Make a model of the plan in `plan_file`; the folder of its export.
+
+    Raises: BadInput, when the plan or its data cannot be used; HostNotReady, when the box cannot do it;
+    StepFailed, when training or export fails.
+    """
+    plan = absolute(read_plan(plan_file), plan_file.resolve().parent)
+    wizard = Wizard(site)
+    say_line = _teller(wizard)
+    try:
+        wizard.fill(plan)
+        while (page := wizard.page()).name != "done":
+            _do(wizard, page, say_line)
+            if page.name == "review" and wizard.plan() != plan:
+                raise HostNotReady(
+                    "The plan does not fit this machine as it is.",
+                    why=_reasons(page),
+                    next_step="Make the plan in the wizard: it shows what fits. Or choose a smaller model.",
+                )
+        say_line(page)
+        return wizard.export_folder()
+    finally:
+        wizard.close()
+
+
+def _do(wizard: Wizard, page: Page, tell: Callable[[Page], None]) -> None:
+    """Wait while a page is busy, then take it further."""
+    while page.level == "busy":
+        tell(page)
+        time.sleep(POLL_S)
+        wizard.tick()
+        page = wizard.page()
+    tell(page)
+    if page.level == "fail":
+        raise _refusal(page)
+    offered = {action.name for action in page.actions if not action.why_not}
+    action = STARTS.get(page.name, "next")
+    wizard.act(action if action in offered and (page.level == "info" or action == "start") else "next")
+
+
+def _teller(wizard: Wizard) -> Callable[[Page], None]:
+    """Says on stderr where the flow is: every new page, and a busy one now and then."""
+    last: tuple[str, str, float] = ("", "", 0.0)
+
+    def tell(page: Page) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if (page.name, page.verdict) == last[:2] and now - last[2] < SAY_EVERY_S:
+            return
+        last = (page.name, page.verdict, now)
+        words = catalogue(wizard.language)
+        print(f"{words.say(page.title)}: {words.say(page.verdict)}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _refusal(page: Page) -> ApplianceError:
+    """The page's own trouble as an error."""
+    kind: type[ApplianceError] = BadInput
+    if page.name in ("health", "plan", "values"):
+        kind = HostNotReady
+    elif page.name in ("training", "compare", "export"):
+        kind = StepFailed
+    what = say("The page {title} cannot be passed.", title=page.title)
+    return kind(what, why=_reasons(page), next_step=page.verdict)
+
+
+def _reasons(page: Page) -> str:
+    """What the page shows as not in order."""
+    bad = [row for block in page.blocks if isinstance(block, Facts) for row in block.rows if _is_bad(row)]
+    return listed(
+        [say("{label}: {value}", label=row.label, value=row.value) for row in bad] or [page.verdict], "; "
+    )
+
+
+def _is_bad(row: Fact) -> bool:
+    return row.level in ("fail", "warn") or row.label in ("What", "Why")
