@@ -63,6 +63,7 @@ _UNFINISHED = re.compile(r"\x1b(\[[<>=?0-9;]*|P[^\x1b]*\x1b?)?\Z")
 class Emulator(pyte.Screen):  # type: ignore[misc]  # pyte has no types
     """A terminal of cells that answers through `answer`, with a second screen as xterm has.
 
+    Faint text is kept as `blink`, for which nothing is left: pyte has no word for it, and nobody blinks.
     ambiguous: cells of characters that are as wide as a terminal likes (`│`, `●`): 1, or 2 as in some Chinese
     settings.
     """
@@ -87,7 +88,7 @@ class Emulator(pyte.Screen):  # type: ignore[misc]  # pyte has no types
         super().set_mode(*modes, **kwargs)
         if kwargs.get("private") and 1049 in modes and self._main is None:
             self._main = (dict(self.buffer), (self.cursor.x, self.cursor.y))
-            self.erase_in_display(2)
+            self.buffer.clear()
 
     def reset_mode(self, *modes: int, **kwargs: Any) -> None:
         """Reset modes; 1049 brings the main screen back."""
@@ -106,7 +107,7 @@ class Emulator(pyte.Screen):  # type: ignore[misc]  # pyte has no types
     def select_graphic_rendition(self, *attrs: int, **kwargs: Any) -> None:
         """Colours and styles; the private form sets how keys are reported, which is none of ours."""
         if not kwargs.get("private"):
-            super().select_graphic_rendition(*attrs)
+            super().select_graphic_rendition(*_faint_as_blink(attrs))
 
     def cells(self, row: int) -> list[tuple[int, Any, int]]:
         """(column, character with its style, cells) of one row; half of a wide character is a blank."""
@@ -124,6 +125,17 @@ class Emulator(pyte.Screen):  # type: ignore[misc]  # pyte has no types
     def rows_of_text(self) -> list[str]:
         """The screen, row by row, without blanks at the end."""
         return ["".join(char.data for _, char, _ in self.cells(row)).rstrip() for row in range(self.lines)]
+
+
+def _faint_as_blink(attrs: Sequence[int]) -> list[int]:
+    """SGR parameters with 2 and its end said as blink; those of a colour (38;5;2) left alone."""
+    changed, rest = [], list(attrs)
+    while rest:
+        attr = rest.pop(0)
+        taken = {5: 2, 2: 4}.get(rest[0], 0) if attr in (38, 48) and rest else 0
+        changed += [*({2: (5,), 22: (22, 25), 5: ()}.get(attr, (attr,))), *rest[:taken]]
+        del rest[:taken]
+    return changed or list(attrs)
 
 
 class Screen:
