@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from appliance.errors import ApplianceError
 from appliance.wizard.desk import Desk
-from appliance.wizard.page import Action, Block, Level, Page
+from appliance.wizard.page import Action, Block, Fact, Facts, Level, Page
 from appliance.wizard.question import Question, to_field
 
 NUMBERED = 10
@@ -50,6 +51,17 @@ class Step:
     """What each of these actions does."""
     live: Callable[[Desk], bool] = lambda desk: False
     private: Callable[[Desk], bool] = lambda desk: False
+
+
+def error_facts(error: ApplianceError) -> Facts:
+    """The three lines of an error."""
+    return Facts(
+        (
+            Fact("What happened", error.what, "fail"),
+            Fact("Why", error.why),
+            Fact("What to do", error.next_step),
+        )
+    )
 
 
 def asked(step: Step, desk: Desk) -> list[Question]:

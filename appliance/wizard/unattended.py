@@ -100,4 +100,4 @@ def _reasons(page: Page) -> str:
 
 
 def _is_bad(row: Fact) -> bool:
-    return row.level in ("fail", "warn") or row.label in ("What", "Why")
+    return row.level in ("fail", "warn") or row.label == "Why"

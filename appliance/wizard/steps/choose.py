@@ -27,7 +27,7 @@ from appliance.wizard.page import (
 )
 from appliance.wizard.presets import BALANCED, preset_settings
 from appliance.wizard.question import Question, WrongAnswer, plan_question, yes_or_no
-from appliance.wizard.step import Step, Verdict
+from appliance.wizard.step import Step, Verdict, error_facts
 from appliance.wizard.titles import TITLES
 
 SHOWN_PROBLEMS = 5
@@ -235,10 +235,7 @@ def _check_blocks(desk: Desk) -> tuple[Block, ...]:
 
 
 def _failed(error: ApplianceError) -> tuple[Block, ...]:
-    return (
-        Paragraph("The data cannot be used as it is.", "fail"),
-        Facts((Fact("What", error.what), Fact("Why", error.why), Fact("Next", error.next_step))),
-    )
+    return (Paragraph("The data cannot be used as it is.", "fail"), error_facts(error))
 
 
 def _findings(look: Look) -> tuple[Block, ...]:
@@ -275,7 +272,10 @@ def _findings(look: Look) -> tuple[Block, ...]:
         rows = tuple(
             (str(each.row), each.field, each.what, each.fix) for each in look.problems[:SHOWN_PROBLEMS]
         )
-        blocks += [Heading("Rows that cannot be used"), Table(("Row", "Field", "What", "What to do"), rows)]
+        blocks += [
+            Heading("Rows that cannot be used"),
+            Table(("Row", "Field", "Problem", "What to do"), rows),
+        ]
         if look.problem_count > len(rows):
             more = say(
                 "and {count} more: `islet data FILE --json` lists all", count=look.problem_count - len(rows)

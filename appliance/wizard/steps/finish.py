@@ -25,7 +25,7 @@ from appliance.wizard.page import (
     Table,
     Verbatim,
 )
-from appliance.wizard.step import Step, Verdict
+from appliance.wizard.step import Step, Verdict, error_facts
 from appliance.wizard.titles import TITLES
 
 
@@ -39,9 +39,7 @@ def _job_blocks(state: JobState) -> tuple[Block, ...]:
             Paragraph("It was ended from outside before it was through; nothing half-made was kept.", "warn"),
         )
     if state.error is not None:
-        error = state.error
-        facts = (Fact("What", error.what, "fail"), Fact("Why", error.why), Fact("Next", error.next_step))
-        return (Facts(facts),)
+        return (error_facts(state.error),)
     return ()
 
 
@@ -122,7 +120,7 @@ def _answers(desk: Desk) -> tuple[Block, ...]:
     try:
         pairs = read_answers(desk.run.run)
     except ApplianceError as error:
-        return (Facts((Fact("What", error.what, "fail"), Fact("Why", error.why))),)
+        return (error_facts(error),)
     index = int(desk.local.get("answer", 0)) % len(pairs)
     before, after = pairs[index]
     head = say(

@@ -12,7 +12,7 @@ from appliance.training import control
 from appliance.wizard.desk import Desk
 from appliance.wizard.page import Action, Bar, Block, Chart, Confirm, Fact, Facts, Level, Paragraph, Series
 from appliance.wizard.running import RunView
-from appliance.wizard.step import Step, Verdict
+from appliance.wizard.step import Step, Verdict, error_facts
 from appliance.wizard.steps.plan import duration
 from appliance.wizard.titles import TITLES
 
@@ -45,10 +45,7 @@ def _blocks(desk: Desk) -> tuple[Block, ...]:
     if progress:
         blocks.append(Facts(_figures(view)))
     if view.failure is not None and view.state == "failed":
-        error = view.failure
-        blocks.append(
-            Facts((Fact("What", error.what, "fail"), Fact("Why", error.why), Fact("Next", error.next_step)))
-        )
+        blocks.append(error_facts(view.failure))
     if view.losses:
         series = [Series("training", "*", tuple(view.losses))]
         if view.held_out:
