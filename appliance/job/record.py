@@ -16,7 +16,7 @@ from appliance.errors import ApplianceError, HostNotReady
 from appliance.job.state import JobFiles, Kind
 from appliance.progress import Advance, Progress
 from appliance.run.events import EventLog
-from appliance.run.failure import failure_fields
+from appliance.run.failure import failure_fields, place_of
 from appliance.run.folder import RunFolder
 from appliance.run.lock import PATIENCE_S, worker_lock
 from appliance.sentence import Sentence, say, to_document
@@ -140,13 +140,9 @@ def _no_room(error: OSError, place: Path) -> HostNotReady:
 
 def _own_bug(error: Exception) -> ApplianceError:
     """A failure that nobody foresaw: its kind and place, but not its words, which may quote a row."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
     return ApplianceError(
         say("The work ended by an error of the program itself."),
-        why=say("{kind} at {place}", kind=type(error).__name__, place=place),
+        why=say("{kind} at {place}", kind=type(error).__name__, place=place_of(error)),
         next_step=say("Start it again; if it fails in the same place, hand in the logs of the run."),
     )
 

@@ -1,6 +1,7 @@
 """An error as fields of an event, and back: what happened, why, what to do next, and the exit code."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from appliance.errors import (
@@ -34,3 +35,11 @@ def error_of(fields: Mapping[str, Any]) -> ApplianceError:
     kind = BY_EXIT_CODE.get(code, ApplianceError) if isinstance(code, int) else ApplianceError
     what, why, next_step = (from_document(fields.get(name)) for name in ("what", "why", "next_step"))
     return kind(what, why=why, next_step=next_step)
+
+
+def place_of(error: BaseException) -> str:
+    """Where `error` was raised, as `file.py:line`: what may be told of it where its words may quote a row."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -10,6 +10,7 @@ from appliance.model.base import load_base
 from appliance.run.plan import TrainingChoice
 from appliance.training import attention
 from appliance.training.encode import Example
+from appliance.training.looked import Device
 from appliance.training.lora import add_adapter
 from appliance.training.memory import (
     MemoryEstimate,
@@ -19,8 +20,6 @@ from appliance.training.memory import (
     free_memory_bytes,
 )
 from appliance.training.packing import most_learned
-
-Device = Literal["cpu", "cuda"]
 
 
 def find_device() -> Device:

@@ -24,6 +24,8 @@ from appliance.run.rows import Problem
 from appliance.sentence import from_document, say, to_document
 from appliance.training.packing import total_steps
 
+Device = Literal["cpu", "cuda"]
+
 SHOWN_PROBLEMS = 200
 CLOSE_WITHIN_S = 2.0
 
@@ -103,7 +105,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: int
     """Questions that usable rows answer differently."""
     shown: tuple[Shown, ...]
-    device: Literal["cpu", "cuda"]
+    device: Device
     free_bytes: int
     """On the device, before anything was loaded."""
     pack_tokens: int
@@ -118,7 +120,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What a few optimizer steps on the longest rows took, with the plan's own settings."""
 
-    device: Literal["cpu", "cuda"]
+    device: Device
     steps: int
     """Measured: without the first, which warms up."""
     step_s: float

@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from appliance.run.folder import RunFolder, open_run, read_base
 from appliance.run.lock import worker_lock
 from appliance.run.plan import Plan, read_plan
 from appliance.sentence import say, to_document
+from appliance.trace import kind_text, trace_text
 from appliance.training.stopping import StopRequest
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -72,7 +72,7 @@ def _work(run: RunFolder, events: EventLog) -> None:
     Raises: ApplianceError, for what an operator can mend.
     """
     plan = read_plan(run.plan)
-    _set_threads(plan)
+    set_threads(plan)
 
     def tell(refusal: Refusal) -> None:
         why = say("{event} to {address}", event=refusal.event, address=refusal.address)
@@ -105,7 +105,7 @@ def _trained(run: RunFolder, plan: Plan, events: EventLog, stop: StopRequest, tr
     return True
 
 
-def _set_threads(plan: Plan) -> None:
+def set_threads(plan: Plan) -> None:
     """As many CPU threads as the plan says, before any library counts the cores; one GPU, not several."""
     if plan.training.threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -115,11 +115,14 @@ def _set_threads(plan: Plan) -> None:
 
 
 def _own_bug(run: RunFolder, error: Exception) -> ApplianceError:
-    """A failure that nobody foresaw: the traceback goes into the worker's log, one line to the operator."""
-    traceback.print_exception(error)
+    """A failure that nobody foresaw: its places go into the worker's log, one line to the operator.
+
+    Its message goes nowhere: it may hold words of a row.
+    """
+    print(trace_text(error), file=sys.stderr)
     return ApplianceError(
         "Training ended by an error of the program itself.",
-        why=say("{name}: {error}", name=type(error).__name__, error=error),
+        why=kind_text(error),
         next_step=say("Start the run again; if it fails in the same place, hand in {log}.", log=run.log),
     )
 
