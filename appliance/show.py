@@ -1,4 +1,7 @@
-"""What the commands print: tables on stdout, live lines on stderr. Never the text of a patient's row."""
+"""What the commands print: tables on stdout, live lines on stderr. Never the text of a patient's row.
+
+All of it is said in the language that the environment asks for; JSON is the same in every language.
+"""
 
 import json
 import sys
@@ -8,13 +11,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from appliance.locale import language_of
+from appliance.locale.voice import Voice
 from appliance.progress import amount_text
-from appliance.run.events import Event, read_events
-from appliance.run.folder import RunFolder
+from appliance.run.events import Event
+from appliance.run.overview import list_runs
+from appliance.run.told import event_sentence, progress_sentence, state_word
 
 if TYPE_CHECKING:
     from appliance.data.read import Reading
@@ -30,10 +37,11 @@ class TrainingView:
     """A live line for a run: a bar on a terminal, a plain line for each event elsewhere."""
 
     def __init__(self) -> None:
+        self._say = _voice()
         self._console = Console(stderr=True)
         columns = [TextColumn("  {task.description}"), BarColumn(24), TextColumn("{task.fields[facts]}")]
         self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console)
-        self._task = self._bar.add_task("training", total=None, facts="")
+        self._task = self._bar.add_task(self._say("training"), total=None, facts="")
         self._next_step = 1
 
     def __enter__(self) -> "TrainingView":
@@ -51,40 +59,20 @@ class TrainingView:
         if event.kind == "progress":
             step, steps = event.fields["step"], event.fields["steps"]
             if self._console.is_terminal:
-                self._bar.update(self._task, total=steps, completed=step, facts=_progress(event.fields))
+                facts = self._say.again(progress_sentence(event.fields))
+                self._bar.update(self._task, total=steps, completed=step, facts=facts)
                 return
             if step < self._next_step and step != steps:
                 return
             self._next_step = step + max(steps // 10, 1)
-        if line := event_line(event):
+        if line := event_line(event, self._say):
             self._console.print(f"  {line}", highlight=False, markup=False)
 
 
-def _progress(fields: dict[str, Any]) -> str:
-    rate = f"{fields['tokens_per_s']:.0f} tokens/s"
-    return f"step {fields['step']} of {fields['steps']}: loss {fields['loss']:.3f}, {rate}"
-
-
-def event_line(event: Event) -> str | None:
+def event_line(event: Event, say: Voice) -> str | None:
     """One event in words; None for what a log need not repeat."""
-    f = event.fields
-    match event.kind:
-        case "state":
-            return str(f["state"])
-        case "data":
-            tokens = f"{f['learned_tokens']} of {f['tokens']} tokens to learn, {f['packs']} packs"
-            return f"{f['rows']} rows, {f['refused']} refused, {tokens}"
-        case "progress":
-            return _progress(f)
-        case "held_out":
-            return f"step {f['step']}: held-out loss {f['loss']:.3f}"
-        case "checkpoint" | "resumed":
-            return f"{event.kind} at step {f['step']}"
-        case "warning":
-            return f"warning: {f['what']} {f['why']}"
-        case "failed":
-            return f"failed: {f['what']}"
-    return None
+    sentence = event_sentence(event)
+    return None if sentence is None else say.again(sentence)
 
 
 def print_reading(reading: "Reading", *, as_json: bool) -> None:
@@ -96,20 +84,18 @@ def print_reading(reading: "Reading", *, as_json: bool) -> None:
         }
         _print_json(facts)
         return
-    view = Table(box=None, header_style="bold")
-    for title in ("file", "format", "encoding", "rows", "used", "refused"):
-        view.add_column(title)
+    say = _voice()
+    columns = say("file"), say("format"), say("encoding"), say("rows"), say("used"), say("refused")
+    view = Table(*columns, box=None, header_style="bold")
     for file in reading.files:
-        found = f"{file.format} (detected)" if file.detected else file.format
-        refused = str(file.rows_in - file.rows_out)
-        view.add_row(
-            Path(file.path).name, found, file.encoding, str(file.rows_in), str(file.rows_out), refused
-        )
+        found = say("{format} (detected)", format=file.format) if file.detected else file.format
+        counts = (file.rows_in, file.rows_out, file.rows_in - file.rows_out)
+        view.add_row(Path(file.path).name, found, file.encoding, *map(str, counts))
     Console().print(view)
-    for problem in reading.problems[:SHOWN_PROBLEMS]:
-        print(problem)
+    for each in reading.problems[:SHOWN_PROBLEMS]:
+        print(say.again(each.sentence()))
     if len(reading.problems) > SHOWN_PROBLEMS:
-        print(f"… and {len(reading.problems) - SHOWN_PROBLEMS} more; --json lists all")
+        print(say("… and {count} more; --json lists all", count=len(reading.problems) - SHOWN_PROBLEMS))
 
 
 def print_findings(findings: "list[Finding]", *, as_json: bool) -> None:
@@ -117,10 +103,17 @@ def print_findings(findings: "list[Finding]", *, as_json: bool) -> None:
     if as_json:
         _print_json([asdict(finding) for finding in findings])
         return
+    say = _voice()
+    words = {True: say("good"), False: say("WRONG")}
+    width = max(map(cell_len, words.values()))
     for finding in findings:
-        print(f"{'good ' if finding.good else 'WRONG'}  {finding.name}: {finding.what}")
+        mark = set_cell_size(words[finding.good], width)
+        print(
+            mark, say("{name}: {text}", name=say.again(finding.name), text=say.again(finding.what)), sep="  "
+        )
         if not finding.good:
-            print(f"       why: {finding.why}\n       next: {finding.next_step}")
+            for name, text in ((say("why"), finding.why), (say("next"), finding.next_step)):
+                print(" " * width, say("{name}: {text}", name=name, text=say.again(text)), sep="  ")
 
 
 def print_inventory(held: dict[str, Any], *, as_json: bool) -> None:
@@ -128,9 +121,13 @@ def print_inventory(held: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         _print_json(held)
         return
-    view = Table("release", "made", "files", "size", "SHA-256 of its list", box=None, header_style="bold")
+    say = _voice()
+    columns = say("release"), say("created"), say("files"), say("size"), say("SHA-256 of its list")
+    view = Table(*columns, box=None, header_style="bold")
     for release in held["releases"]:
-        number = f"{release['number']}{' (in use)' if release['number'] == held['current'] else ''}"
+        number = str(release["number"])
+        if release["number"] == held["current"]:
+            number = say("{number} (in use)", number=number)
         size = amount_text(sum(file["size"] for file in release["files"]), "B")
         view.add_row(number, release["created"], str(len(release["files"])), size, release["sums-sha256"])
     Console().print(held["product"])
@@ -145,31 +142,27 @@ def print_audit(log: "Checked", *, as_json: bool) -> None:
     for entry in log.entries:
         facts = {k: v for k, v in entry.items() if k not in ("time", "event", "uid", "before")}
         print(entry["time"], f"uid {entry['uid']}", entry["event"], *(f"{k}={v}" for k, v in facts.items()))
-    torn = f", {log.torn} torn by a power cut" if log.torn else ""
-    print(f"{len(log.entries)} entries, the chain holds{torn}; head {log.head}")
+    say, facts = _voice(), {"count": len(log.entries), "head": log.head}
+    if log.torn:
+        torn = "{count} entries, the chain holds, {torn} torn by a power cut; head {head}"
+        print(say(torn, torn=log.torn, **facts))
+    else:
+        print(say("{count} entries, the chain holds; head {head}", **facts))
 
 
 def print_runs(folder: Path, *, as_json: bool) -> None:
     """All runs, newest last."""
-    from appliance.run.lock import find_worker
-
-    rows = []
-    for root in sorted(path for path in folder.glob("*") if (path / "plan.toml").is_file()):
-        run = RunFolder(root)
-        events = read_events(run.events)
-        state = next((e.fields["state"] for e in reversed(events) if e.kind == "state"), "made")
-        step = next(
-            (f"{e.fields['step']}/{e.fields['steps']}" for e in reversed(events) if e.kind == "progress"), ""
-        )
-        if state in ("preparing", "training") and find_worker(run.lock) is None:
-            state = "interrupted"
-        rows.append({"run": root.name, "state": state, "step": step})
+    rows = [
+        {"run": line.name, "state": line.state, "step": f"{line.step}/{line.steps}" if line.step else ""}
+        for line in list_runs(folder)
+    ]
     if as_json:
         _print_json(rows)
         return
-    view = Table("run", "state", "step", box=None, header_style="bold")
+    say = _voice()
+    view = Table(say("run"), say("state"), say("step"), box=None, header_style="bold")
     for row in rows:
-        view.add_row(row["run"], row["state"], row["step"])
+        view.add_row(row["run"], say.again(state_word(row["state"])), row["step"])
     Console().print(view)
 
 
@@ -178,37 +171,59 @@ def print_summary(summary: "Summary", *, as_json: bool) -> None:
     if as_json:
         _print_json(msgspec.to_builtins(summary.sets))
         return
-    view = Table(
-        "questions", "judged", "right", "BLEU", "ROUGE-L", "perplexity", box=None, header_style="bold"
-    )
+    say = _voice()
+    columns = say("questions"), say("judged"), say("right"), "BLEU", "ROUGE-L", say("perplexity")
+    view = Table(*columns, box=None, header_style="bold")
     for s in summary.sets:
         view.add_row(
             s.name,
-            "equal" if s.judge == "exact" else "contains",
-            f"{s.right_before} → {s.right_after} of {s.questions}",
-            f"{s.before.bleu:.0f} → {s.after.bleu:.0f}",
-            f"{s.before.rouge_l:.2f} → {s.after.rouge_l:.2f}",
-            f"{_perplexity(s.before.perplexity)} → {_perplexity(s.after.perplexity)}",
+            say("equal") if s.judge == "exact" else say("contains"),
+            say(
+                "{right_before} → {right_after} of {questions}",
+                right_before=s.right_before,
+                right_after=s.right_after,
+                questions=s.questions,
+            ),
+            say("{was} → {now}", was=f"{s.before.bleu:.0f}", now=f"{s.after.bleu:.0f}"),
+            say("{was} → {now}", was=f"{s.before.rouge_l:.2f}", now=f"{s.after.rouge_l:.2f}"),
+            say(
+                "{was} → {now}",
+                was=_perplexity(s.before.perplexity, say),
+                now=_perplexity(s.after.perplexity, say),
+            ),
         )
     Console().print(view)
 
 
 def print_export(made: "ExportResult") -> None:
     """What left the run, how alike its stages are, and the lines for Ollama."""
-    console = Console()
-    view = Table("compared", "places", "largest difference", "allowed", "", box=None, header_style="bold")
+    console, say = Console(), _voice()
+    columns = say("compared"), say("places"), say("largest difference"), say("allowed"), ""
+    view = Table(*columns, box=None, header_style="bold")
     for each in made.parity.comparisons:
         figures = (str(each.positions), f"{each.largest_difference:.2g}", f"{each.allowed_difference:.2g}")
-        view.add_row(each.compared, *figures, "same" if each.passed else "DIFFERENT")
+        view.add_row(say.again(each.compared), *figures, say("same") if each.passed else say("DIFFERENT"))
     console.print(view)
-    sizes = f"merged {amount_text(made.merged_bytes, 'B')}, GGUF {amount_text(made.gguf_bytes, 'B')}"
-    times = f"merge {made.merge_s:.1f} s, conversion {made.gguf_s:.1f} s, comparison {made.parity_s:.1f} s"
-    console.print(f"{sizes}; {times}", highlight=False)
-    console.print(f"{made.folder}: README.md there has the lines for Ollama", highlight=False, soft_wrap=True)
+    sizes = say(
+        "merged {merged}, GGUF {gguf}; merge {merge_s:.1f} s, conversion {gguf_s:.1f} s, "
+        "comparison {parity_s:.1f} s",
+        merged=amount_text(made.merged_bytes, "B"),
+        gguf=amount_text(made.gguf_bytes, "B"),
+        merge_s=made.merge_s,
+        gguf_s=made.gguf_s,
+        parity_s=made.parity_s,
+    )
+    console.print(sizes, highlight=False)
+    lines = say("{folder}: README.md there has the lines for Ollama", folder=made.folder)
+    console.print(lines, highlight=False, soft_wrap=True)
 
 
-def _perplexity(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.3g}"
+def _perplexity(value: float | None, say: Voice) -> str:
+    return say("not finite") if value is None else f"{value:.3g}"
+
+
+def _voice() -> Voice:
+    return Voice(language_of())
 
 
 def _print_json(value: Any) -> None:

@@ -25,7 +25,7 @@ from appliance.model.base import load_base, load_tokenizer, load_with_adapter, s
 from appliance.model.chat import render, token_ids
 from appliance.progress import Advance, Progress
 from appliance.run.rows import Message
-from appliance.sentence import say
+from appliance.sentence import say, to_document
 
 if TYPE_CHECKING:
     import torch
@@ -225,10 +225,11 @@ def check_parity(report: ParityReport) -> None:
 
 
 def report_json(report: ParityReport) -> str:
-    """The report as a JSON document."""
+    """The report as a JSON document; beside its English words, the parts that other languages are made of."""
     document = dataclasses.asdict(report)
     for entry, each in zip(document["comparisons"], report.comparisons, strict=True):
         entry["passed"] = each.passed
+        entry["said"] = {"compared": to_document(each.compared), "first": to_document(each.first)}
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from appliance.evaluation.results import Answer
+from appliance.locale.voice import Voice
 from appliance.report.blocks import Column, Paragraph, Section, Table, shortened
 from appliance.report.facts import Facts
-from appliance.report.figures import change
+from appliance.report.figures import arrow, change
 from appliance.report.gaps import Missing, gap
-from appliance.report.words import Words
 
 SHOWN_ROWS = 25
 """Rows of one set in the report, more where more right answers were lost."""
@@ -38,65 +38,86 @@ def worst_first(answers: Sequence[Pair]) -> list[Pair]:
     return sorted(answers, key=gain)
 
 
-def evaluation_section(facts: Facts, words: Words) -> Section:
+def evaluation_section(facts: Facts, say: Voice) -> Section:
     """All sets, a line each."""
     summary = facts.summary
     if isinstance(summary, Missing):
-        return Section(words.evaluation, (gap(words.the_evaluation, summary, words),))
+        return Section(say("Before and after"), (gap(say("the evaluation"), summary, say),))
     columns = (
-        *(Column(words.questions), Column(words.judge), Column(words.asked, "number")),
-        *(Column(words.right, "number"), Column(words.exact, "number"), Column("BLEU", "number")),
+        *(Column(say("Questions")), Column(say("Judged by")), Column(say("n"), "number")),
+        *(Column(say("Right"), "number"), Column(say("Equal"), "number"), Column("BLEU", "number")),
         *(Column(f"ROUGE-{which}", "number") for which in ("1", "2", "L")),
-        Column(words.perplexity, "number"),
+        Column(say("Perplexity"), "number"),
     )
+    judges = {"exact": say("exact"), "contains": say("contains")}
     rows = []
     for each in summary.sets:
         asked = str(each.questions)
         if each.questions != each.rows:
-            asked = words.asked_of.format(each.questions, each.rows)
+            asked = say("{part} of {whole}", part=each.questions, whole=each.rows)
         b, a = each.before, each.after
-        equal = (f"{100 * scores.exact:.0f} %" for scores in (b, a))
+        equal = arrow(f"{100 * b.exact:.0f} %", f"{100 * a.exact:.0f} %", say)
         rows.append(
             (
-                *(each.name, each.judge, asked, words.arrow.format(each.right_before, each.right_after)),
-                *(words.arrow.format(*equal), change(b.bleu, a.bleu, words, digits=1)),
-                change(b.rouge_1, a.rouge_1, words, digits=2),
-                change(b.rouge_2, a.rouge_2, words, digits=2),
-                change(b.rouge_l, a.rouge_l, words, digits=2),
-                change(b.perplexity, a.perplexity, words),
+                *(each.name, judges[each.judge], asked, arrow(each.right_before, each.right_after, say)),
+                *(equal, change(b.bleu, a.bleu, say, digits=1)),
+                change(b.rouge_1, a.rouge_1, say, digits=2),
+                change(b.rouge_2, a.rouge_2, say, digits=2),
+                change(b.rouge_l, a.rouge_l, say, digits=2),
+                change(b.perplexity, a.perplexity, say),
             )
         )
-    said = Paragraph(words.evaluation_text.format(summary.max_new_tokens))
-    return Section(words.evaluation, (said, Table(columns, tuple(rows)), Paragraph(words.figures, "quiet")))
+    said = say(
+        "The same questions to the base alone and to the tuned model, answered greedily, at most {most} new "
+        "tokens. Each figure is given before → after, over n questions.",
+        most=summary.max_new_tokens,
+    )
+    remark = say(
+        "Right: equal to the expected answer, or, where a set is judged by “contains”, holding it; in such a "
+        "set BLEU and ROUGE compare a whole answer with a part of one and say little. BLEU: 0 to 100, as "
+        "sacrebleu with tok:zh, eff:yes. ROUGE: F1 over characters of Chinese and words of other languages, "
+        "0 to 1. Perplexity: of the expected answers and the tokens that end them; 1 is certain."
+    )
+    table = Table(columns, tuple(rows))
+    return Section(say("Before and after"), (Paragraph(said), table, Paragraph(remark, "quiet")))
 
 
-def answer_sections(facts: Facts, words: Words) -> list[Section]:
+def answer_sections(facts: Facts, say: Voice) -> list[Section]:
     """One section a set, with its rows."""
     if isinstance(facts.answers, Missing):
         return []
     by_set: dict[str, list[Pair]] = {}
     for pair in facts.answers:
         by_set.setdefault(pair[0].set, []).append(pair)
-    return [_answers(name, pairs, words) for name, pairs in by_set.items()]
+    return [_answers(name, pairs, say) for name, pairs in by_set.items()]
 
 
-def _answers(name: str, pairs: Sequence[Pair], words: Words) -> Section:
+def _answers(name: str, pairs: Sequence[Pair], say: Voice) -> Section:
     columns = (
-        Column(words.row, "number"),
-        *(Column(title, "prose") for title in (words.question, words.expected, words.before, words.after)),
-        Column(words.verdict, "short"),
+        Column(say("Row"), "number"),
+        *(
+            Column(title, "prose")
+            for title in (say("Question"), say("Expected"), say("Before"), say("After"))
+        ),
+        Column(say("Verdict"), "short"),
         Column("ROUGE-L", "number"),
     )
+    verdict = {True: say("right"), False: say("wrong")}
     rows = []
     shown = worst_first(pairs)[: min(MOST_ROWS, max(SHOWN_ROWS, len(lost(pairs))))]
     for before, after in shown:
         texts = before.question, before.expected, before.answer, after.answer
-        cut = (shortened(text, SHOWN_CHARACTERS, words.more_characters) for text in texts)
-        verdicts = (words.is_right if each.right else words.is_wrong for each in (before, after))
-        overlap = change(before.rouge_l, after.rouge_l, words, digits=2)
-        rows.append((str(before.row), *cut, words.arrow.format(*verdicts), overlap))
-    count = words.rows_shown.format(len(shown), len(pairs), len(lost(pairs)))
-    return Section(
-        words.rows.format(name),
-        (Paragraph(count), Table(columns, tuple(rows)), Paragraph(words.hidden, "quiet")),
+        cut = (shortened(text, SHOWN_CHARACTERS, say) for text in texts)
+        verdicts = arrow(verdict[before.right], verdict[after.right], say)
+        overlap = change(before.rouge_l, after.rouge_l, say, digits=2)
+        rows.append((str(before.row), *cut, verdicts, overlap))
+    count = say(
+        "{shown} of {total} rows shown, rows that got worse first. Right before and wrong after: {lost}. All "
+        "rows stand in evaluation/before.jsonl and evaluation/after.jsonl.",
+        shown=len(shown),
+        total=len(pairs),
+        lost=len(lost(pairs)),
     )
+    hidden = say("Characters that cannot be seen, or turn the reading direction, are written as ⟨U+code⟩.")
+    title, table = say("Answers in “{set}”", set=name), Table(columns, tuple(rows))
+    return Section(title, (Paragraph(count), table, Paragraph(hidden, "quiet")))

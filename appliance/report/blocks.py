@@ -4,8 +4,11 @@ All text in here is plain. Each renderer escapes all of it, in one place.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from appliance.locale.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Curve:
     loss_label: str
     raw_label: str
     mean_label: str
-    """Has one `{}`: over how many steps."""
+    """Of the mean of the last `running_window` steps."""
     held_out_label: str
 
 
@@ -100,10 +103,17 @@ def visible(text: str) -> str:
     return "".join(f"⟨U+{ord(each):04X}⟩" if _is_hidden(each) else each for each in text)
 
 
-def shortened(text: str, most: int, more: str) -> str:
-    """At most `most` characters of `text`; what is left out is counted by `more`, which has one `{}`."""
+def shortened(text: str, most: int, say: Voice) -> str:
+    """At most `most` characters of `text`; what is left out is counted."""
     text = text.strip()
-    return text if len(text) <= most else f"{text[:most].rstrip()}… {more.format(len(text) - most)}"
+    if len(text) <= most:
+        return text
+    return f"{text[:most].rstrip()}… {say('(+{count} characters)', count=len(text) - most)}"
+
+
+def running_window(losses: Sequence[object]) -> int:
+    """Over how many steps the mean of a curve runs: a twentieth of them, at least one."""
+    return max(1, len(losses) // 20)
 
 
 def _is_hidden(character: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import accumulate
 
-from appliance.report.blocks import Curve
+from appliance.report.blocks import Curve, running_window
 
 WIDTH, HEIGHT = 720, 270
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 34, 40
@@ -19,7 +19,7 @@ Points = Sequence[tuple[float, float]]
 
 def curve_svg(curve: Curve) -> str:
     """The picture; its text is escaped. `curve.losses` holds at least one finite loss."""
-    window = max(1, len(curve.losses) // 20)
+    window = running_window(curve.losses)
     raw = _thinned(curve.losses)
     mean = _thinned(_running_mean(curve.losses, window))
     held_out = [point for point in curve.held_out if math.isfinite(point[1])]
@@ -69,7 +69,7 @@ def _labels(curve: Curve, window: int, has_held_out: bool) -> list[str]:
         f'<text x="4" y="16">{escape(curve.loss_label)}</text>',
     ]
     key = [("raw", curve.raw_label)]
-    key += [("mean", curve.mean_label.format(window))] if window > 1 else []
+    key += [("mean", curve.mean_label)] if window > 1 else []
     key += [("held", curve.held_out_label)] if has_held_out else []
     for number, (name, text) in enumerate(key):
         x = LEFT + 110 + 200 * number

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,7 +20,7 @@ from appliance.report.site_facts import SiteFacts
 from appliance.report.story import Story, read_story
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.plan import Plan, read_plan
-from appliance.sentence import say
+from appliance.sentence import from_document, say
 
 T = TypeVar("T")
 
@@ -42,6 +42,14 @@ class Comparison(msgspec.Struct, frozen=True):
     other_choices: int
     first: str
     passed: bool
+    said: dict[str, Any] = {}  # msgspec copies it for each comparison
+    """The parts of `compared` and `first`."""
+
+    def __post_init__(self) -> None:
+        """Make both sentences again, so that they can be said in another language."""
+        for name in ("compared", "first"):
+            if name in self.said:
+                msgspec.structs.force_setattr(self, name, from_document(self.said[name]))
 
 
 class Parity(msgspec.Struct, frozen=True):
@@ -149,7 +157,7 @@ def _parity(export: Path, blocked: Path) -> Parity | Missing:
 def _reason(error: Exception) -> str:
     """Why, without the path of this box when the file is simply not there."""
     if isinstance(error, FileNotFoundError):
-        return f"{Path(str(error.filename)).name} is not there"
+        return say("{name} is not there", name=Path(str(error.filename)).name)
     return str(error)
 
 
@@ -160,8 +168,15 @@ def _files(folder: Path) -> list[Path]:
 def _hashed(folder: Path, advance: Advance) -> tuple[HashedFile, ...] | Missing:
     files = _files(folder)
     if not files:
-        return Missing(f"{folder.name}/ is not there" if not folder.is_dir() else f"{folder.name}/ is empty")
+        return _no_files(folder)
     return tuple(_hash(folder, path, advance) for path in files)
+
+
+def _no_files(folder: Path) -> Missing:
+    name = f"{folder.name}/"
+    return Missing(
+        say("{name} is empty", name=name) if folder.is_dir() else say("{name} is not there", name=name)
+    )
 
 
 def _hash(folder: Path, path: Path, advance: Advance) -> HashedFile:

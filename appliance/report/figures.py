@@ -4,31 +4,37 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from appliance.report.words import Words
+from appliance.locale.voice import Voice
 
 
-def number(value: float | None, words: Words) -> str:
+def number(value: float | None, say: Voice) -> str:
     """Three digits that count, or all before the point: `0.0278`, `5.25`, `1,234`."""
     if value is None:
-        return words.not_recorded
+        return say("not recorded")
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def change(before: float | None, after: float | None, words: Words, *, digits: int = 0) -> str:
+def change(before: float | None, after: float | None, say: Voice, *, digits: int = 0) -> str:
     """`before → after`; with `digits`, that many after the point."""
     if digits and before is not None and after is not None:
-        return words.arrow.format(f"{before:.{digits}f}", f"{after:.{digits}f}")
-    return words.arrow.format(number(before, words), number(after, words))
+        return arrow(f"{before:.{digits}f}", f"{after:.{digits}f}", say)
+    return arrow(number(before, say), number(after, say), say)
 
 
-def share(part: int, whole: int, words: Words) -> str:
+def arrow(before: object, after: object, say: Voice) -> str:
+    """`before → after`."""
+    return say("{before} → {after}", before=before, after=after)
+
+
+def share(part: int, whole: int, say: Voice) -> str:
     """`43/50 (86 %)`."""
-    return words.share.format(part, whole, f"{100 * part / whole:.0f}" if whole else "0")
+    percent = f"{100 * part / whole:.0f}" if whole else "0"
+    return say("{part}/{whole} ({percent} %)", part=part, whole=whole, percent=percent)
 
 
-def moment(time: str, words: Words) -> str:
+def moment(time: str, say: Voice) -> str:
     """A moment in UTC from RFC 3339: `2026-11-21 09:40:53 UTC`."""
-    return words.utc.format(time[:19].replace("T", " ")) if time else words.not_recorded
+    return say("{time} UTC", time=time[:19].replace("T", " ")) if time else say("not recorded")
 
 
 def flattened(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

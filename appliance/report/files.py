@@ -3,84 +3,93 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance.locale.voice import Voice
 from appliance.report.blocks import Block, Column, Section, Table
 from appliance.report.facts import Facts, HashedFile
 from appliance.report.gaps import Missing, gap
-from appliance.report.words import Words
 
 Line = tuple[str, str, str, str, str]
 """Part, file, bytes, SHA-256, note."""
 
 
-def file_sections(facts: Facts, words: Words) -> tuple[Section, Section]:
+def file_sections(facts: Facts, say: Voice) -> tuple[Section, Section]:
     """What went in, what came out."""
-    return _went_in(facts, words), _came_out(facts, words)
+    return _went_in(facts, say), _came_out(facts, say)
 
 
-def _hash_table(rows: Sequence[Line], words: Words) -> Table:
+def _hash_table(rows: Sequence[Line], say: Voice) -> Table:
     columns = (
-        *(Column(words.part), Column(words.file), Column(words.size, "number")),
-        *(Column(words.sha256, "code"), Column(words.note)),
+        *(Column(say("Part")), Column(say("File")), Column(say("Bytes"), "number")),
+        *(Column(say("SHA-256"), "code"), Column(say("Note"))),
     )
     return Table(columns, tuple(rows))
 
 
-def _went_in(facts: Facts, words: Words) -> Section:
+def _went_in(facts: Facts, say: Voice) -> Section:
     rows: list[Line] = []
     blocks: list[Block] = []
     release = facts.site.release
     if isinstance(release, Missing):
-        blocks.append(gap(words.the_release, release, words))
+        blocks.append(gap(say("the installed release"), release, say))
     else:
         name = f"{release.product} {release.number}: SHA256SUMS"
-        rows.append((words.part_release, name, "", release.sums_sha256, ""))
+        rows.append((say("release"), name, "", release.sums_sha256, ""))
     if isinstance(facts.base, Missing):
-        blocks.append(gap(words.the_base, facts.base, words))
+        blocks.append(gap(say("the base model's files"), facts.base, say))
     else:
         rows += [
-            (words.part_base, file.name, str(file.size), file.sha256, _listed(facts, file, words))
+            (say("base"), file.name, str(file.size), file.sha256, _listed(facts, file, say))
             for file in facts.base
         ]
-    rows.append((words.part_plan, "plan.toml", "", facts.plan_sha256, ""))
+    rows.append((say("plan"), "plan.toml", "", facts.plan_sha256, ""))
     if not isinstance(facts.check, Missing):
         rows += [
-            (words.part_source, Path(file.path).name, "", file.sha256, words.as_read)
+            (say("source"), Path(file.path).name, "", file.sha256, say("as read for training"))
             for file in facts.check.files
         ]
-    rows += [(words.part_rows, f"data/{file.name}", str(file.size), file.sha256, "") for file in facts.rows]
+    rows += [(say("rows"), f"data/{file.name}", str(file.size), file.sha256, "") for file in facts.rows]
     if not isinstance(facts.summary, Missing):
         rows += [
-            (words.part_questions, f"{each.name}: {each.file}", "", each.sha256, words.as_asked)
+            (say("questions"), f"{each.name}: {each.file}", "", each.sha256, say("as read for the questions"))
             for each in facts.summary.sets
         ]
-    return Section(words.hashes_in, (*blocks, _hash_table(rows, words)))
+    return Section(say("What went in"), (*blocks, _hash_table(rows, say)))
 
 
-def _listed(facts: Facts, file: HashedFile, words: Words) -> str:
+def _listed(facts: Facts, file: HashedFile, say: Voice) -> str:
     """Whether a file of the base came in a signed release; empty where there is none to ask."""
     if isinstance(facts.site.release, Missing):
         return ""
-    release = facts.site.release.listed.get(file.sha256)
-    return words.not_in_release if release is None else words.in_release.format(release)
+    number = facts.site.release.listed.get(file.sha256)
+    if number is None:
+        return say("in no signed release here")
+    return say("signed in release {number}", number=number)
 
 
-def _came_out(facts: Facts, words: Words) -> Section:
+def _came_out(facts: Facts, say: Voice) -> Section:
     rows: list[Line] = []
     blocks: list[Block] = []
-    for part, name, files in (
-        (words.part_adapter, words.the_adapter, facts.adapter),
-        (words.part_merged, words.the_merged, facts.merged),
-        (words.part_export, words.the_export, facts.export),
+    nothing: dict[str, str] = {}
+    for part, name, files, sums in (
+        (say("adapter"), say("the adapter"), facts.adapter, nothing),
+        (say("merged"), say("the merged model"), facts.merged, nothing),
+        (say("export"), say("the export"), facts.export, facts.export_sums),
     ):
         if isinstance(files, Missing):
-            blocks.append(gap(name, files, words))
+            blocks.append(gap(name, files, say))
             continue
-        sums = facts.export_sums if part == words.part_export else {}
-        for file in files:
-            note = ""
-            if file.name in sums:
-                note = words.as_in_sums if sums[file.name] == file.sha256 else words.not_as_in_sums
-            rows.append((part, file.name, str(file.size), file.sha256, note))
+        rows += [
+            (part, file.name, str(file.size), file.sha256, _as_listed(file, sums, say)) for file in files
+        ]
     if rows:
-        blocks.append(_hash_table(rows, words))
-    return Section(words.hashes_out, tuple(blocks))
+        blocks.append(_hash_table(rows, say))
+    return Section(say("What came out"), tuple(blocks))
+
+
+def _as_listed(file: HashedFile, sums: dict[str, str], say: Voice) -> str:
+    """Whether a file is what the export's own list says; empty where the list does not name it."""
+    if file.name not in sums:
+        return ""
+    if sums[file.name] == file.sha256:
+        return say("as in its SHA256SUMS")
+    return say("NOT as in its SHA256SUMS")

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from appliance.locale.voice import Voice
 from appliance.report.blocks import Paragraph
-from appliance.report.words import Words
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,6 @@ class Missing:
     why: str
 
 
-def gap(what: str, missing: Missing, words: Words) -> Paragraph:
+def gap(what: str, missing: Missing, say: Voice) -> Paragraph:
     """The sentence that says so."""
-    return Paragraph(words.missing.format(what, missing.why), "caution")
+    return Paragraph(say("Missing: {what} ({why}).", what=what, why=say.again(missing.why)), "caution")

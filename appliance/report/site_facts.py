@@ -6,6 +6,7 @@ from typing import Any
 from appliance.errors import ApplianceError
 from appliance.report.gaps import Missing
 from appliance.run.folder import RunFolder
+from appliance.sentence import say
 from appliance.site.audit import check
 from appliance.site.layout import Site
 from appliance.site.releases import current_release, installed_releases
@@ -57,7 +58,7 @@ def _release(site: Site) -> Release | Missing:
             for entry in release.contents().entries
         }
     except ApplianceError as error:
-        return Missing(f"{error.what} {error.why}")
+        return Missing(say("{what} {why}", what=error.what, why=error.why))
     except (OSError, ValueError, KeyError) as error:
         return Missing(str(error))
     return Release(now.product, now.number, now.created, now.sums_sha256, listed)
@@ -65,11 +66,11 @@ def _release(site: Site) -> Release | Missing:
 
 def _audit(site: Site, run: RunFolder) -> Audit | Missing:
     if not site.audit.is_file():
-        return Missing(f"{site.audit} is not there")
+        return Missing(say("{name} is not there", name=site.audit))
     try:
         log = check(site.audit)
     except ApplianceError as error:
-        return Missing(f"{error.what} {error.why}")
+        return Missing(say("{what} {why}", what=error.what, why=error.why))
     except OSError as error:
         return Missing(str(error))
     mine = tuple(entry for entry in log.entries if entry.get("run") == run.root.name)

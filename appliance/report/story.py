@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from appliance.run.events import Event, read_events
 from appliance.run.folder import RunFolder
+from appliance.sentence import from_document
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ def read_story(run: RunFolder) -> Story:
         resumed=tuple(int(event.fields["step"]) for event in events if event.kind == "resumed"),
         refused_connections=sum(refused) if refused else None,
         warnings=tuple(
-            (event.time, str(event.fields.get("what", "")), str(event.fields.get("why", "")))
+            (
+                event.time,
+                from_document(event.fields.get("what", "")),
+                from_document(event.fields.get("why", "")),
+            )
             for event in events
             if event.kind in ("warning", "failed")
         ),

@@ -2,10 +2,19 @@
 
 from collections.abc import Sequence
 
-from appliance.report.blocks import Block, Column, Curve, Pairs, Paragraph, Section, Table
+from appliance.locale.voice import Voice
+from appliance.report.blocks import (
+    Block,
+    Column,
+    Curve,
+    Pairs,
+    Paragraph,
+    Section,
+    Table,
+    running_window,
+)
 from appliance.report.facts import Facts
 from appliance.report.figures import moment, number
-from appliance.report.words import Words
 
 SHOWN_WARNINGS = 50
 TABLE_STEPS = 10
@@ -15,57 +24,72 @@ HELD_OUT_RISE = 1.02
 """The held-out loss has risen when the last is this many times the lowest."""
 
 
-def training_section(facts: Facts, words: Words) -> Section:
+def training_section(facts: Facts, say: Voice) -> Section:
     """All of it; the figures of the curve stand in a table too."""
     story = facts.story
     rows = [
-        (words.began, moment(story.began, words)),
-        (words.ended, moment(story.ended, words)),
-        (words.steps, words.of.format(story.step, story.steps)),
-        (words.learned_tokens, number(story.learned_tokens, words)),
-        (words.speed, words.speed_text.format(number(story.tokens_per_s, words))),
-        (words.memory, f"{number(story.memory_bytes, words)} B"),
-        (words.resumed, ", ".join(map(str, story.resumed)) or words.none),
+        (say("Began"), moment(story.began, say)),
+        (say("Last event"), moment(story.ended, say)),
+        (say("Optimizer steps"), say("{part} of {whole}", part=story.step, whole=story.steps)),
+        (say("Tokens learned in one pass"), number(story.learned_tokens, say)),
+        (say("Mean speed"), say("{rate} tokens/s", rate=number(story.tokens_per_s, say))),
+        (say("Most memory reported"), f"{number(story.memory_bytes, say)} B"),
+        (say("Went on from a checkpoint at step"), ", ".join(map(str, story.resumed)) or say("none")),
     ]
     blocks: list[Block] = []
     if story.losses:
         last = [loss for _, loss in story.losses[-max(1, len(story.losses) // 20) :]]
-        rows.append((words.first_loss, number(story.losses[0][1], words)))
-        rows.append((words.last_loss.format(len(last)), number(sum(last) / len(last), words)))
-        blocks += [_curve(facts, words), _loss_table(facts, words)]
+        rows.append((say("Loss at the first step"), number(story.losses[0][1], say)))
+        rows.append(
+            (say("Loss, mean of the last {steps} steps", steps=len(last)), number(sum(last) / len(last), say))
+        )
+        blocks += [_curve(facts, say), _loss_table(facts, say)]
     else:
-        blocks.append(Paragraph(words.no_losses, "caution"))
+        blocks.append(Paragraph(say("No step was reported."), "caution"))
     if story.held_out:
         lowest = min(story.held_out, key=lambda point: point[1])
         for name, (step, loss) in (
-            (words.held_out_last, story.held_out[-1]),
-            (words.held_out_best, lowest),
+            (say("Held-out loss, last"), story.held_out[-1]),
+            (say("Held-out loss, lowest"), lowest),
         ):
-            rows.append((name, words.at_step.format(number(loss, words), step)))
+            rows.append((name, say("{value} at step {step}", value=number(loss, say), step=step)))
         if story.held_out[-1][1] > HELD_OUT_RISE * lowest[1]:
-            blocks.append(Paragraph(words.held_out_rose.format(lowest[0]), "caution"))
+            said = say(
+                "The held-out loss was lowest at step {step} and rose after it: the model began to learn its "
+                "rows by heart. Fewer steps may serve better.",
+                step=lowest[0],
+            )
+            blocks.append(Paragraph(said, "caution"))
     elif story.losses:
-        blocks.append(Paragraph(words.no_held_out, "quiet"))
+        blocks.append(
+            Paragraph(
+                say("No rows were held out, so nothing was measured on rows that the model did not see."),
+                "quiet",
+            )
+        )
     if story.warnings:
-        columns = Column(words.time), Column(words.problem, "prose"), Column(words.why, "prose")
-        shown = ((moment(time, words), what, why) for time, what, why in story.warnings[-SHOWN_WARNINGS:])
-        blocks += [Paragraph(words.warnings), Table(columns, tuple(shown))]
-    return Section(words.training, (Pairs(tuple(rows)), *blocks))
+        columns = Column(say("Time")), Column(say("What is wrong"), "prose"), Column(say("Why"), "prose")
+        shown = (
+            (moment(time, say), say.again(what), say.again(why))
+            for time, what, why in story.warnings[-SHOWN_WARNINGS:]
+        )
+        blocks += [Paragraph(say("Warnings and failures:")), Table(columns, tuple(shown))]
+    return Section(say("Training"), (Pairs(tuple(rows)), *blocks))
 
 
-def _curve(facts: Facts, words: Words) -> Curve:
+def _curve(facts: Facts, say: Voice) -> Curve:
     return Curve(
         facts.story.losses,
         facts.story.held_out,
-        step_label=words.step,
-        loss_label=words.loss,
-        raw_label=words.each_step,
-        mean_label=words.running_mean,
-        held_out_label=words.held_out_loss,
+        step_label=say("Step"),
+        loss_label=say("Loss"),
+        raw_label=say("each step"),
+        mean_label=say("mean of the last {steps} steps", steps=running_window(facts.story.losses)),
+        held_out_label=say("Held-out loss"),
     )
 
 
-def _loss_table(facts: Facts, words: Words) -> Table:
+def _loss_table(facts: Facts, say: Voice) -> Table:
     """Losses at evenly spread steps, the first and the last among them, and all held-out ones."""
     losses, held_out = dict(facts.story.losses), dict(facts.story.held_out)
     steps = sorted(losses)
@@ -74,15 +98,15 @@ def _loss_table(facts: Facts, words: Words) -> Table:
     rows = (
         (
             str(step),
-            number(losses[step], words) if step in losses else "",
-            number(held_out[step], words) if step in held_out else "",
+            number(losses[step], say) if step in losses else "",
+            number(held_out[step], say) if step in held_out else "",
         )
         for step in shown
     )
     columns = (
-        Column(words.step, "number"),
-        Column(words.loss, "number"),
-        Column(words.held_out_loss, "number"),
+        Column(say("Step"), "number"),
+        Column(say("Loss"), "number"),
+        Column(say("Held-out loss"), "number"),
     )
     kept = 3 if held_out else 2
     return Table(columns[:kept], tuple(row[:kept] for row in rows))
