@@ -45,9 +45,9 @@ def say(template: str, **values: Any) -> Sentence:
 
 
 def listed(parts: Sequence[str], between: str = ", ") -> Sentence:
-    """Sentences one after another, each of which can be said in another language by itself."""
+    """Sentences one after another, each of which, and what stands between, another language says its own way."""
     places = {f"part{number}": part for number, part in enumerate(parts)}
-    return Sentence(between.join(f"{{{name}}}" for name in places), places)
+    return Sentence("{between}".join(f"{{{name}}}" for name in places), {**places, "between": say(between)})
 
 
 def places(template: str) -> list[tuple[str, str]]:

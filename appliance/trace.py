@@ -20,7 +20,7 @@ def trace_text(error: BaseException) -> str:
     """The places that `error` came through, and those of what caused it, the cause first."""
     parts = []
     for each in reversed(list(_chain(error))):
-        parts.append("".join(traceback.format_tb(each.__traceback__)) + f"{_kind(each)}\n")
+        parts.append("".join(traceback.format_tb(each.__traceback__)) + f"{kind_text(each)}\n")
     return "\n".join(parts)
 
 
@@ -42,6 +42,16 @@ def keep_trace(
     return None
 
 
+def kind_text(error: BaseException) -> str:
+    """Its type, and what of it comes from the system and not from data."""
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}"
+    if name.startswith("torch."):  # its own kinds speak of devices and memory
+        return f"{name}: {error}"
+    return f"{name}: {error.name}" if isinstance(error, ImportError) else name
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """`error`, what it came from, and so on."""
     seen: set[int] = set()
@@ -49,14 +59,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-def _kind(error: BaseException) -> str:
-    """Its type, and what of it comes from the system and not from data."""
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{name}: {error.strerror}"
-    return f"{name}: {error.name}" if isinstance(error, ImportError) else name
 
 
 def _appended(file: Path, content: bytes) -> Path | None:
