@@ -36,13 +36,13 @@ def run_plan(site: Site, plan_file: Path) -> Path:
     try:
         wizard.fill(plan)
         while (page := wizard.page()).name != "done":
-            _do(wizard, page, say_line)
             if page.name == "review" and wizard.plan() != plan:
                 raise HostNotReady(
                     "The plan does not fit this machine as it is.",
                     why=_reasons(page),
                     next_step="Make the plan in the wizard: it shows what fits. Or choose a smaller model.",
                 )
+            _do(wizard, page, say_line)
         say_line(page)
         return wizard.export_folder()
     finally:

@@ -3,12 +3,12 @@
 import msgspec
 
 from appliance.errors import ApplianceError
-from appliance.evaluation.results import Answer, Summary, read_answers, read_summary
+from appliance.evaluation.results import Answer, SetResult, Summary, read_answers, read_summary
 from appliance.job import JobState, Kind, start_job, stop_job
 from appliance.progress import amount_text
 from appliance.report.facts import Parity
 from appliance.run.plan import read_plan
-from appliance.sentence import say
+from appliance.sentence import listed, say
 from appliance.wizard.desk import Desk
 from appliance.wizard.page import (
     Action,
@@ -150,11 +150,15 @@ def _gained(summary: Summary) -> tuple[Level, str]:
     if worse:
         return "warn", say(
             "Worse than before on: {sets}. Look at the answers before you go on.",
-            sets=", ".join(each.name for each in worse),
+            sets=_names(worse),
         )
     if not better:
         return "warn", say("No set gained. Look at the answers; more passes or more rows may help.")
-    return "ok", say("Better than before on: {sets}.", sets=", ".join(each.name for each in better))
+    return "ok", say("Better than before on: {sets}.", sets=_names(better))
+
+
+def _names(sets: list[SetResult]) -> str:
+    return listed([set_name(each.name) for each in sets])
 
 
 def _compare_verdict(desk: Desk) -> Verdict:
@@ -269,7 +273,7 @@ def _export_verdict(desk: Desk) -> Verdict:
     if state.state == "failed" and not _is_exported(desk):
         return Verdict("fail", "The export failed; read above what to do.", stops=True)
     if not _is_exported(desk):
-        return Verdict("info", "Press Export.", stops=True)
+        return Verdict("info", "Press Export now.", stops=True)
     return Verdict("ok", "All forms of the model answer the same.")
 
 
@@ -278,7 +282,7 @@ def _export_actions(desk: Desk) -> tuple[Action, ...]:
         return (_stop_action("export"),)
     if _is_exported(desk):
         return (Action("export", "Export again", key="f5"),)
-    return (Action("export", "Export", key="f5", default=True),)
+    return (Action("export", "Export now", key="f5", default=True),)
 
 
 EXPORT = Step(

@@ -72,13 +72,18 @@ def _preset_options(desk: Desk) -> tuple[Option, ...]:
         row = say(
             "{label}\t{length}\t{rank}\t{time}\t{memory}",
             label=label,
-            length=_length(training),
+            length=_passes(training),
             rank=training.rank,
             time=duration(_seconds(desk, training)),
             memory=memory,
         )
         options.append(Option(preset, row))
     return tuple(options)
+
+
+def _passes(training: TrainingChoice) -> str:
+    """How long, in a column of passes."""
+    return _length(training) if training.steps else show_number(training.epochs)
 
 
 def _length(training: TrainingChoice) -> str:
@@ -108,7 +113,8 @@ def _plan_blocks(desk: Desk) -> tuple[Block, ...]:
         blocks.append(Bar("Memory", need, max(free, 1), text))
     facts = [Fact("Trial", *_trial_said(desk)), _room(desk)]
     if fitted.changed:
-        facts.append(Fact("Changed to fit", _changes(fitted.training, desk), "warn"))
+        wanted = _wanted(desk, desk.draft.preset)
+        facts.append(Fact("Changed to fit", _changes(fitted.training, wanted), "warn"))
     blocks.append(Facts(tuple(facts)))
     if trial.error is not None:
         blocks.append(Facts((Fact("Why", trial.error.why), Fact("Next", trial.error.next_step))))
@@ -140,10 +146,10 @@ def _room(desk: Desk) -> Fact:
     return Fact("Disk", text, "ok" if need < free else "fail")
 
 
-def _changes(training: TrainingChoice, desk: Desk) -> str:
-    wanted = msgspec.to_builtins(_wanted(desk, desk.draft.preset))
-    now = msgspec.to_builtins(training)
-    return ", ".join(f"{name} = {value}" for name, value in now.items() if wanted[name] != value)
+def _changes(training: TrainingChoice, wanted: TrainingChoice) -> str:
+    """What is other than it was wanted."""
+    before, now = msgspec.to_builtins(wanted), msgspec.to_builtins(training)
+    return ", ".join(f"{name} = {value}" for name, value in now.items() if before[name] != value)
 
 
 def _plan_verdict(desk: Desk) -> Verdict:
@@ -151,7 +157,7 @@ def _plan_verdict(desk: Desk) -> Verdict:
         return Verdict("fail", "The data cannot be used: go back to it.", stops=True)
     fitted = desk.settings()
     if fitted is None:
-        return Verdict("busy", "Looking at the data.", stops=True)
+        return Verdict("busy", "Looking at the data.")
     if not fitted.fits:
         return Verdict(
             "fail", "This does not fit into memory: choose a smaller model or shorter packs.", stops=True
@@ -197,7 +203,7 @@ PLAN = Step(
             show=lambda desk: desk.draft.preset,
             take=_take_preset,
             options=_preset_options,
-            columns=("Preset", "Length", "Rank", "Time", "Memory"),
+            columns=("Preset", "Passes", "Rank", "Time", "Memory"),
         ),
         plan_question(
             "data.held_out_share",
@@ -431,6 +437,12 @@ def _fingerprint(desk: Desk) -> str:
     return fingerprint(desk.draft.plan, tuple(file.sha256 for file in look.files) if look else ())
 
 
+def _takes(memory: str, seconds: float | None) -> str:
+    if seconds is None:
+        return say("{memory} of memory; the time is being measured", memory=memory)
+    return say("{memory} of memory, about {time}", memory=memory, time=duration(seconds))
+
+
 def _review_blocks(desk: Desk) -> tuple[Block, ...]:
     plan, look = desk.draft.plan, desk.found()
     training = plan.training
@@ -477,6 +489,9 @@ def _review_blocks(desk: Desk) -> tuple[Block, ...]:
         Heading("Nothing has been changed yet. Please read before you start."),
         Facts(tuple(facts)),
     ]
+    if fitted is not None and fitted.changed:
+        changed = Fact("Changed to fit", _changes(fitted.training, desk.draft.plan.training), "warn")
+        blocks.append(Facts((changed,)))
     if saved := desk.local.get("saved"):
         lines = (f"islet --plan {saved}",)
         blocks += [
@@ -488,8 +503,8 @@ def _review_blocks(desk: Desk) -> tuple[Block, ...]:
 
 def _review_verdict(desk: Desk) -> Verdict:
     verdict = _plan_verdict(desk)
-    if verdict.stops:
-        return verdict
+    if verdict.stops or desk.settings() is None:
+        return Verdict(verdict.level, verdict.text, stops=True)
     return Verdict("ok", "Ready. Start begins the training; it goes on when you leave.")
 
 
@@ -502,6 +517,7 @@ def _save(desk: Desk) -> None:
 
 
 def _start(desk: Desk) -> str:
+    _settle_plan(desk)
     run = start_run(desk.draft.plan, desk.site, desk.folder)
     # The answers have become a run, and are kept in its folder: what is begun next is another one.
     desk.keep(Draft(language=desk.draft.language, run=run.root.name))

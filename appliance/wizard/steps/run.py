@@ -40,7 +40,7 @@ def _blocks(desk: Desk) -> tuple[Block, ...]:
     )
     blocks: list[Block] = [
         Facts((state,)),
-        Bar("Step", step, steps, say("{step} of {steps}", step=step, steps=steps)),
+        Bar("Step", step, steps, say("{step} of {steps}", step=step, steps=steps) if steps else ""),
     ]
     if progress:
         blocks.append(Facts(_figures(view)))
