@@ -1,11 +1,11 @@
 """Text in cells of a terminal: what is wide counts two, nothing acts on the terminal, lines fit.
 
-Cells are counted by rich, as the tables are. Knows no block and no language.
+Cells are counted as rich does, which draws the tables. Knows no block and no language.
 """
 
 import unicodedata
 
-from rich.cells import cell_len
+from rich.cells import cell_len as rich_cells
 
 HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories that draw nothing by themselves or act on the terminal: control characters, direction
@@ -20,6 +20,15 @@ NOT_FIRST = frozenset("，。、；：？！）」』》】〉〕％,.;:?!)]}%")
 
 NOT_LAST = frozenset("（「『《【〈〔([{")
 """No line ends with these."""
+
+
+def cells_of(text: str) -> int:
+    """Cells that `text` takes at most. Vowel signs beside their letter (category Mc) are one cell on some
+    terminals and none by rich's table.
+    """
+    if text.isascii():
+        return len(text)
+    return rich_cells(text) + sum(unicodedata.category(each) == "Mc" for each in text)
 
 
 def visible(text: str, *, keep: str = "\n") -> str:
@@ -46,7 +55,7 @@ def one_line(text: str) -> str:
 
 def pad(text: str, cells: int, *, right: bool = False) -> str:
     """`text` with spaces up to `cells`; as it is where it is longer."""
-    spaces = " " * max(0, cells - cell_len(text))
+    spaces = " " * max(0, cells - cells_of(text))
     return spaces + text if right else text + spaces
 
 
@@ -54,7 +63,7 @@ def fold(text: str, cells: int) -> list[str]:
     """`text` cut into lines of at most `cells`, wherever it must be; one line at least. cells: 2 or more."""
     lines, line, used = [], "", 0
     for cluster in _clusters(text):
-        size = cell_len(cluster)
+        size = cells_of(cluster)
         if used + size > cells and line:
             lines.append(line)
             line, used = "", 0
@@ -64,7 +73,7 @@ def fold(text: str, cells: int) -> list[str]:
 
 def shorten(text: str, cells: int) -> str:
     """`text` in at most `cells`, its middle left out as `...` where it is longer."""
-    if cell_len(text) <= cells:
+    if cells_of(text) <= cells:
         return text
     room = max(cells - 3, 0)
     head = fold(text, max(2, room - room // 2))[0] if room >= 4 else ""
@@ -80,12 +89,12 @@ def wrap(text: str, cells: int) -> list[str]:
 def _wrapped(text: str, cells: int) -> list[str]:
     lines, line = [], ""
     for word in _words(text):
-        if cell_len(line) + cell_len(word.rstrip(" ")) <= cells:
+        if cells_of(line) + cells_of(word.rstrip(" ")) <= cells:
             line += word
             continue
         if line.strip(" "):
             lines.append(line.rstrip(" "))
-        *full, line = fold(word, cells) if cell_len(word.rstrip(" ")) > cells else [word]
+        *full, line = fold(word, cells) if cells_of(word.rstrip(" ")) > cells else [word]
         lines += full
     return [*lines, line.rstrip(" ")]
 
@@ -105,14 +114,14 @@ def _words(text: str) -> list[str]:
 def _may_break(before: str, after: str) -> bool:
     if after in NOT_FIRST or before in NOT_LAST or after == " ":
         return False
-    return before == " " or cell_len(before) == 2 or cell_len(after) == 2
+    return before == " " or cells_of(before) == 2 or cells_of(after) == 2
 
 
 def _clusters(text: str) -> list[str]:
     """Characters with what is drawn on top of them."""
     clusters: list[str] = []
     for character in text:
-        if clusters and cell_len(character) == 0:
+        if clusters and rich_cells(character) == 0:
             clusters[-1] += character
         else:
             clusters.append(character)

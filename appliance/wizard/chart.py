@@ -7,11 +7,9 @@ be told apart without colour. Every number of the picture is in the words too. P
 import math
 from dataclasses import dataclass
 
-from rich.cells import cell_len
-
 from appliance.locale import Catalogue
 from appliance.sentence import say
-from appliance.wizard.cells import one_line, pad, wrap
+from appliance.wizard.cells import cells_of, one_line, pad, wrap
 from appliance.wizard.page import Chart, Series
 
 Points = tuple[tuple[float, float], ...]
@@ -57,7 +55,7 @@ def chart_lines(chart: Chart, catalogue: Catalogue, *, width: int, plain: bool) 
     scale = _Scale(min(steps), max(steps), min(values), max(values))
     rows = max(chart.rows, 2)
     labels = _labels(scale, rows)
-    margin = max(map(cell_len, labels.values()))
+    margin = max(map(cells_of, labels.values()))
     columns = max(width - margin - 3, LEAST_COLUMNS)
     grid = [[" "] * columns for _ in range(rows)]
     for series, points in sorted(zip(chart.series, drawn, strict=True), key=lambda each: each[0] != dotted):
@@ -111,7 +109,7 @@ def _legend(chart: Chart, dotted: Series | None, catalogue: Catalogue, width: in
         for series in chart.series
     ]
     whole = "   ".join([*([label] if label else []), *keys])
-    if cell_len(whole) <= width:
+    if cells_of(whole) <= width:
         return [whole]
     lines = wrap(label, width) if label else []
     for key in keys:
@@ -178,9 +176,9 @@ def _axis(scale: _Scale, margin: int, columns: int) -> str:
     """First and last step under their columns."""
     first, last = _step(scale.first), _step(scale.last)
     space = " " * (margin + 3)
-    if scale.first == scale.last or cell_len(first) + cell_len(last) + 2 > columns:
+    if scale.first == scale.last or cells_of(first) + cells_of(last) + 2 > columns:
         return (space + last)[: margin + 3 + columns]
-    return space + first + pad(last, columns - cell_len(first), right=True)
+    return space + first + pad(last, columns - cells_of(first), right=True)
 
 
 def _step(step: float) -> str:

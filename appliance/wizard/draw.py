@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import assert_never
 
-from rich.cells import cell_len
 from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -19,7 +18,7 @@ from rich.text import Text
 from appliance.errors import ApplianceError
 from appliance.locale import Catalogue
 from appliance.sentence import say
-from appliance.wizard.cells import fold, one_line, pad, shorten, visible, wrap
+from appliance.wizard.cells import cells_of, fold, one_line, pad, shorten, visible, wrap
 from appliance.wizard.chart import chart_lines
 from appliance.wizard.page import (
     Bar,
@@ -128,7 +127,7 @@ def _facts(rows: Sequence[Fact], catalogue: Catalogue, width: int) -> Renderable
     """Mark, label, value; why and what to do under the value."""
     labels = [one_line(catalogue.say(row.label)) for row in rows]
     before = MARK_CELLS + 1 if any(row.level for row in rows) else 0
-    label_cells = min(max(map(cell_len, labels), default=0), max((width - before) * 2 // 5, 2))
+    label_cells = min(max(map(cells_of, labels), default=0), max((width - before) * 2 // 5, 2))
     start = before + label_cells + GAP
     shown = []
     for row, label in zip(rows, labels, strict=True):
@@ -174,7 +173,7 @@ def _table(block: Table, catalogue: Catalogue, width: int) -> RenderableType:
 
 def _column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
     """Cells of each column: as wide as its text, the widest narrowed until all fit; None: they cannot."""
-    widths = [max(max(map(cell_len, column)), 1) for column in zip(*rows, strict=True)]
+    widths = [max(max(map(cells_of, column)), 1) for column in zip(*rows, strict=True)]
     least = [min(each, LEAST_COLUMN) for each in widths]
     room = width - GAP * (len(widths) - 1)
     if sum(least) > room:
@@ -201,9 +200,9 @@ def _bar(block: Bar, catalogue: Catalogue, width: int) -> list[str]:
     if known is None:
         return wrap("  ".join(each for each in (label, mark("busy", catalogue), text) if each), width)
     percent = pad(percent_text(known, catalogue), 5, right=True)
-    outside = sum(cell_len(each) + GAP for each in (label, percent, text) if each) + 2
+    outside = sum(cells_of(each) + GAP for each in (label, percent, text) if each) + 2
     if width - outside < LEAST_BAR:  # the text goes under the bar
-        size = min(width - cell_len(percent) - GAP - 2, MOST_BAR)
+        size = min(width - cells_of(percent) - GAP - 2, MOST_BAR)
         over = wrap(label, width) if label else []
         return [*over, f"{_filled(known, size)}  {percent}", *(wrap(text, width) if text else [])]
     bar = _filled(known, min(width - outside, MOST_BAR))
@@ -230,7 +229,7 @@ def _histogram(block: Histogram, catalogue: Catalogue, width: int) -> list[str]:
     lines = wrap(_said(block.label, catalogue), width) if block.label else []
     labels = [shorten(one_line(catalogue.say(label)), max(width // 3, 2)) for label, _ in block.rows]
     counts = [f"{count:,}" for _, count in block.rows]
-    left, right = (max(map(cell_len, each), default=0) for each in (labels, counts))
+    left, right = (max(map(cells_of, each), default=0) for each in (labels, counts))
     most = max((count for _, count in block.rows), default=0)
     room = min(max(width - left - right - 2 * GAP - 1, 1), MOST_BAR)
     for label, count, (_, times) in zip(labels, counts, block.rows, strict=True):

@@ -5,11 +5,9 @@ The text is shown as data: nothing in it acts on the terminal, and nothing is re
 
 from itertools import groupby
 
-from rich.cells import cell_len
-
 from appliance.locale import Catalogue
 from appliance.sentence import say
-from appliance.wizard.cells import one_line, pad, visible, wrap
+from appliance.wizard.cells import cells_of, one_line, pad, visible, wrap
 from appliance.wizard.page import Preview
 
 MOST_LINES = 8
@@ -24,7 +22,7 @@ Part = tuple[bool, list[str]]
 def preview_lines(preview: Preview, catalogue: Catalogue, *, width: int) -> list[str]:
     """The label, the row with its gutter, and the line that explains the gutter."""
     reads, learns = catalogue.say(say("reads")), catalogue.say(say("learns"))
-    gutter = max(cell_len(reads), cell_len(learns)) + 4
+    gutter = max(cells_of(reads), cells_of(learns)) + 4
     parts = [(learned, wrap(text, max(width - gutter, 2))) for learned, text in _parts(preview)]
     lines = wrap(one_line(catalogue.say(preview.label)), width) if preview.label else []
     for learned, shown in _shortened(parts, catalogue, width - gutter):
