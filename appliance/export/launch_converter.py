@@ -7,21 +7,37 @@ FAMILY: the pre-tokenizer's name in llama.cpp, used when the converter does not 
 Code that comes with a model is never run, whatever the converter asks for.
 """
 
+import contextlib
+import ctypes
 import runpy
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+PR_SET_PDEATHSIG = 1
+"""Source: Linux, include/uapi/linux/prctl.h."""
+
 
 def main() -> None:
     """Prepare the interpreter, then run the converter unchanged."""
+    end_with_parent()
     converter, family = Path(sys.argv[1]), sys.argv[2]
     sys.path[:0] = [str(converter / "gguf-py"), str(converter)]
     refuse_model_code()
     name_unknown_tokenizers(converter, None if family == "-" else family)
     sys.argv = ["convert_hf_to_gguf.py", *sys.argv[3:]]
     runpy.run_path(str(converter / "convert_hf_to_gguf.py"), run_name="__main__")
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the one that started it is killed.
+
+    Else it would go on to write where the next export is written.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library, another system
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def refuse_model_code() -> None:

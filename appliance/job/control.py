@@ -7,7 +7,7 @@ import sys
 import time
 
 from appliance.errors import HostNotReady, StepFailed
-from appliance.job.record import busy
+from appliance.job.record import busy, not_writable
 from appliance.job.state import JobFiles, Kind
 from appliance.run.events import first_event
 from appliance.run.folder import RunFolder
@@ -29,9 +29,12 @@ def start_job(run: RunFolder, kind: Kind, site: Site) -> int:
     not come up.
     """
     files = JobFiles(run, kind)
-    if find_worker(files.lock) is not None:
-        raise busy(kind)
-    child = _popen(files, site)
+    try:
+        if find_worker(files.lock) is not None:
+            raise busy(kind)
+        child = _popen(files, site)
+    except OSError as error:
+        raise not_writable(error) from error
     deadline = time.monotonic() + START_PATIENCE_S
     while child.poll() is None and find_worker(files.lock) != child.pid:
         if time.monotonic() > deadline:
@@ -83,15 +86,8 @@ def _popen(files: JobFiles, site: Site) -> "subprocess.Popen[bytes]":
     # -P: the current folder must not be able to replace a module.
     command = [sys.executable, "-P", "-m", "appliance.job", str(run), kind]
     command += ["--prefix", str(site.prefix.absolute()), "--state", str(site.state.absolute())]
-    try:
-        files.folder.mkdir(mode=0o750, exist_ok=True)
-        log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-    except OSError as error:
-        raise HostNotReady(
-            say("Nothing can be written into the run folder."),
-            why=say("{path}: {reason}", path=error.filename, reason=error.strerror or str(error)),
-            next_step=say("Start it as the user whose run it is, or have the folder made writable."),
-        ) from error
+    files.folder.mkdir(mode=0o750, exist_ok=True)
+    log = os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(
             command,

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -84,8 +83,10 @@ def at_work(
                 events.append("started", pid=os.getpid())
                 yield from _told(events, Record(events, shown))
     except OSError as error:
-        if error.errno in DISK_FULL or str(error.filename or "").startswith(str(files.folder)):
-            raise _no_room(error, run.root) from error
+        if error.errno in DISK_FULL:
+            raise _disk_full(error) from error
+        if str(error.filename or "").startswith(str(files.folder)):
+            raise not_writable(error) from error
         raise
 
 
@@ -105,14 +106,11 @@ def _told(events: EventLog, record: Record) -> Iterator[Progress]:
     except ApplianceError as error:
         _tell_failure(events, error)
         raise
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            _tell_failure(events, _no_room(error, Path()))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            _tell_failure(events, _disk_full(error))
         else:
             _tell_failure(events, _own_bug(error))
-        raise
-    except Exception as error:
-        _tell_failure(events, _own_bug(error))
         raise
     events.append("finished")
     events.sync()
@@ -124,17 +122,20 @@ def _tell_failure(events: EventLog, error: ApplianceError) -> None:
         events.sync()
 
 
-def _no_room(error: OSError, place: Path) -> HostNotReady:
-    if error.errno in DISK_FULL:
-        return HostNotReady(
-            say("The disk is full."),
-            why=say("{path}: {reason}", path=error.filename or place, reason=error.strerror or str(error)),
-            next_step=say("Free some space and start again."),
-        )
+def not_writable(error: OSError) -> HostNotReady:
+    """The refusal of a run folder that takes no job."""
     return HostNotReady(
         say("Nothing can be written into the run folder."),
-        why=say("{path}: {reason}", path=error.filename or place, reason=error.strerror or str(error)),
+        why=say("{path}: {reason}", path=error.filename, reason=error.strerror or str(error)),
         next_step=say("Start it as the user whose run it is, or have the folder made writable."),
+    )
+
+
+def _disk_full(error: OSError) -> HostNotReady:
+    return HostNotReady(
+        say("The disk is full."),
+        why=say("{path}: {reason}", path=error.filename or "", reason=error.strerror or str(error)),
+        next_step=say("Free some space and start again."),
     )
 
 

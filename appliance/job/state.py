@@ -79,8 +79,9 @@ class JobState:
 def read_job(run: RunFolder, kind: Kind) -> JobState:
     """How far the job `kind` on `run` is, or how it ended."""
     files = JobFiles(run, kind)
-    pid = find_worker(files.lock)  # asked first: what it wrote before it ended is then read below
+    pid = None
     try:
+        pid = find_worker(files.lock)  # asked first: what it wrote before it ended is then read below
         started = first_event(files.events)
         newest = next(iter(newest_events(files.events)), None)
     except OSError:  # another user's

@@ -54,7 +54,7 @@ def find_worker(path: Path) -> int | None:
     """
     try:
         handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         try:
