@@ -45,7 +45,7 @@ def say(template: str, **values: Any) -> Sentence:
 
 
 def listed(parts: Sequence[str], between: str = ", ") -> Sentence:
-    """Sentences one after another, each of which, and what stands between, another language says its own way."""
+    """Sentences one after another; another language says each, and what stands between, in its own way."""
     places = {f"part{number}": part for number, part in enumerate(parts)}
     return Sentence("{between}".join(f"{{{name}}}" for name in places), {**places, "between": say(between)})
 
