@@ -16,17 +16,20 @@ from appliance.bundle.contents import Contents, Entry, Part, Volume, format_cont
 from appliance.evaluation.compare import evaluate
 from appliance.evaluation.results import Answer
 from appliance.export.parity import Comparison, ParityReport, report_json
+from appliance.locale import catalogue
 from appliance.locale.voice import Voice
 from appliance.report.answers import SHOWN_ROWS, worst_first
 from appliance.report.blocks import Curve, shortened, visible
 from appliance.report.curve import curve_svg
 from appliance.report.figures import flattened, number
 from appliance.report.markdown import plain
-from appliance.report.site_facts import gather
+from appliance.report.site_facts import SiteFacts, gather
 from appliance.report.story import read_story
 from appliance.report.write import write_report
+from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder
 from appliance.run.plan import DataChoice, read_plan, write_plan
+from appliance.sentence import say, to_document
 from appliance.site import audit
 from appliance.site.layout import Site
 from tests.runs import events_of, losses_of, make_run
@@ -68,8 +71,8 @@ def write_parity(folder: Path, *, passed: bool) -> None:
     (folder / "parity.json").write_text(report_json(report))
 
 
-def page_of(run: RunFolder) -> str:
-    return write_report(run, now=NOW).read_text(encoding="utf-8")
+def page_of(run: RunFolder, site: SiteFacts | None = None) -> str:
+    return write_report(run, site, language="en", now=NOW).read_text(encoding="utf-8")
 
 
 class Elements(HTMLParser):
@@ -190,12 +193,12 @@ def test_a_blocked_export_says_so_and_where(tmp_path: Path) -> None:
 def test_two_reports_differ_in_their_time_alone(finished: RunFolder) -> None:
     first = page_of(finished)
     assert page_of(finished) == first
-    later = write_report(finished, now=NOW.replace(hour=11)).read_text(encoding="utf-8")
+    later = write_report(finished, language="en", now=NOW.replace(hour=11)).read_text(encoding="utf-8")
     assert later == first.replace("09:30:00", "11:30:00")
 
 
 def test_the_report_is_not_for_everybody(finished: RunFolder) -> None:
-    page = write_report(finished, now=NOW)
+    page = write_report(finished, language="en", now=NOW)
     for path in (page, page.with_name("report.md")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
         assert "shows rows of the training data" in path.read_text(encoding="utf-8")
@@ -316,11 +319,67 @@ def test_every_value_of_a_plan_has_a_name() -> None:
     ]
 
 
+def chinese_of(run: RunFolder, site: SiteFacts | None = None) -> str:
+    return write_report(run, site, language="zh_CN", now=NOW).read_text(encoding="utf-8")
+
+
+def test_a_report_in_chinese_says_every_sentence_in_chinese(finished: RunFolder, tmp_path: Path) -> None:
+    never = make_run(tmp_path / "never")
+    write_parity(never.root / "export.blocked", passed=False)
+    for english, chinese in (
+        (page_of(finished), chinese_of(finished)),
+        (page_of(never), chinese_of(never)),
+    ):
+        assert '<html lang="zh-CN">' in chinese
+        cells = set(re.findall(r">([^<]+)<", english.partition("</style>")[2]))
+        said = {cell for cell in cells if re.search(r"[A-Za-z]{3,} [a-z]{2}", cell)}
+        assert len(said) > 20
+        # What stays is the software's own names, the data's own text, and what the tests made up.
+        kept = re.compile(r"^Python |script|^merged folder, m.gguf$")
+        assert {cell for cell in said if f">{cell}<" in chinese and not kept.search(cell)} == set()
+
+
+def test_a_report_in_chinese_shows_the_data_to_the_letter(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=4, steps=1)
+    rows = [{"instruction": "right", "input": "", "output": "none"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    assert train_here(run)
+    evaluate(run)
+    page = chinese_of(run)
+    assert '<td class="prose">right</td><td class="prose">none</td>' in page
+    assert "rows.json" in page
+
+
+def test_what_other_parts_found_is_said_in_the_language_of_the_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    events = EventLog(run.events)
+    damage = say("The checkpoint {name} was passed over.", name="step-4")
+    events.append("warning", what=to_document(damage), why="<b>")
+    events.append("failed", what="The disk is full.", why="no room", next_step="", exit_code=5)
+    events.close()
+    assert "The checkpoint step-4 was passed over." in page_of(run)
+    page = chinese_of(run)
+    catalogued = catalogue("zh_CN")
+    for each in (damage, "The disk is full."):
+        assert catalogued.say(each) != each
+        assert catalogued.say(each) in page
+    assert "&lt;b&gt;" in page
+
+
+def test_the_report_is_in_the_language_that_the_environment_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    monkeypatch.setenv("ISLET_LANG", "zh_CN")
+    assert 'lang="zh-CN"' in write_report(run, now=NOW).read_text(encoding="utf-8")
+    assert 'lang="en"' in write_report(run, language="en", now=NOW).read_text(encoding="utf-8")
+
+
 def test_the_site_says_release_signed_files_and_the_head_of_its_log(
     finished: RunFolder, tmp_path: Path
 ) -> None:
     site = make_site(tmp_path, finished)
-    text = Elements(write_report(finished, gather(site, finished), now=NOW).read_text(encoding="utf-8")).text
+    text = Elements(page_of(finished, gather(site, finished))).text
     assert hashlib.sha256(site.audit.read_bytes().splitlines()[-1]).hexdigest() in text
     assert "p 7, made 2026-11-01 00:00:00 UTC" in text
     assert "a" * 64 in text
@@ -331,6 +390,6 @@ def test_the_site_says_release_signed_files_and_the_head_of_its_log(
 def test_a_log_that_was_changed_is_no_head(finished: RunFolder, tmp_path: Path) -> None:
     site = make_site(tmp_path, finished)
     site.audit.write_bytes(site.audit.read_bytes().replace(b'"uid": 0', b'"uid": 9', 1))
-    text = Elements(write_report(finished, gather(site, finished), now=NOW).read_text(encoding="utf-8")).text
+    text = Elements(page_of(finished, gather(site, finished))).text
     assert "Missing: the audit log (The audit log does not hold together." in text
     assert "head of the chain" not in text

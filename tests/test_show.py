@@ -1,18 +1,31 @@
 """What commands print: the state of runs at a glance, and every line in both languages."""
 
+import ast
 import json
 import subprocess
 import sys
+import tomllib
+import unicodedata
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
+import appliance
+from appliance.data.read import read_files
+from appliance.locale import catalogue
+from appliance.locale.voice import Voice
 from appliance.run.events import Event, EventLog, newest_events, read_events
 from appliance.run.lock import worker_lock
 from appliance.run.overview import RunLine, list_runs
+from appliance.run.plan import DataFile
 from appliance.run.told import STATES, event_sentence, state_word
-from appliance.sentence import say, to_document
+from appliance.sentence import places, say, to_document
+from appliance.show import event_line, print_findings, print_reading, print_runs
+from appliance.site.preflight import Finding
 
+ROOT = Path(appliance.__file__).parent
+CHINESE = ROOT / "locale" / "zh_CN" / "report.toml"
 STARTED = "2026-11-21T09:00:00.000+00:00"
 
 
@@ -137,3 +150,114 @@ def test_what_the_wizard_lists_and_says_loads_no_screen() -> None:
     code = "import sys, appliance.run.overview, appliance.run.told; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"rich", "textual", "torch", "numpy"}.isdisjoint(done.stdout.split())
+
+
+def test_every_sentence_of_report_and_tables_is_known_in_chinese() -> None:
+    chinese = catalogue("zh_CN")
+    sources = [ROOT / "show.py", ROOT / "run" / "told.py", *(ROOT / "report").glob("*.py")]
+    templates = [template for source in sources for template in said_in(source)]
+    assert len(templates) > 200
+    assert [each for each in templates if not chinese.knows(each)] == []
+
+
+def test_every_chinese_sentence_has_the_places_of_the_english_one() -> None:
+    sentences = tomllib.loads(CHINESE.read_text(encoding="utf-8"))
+    for english, chinese in sentences.items():
+        assert sorted(places(english)) == sorted(places(chinese)), english
+        assert chinese.strip(), english
+
+
+def test_lines_of_commands_hold_no_character_whose_width_differs_between_terminals() -> None:
+    sentences = tomllib.loads(CHINESE.read_text(encoding="utf-8"))
+    for template in (*said_in(ROOT / "show.py"), *said_in(ROOT / "run" / "told.py")):
+        if template in sentences:
+            widths = {unicodedata.east_asian_width(each) for each in sentences[template]}
+            assert "A" not in widths, template
+
+
+def said_in(source: Path) -> list[str]:
+    """Templates that `source` says."""
+    return [
+        call.args[0].value
+        for call in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "say"
+        and isinstance(call.args[0], ast.Constant)
+    ]
+
+
+@pytest.fixture
+def chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISLET_LANG", "zh_CN")
+
+
+def columns_of(line: str, cells: list[str]) -> list[int]:
+    """Where each of `cells` begins on a terminal's line."""
+    return [cell_len(line[: line.index(cell)]) for cell in cells]
+
+
+def test_runs_stand_in_columns_in_chinese(
+    tmp_path: Path, chinese: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(tmp_path, "2026-11-21-心内科-a1b2", TRAINING, progress(7), state("finished"))
+    make_folder(tmp_path, "2026-11-21-clinic-c3d4", TRAINING, progress(90), state("stopped"))
+    print_runs(tmp_path, as_json=False)
+    header, *lines = capsys.readouterr().out.splitlines()
+    wanted = columns_of(header, ["训练任务", "状态", "步"])
+    assert columns_of(lines[0], ["2026", "已停止", "90/90"]) == wanted
+    assert columns_of(lines[1], ["2026", "已完成", "7/90"]) == wanted
+
+
+def test_json_is_the_same_in_every_language(
+    tmp_path: Path, chinese: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(tmp_path, "1", TRAINING, progress(7), state("finished"))
+    print_runs(tmp_path, as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"run": "1", "state": "finished", "step": "7/90"}]
+    print_findings([FULL], as_json=True)
+    found = json.loads(capsys.readouterr().out)[0]
+    assert (found["good"], found["what"]) == (False, "3 GB free at /opt")
+
+
+ROOM = say("{free} free at {folder}", free="3 GB", folder="/opt")
+FULL = Finding("room for software", False, ROOM, "no room", "buy")
+FINE = Finding("clock", True, "right")
+
+
+def test_findings_stand_under_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ISLET_LANG", "en")
+    print_findings([FULL, FINE], as_json=False)
+    assert capsys.readouterr().out == (
+        "WRONG  room for software: 3 GB free at /opt\n"
+        "       why: no room\n"
+        "       next: buy\n"
+        "good   clock: right\n"
+    )
+    monkeypatch.setenv("ISLET_LANG", "zh_CN")
+    print_findings([FULL], as_json=False)
+    first, why, following = capsys.readouterr().out.splitlines()
+    assert first.startswith("异常  ") and "3 GB" in first and "free at" not in first
+    assert (why, following) == ("      原因：no room", "      处理办法：buy")
+
+
+def test_data_is_told_in_chinese_with_its_names_to_the_letter(
+    tmp_path: Path, chinese: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows"
+    rows.write_text('[{"instruction": "q", "output": "a"}, {"instruction": "q2"}]')
+    print_reading(read_files([DataFile(str(rows), "alpaca")]), as_json=False)
+    header, line, problem = capsys.readouterr().out.splitlines()
+    assert header.split() == ["文件", "格式", "编码", "数据行", "可用", "未采用"]
+    assert line.split() == ["rows", "alpaca", "utf-8", "2", "1", "1"]
+    assert "output" in problem and "is missing" not in problem
+
+
+def test_live_lines_are_said_in_chinese() -> None:
+    say_it = Voice("zh_CN")
+    fields = {"step": 5, "steps": 90, "loss": 1.25, "tokens_per_s": 84.6}
+    assert event_line(Event(STARTED, "progress", fields), say_it) == "第 5/90 步：损失 1.250，85 词元/秒"
+    assert event_line(Event(STARTED, "state", {"state": "finished"}), say_it) == "已完成"
+    assert event_line(Event(STARTED, "memory", {}), say_it) is None

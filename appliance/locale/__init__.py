@@ -43,11 +43,15 @@ class Catalogue:
 
 
 @cache
-def catalogue(language: Language) -> Catalogue:
-    """The catalogue of `language`."""
+def catalogue(language: Language, part: str = "") -> Catalogue:
+    """The catalogue of `language`.
+
+    part: where a short word has another meaning in another file, what `part.toml` says holds.
+    """
     sentences: dict[str, str] = {}
     if language != "en":
-        for file in sorted(files(__name__).joinpath(language).iterdir(), key=lambda each: each.name):
+        found = files(__name__).joinpath(language).iterdir()
+        for file in sorted(found, key=lambda each: (each.name == f"{part}.toml", each.name)):
             if file.name.endswith(".toml"):
                 sentences |= tomllib.loads(file.read_text(encoding="utf-8"))
     return Catalogue(language, sentences)

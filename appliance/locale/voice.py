@@ -11,11 +11,11 @@ from appliance.sentence import from_document
 
 
 class Voice:
-    """Says sentences in `language`."""
+    """Says sentences in `language`, with the words of the report and of the commands' tables."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
-        self._catalogue = catalogue(language)
+        self._catalogue = catalogue(language, "report")
 
     def __call__(self, template: str, **values: object) -> str:
         """The sentence that `template` makes in this language with `values`, which it names."""

@@ -6,7 +6,7 @@ from appliance.evaluation.results import Answer
 from appliance.locale.voice import Voice
 from appliance.report.blocks import Column, Paragraph, Section, Table, shortened
 from appliance.report.facts import Facts
-from appliance.report.figures import arrow, change
+from appliance.report.figures import arrow, change, percent
 from appliance.report.gaps import Missing, gap
 
 SHOWN_ROWS = 25
@@ -44,7 +44,7 @@ def evaluation_section(facts: Facts, say: Voice) -> Section:
     if isinstance(summary, Missing):
         return Section(say("Before and after"), (gap(say("the evaluation"), summary, say),))
     columns = (
-        *(Column(say("Questions")), Column(say("Judged by")), Column(say("n"), "number")),
+        *(Column(say("Questions")), Column(say("Judged by")), Column(say("Asked"), "number")),
         *(Column(say("Right"), "number"), Column(say("Equal"), "number"), Column("BLEU", "number")),
         *(Column(f"ROUGE-{which}", "number") for which in ("1", "2", "L")),
         Column(say("Perplexity"), "number"),
@@ -56,7 +56,7 @@ def evaluation_section(facts: Facts, say: Voice) -> Section:
         if each.questions != each.rows:
             asked = say("{part} of {whole}", part=each.questions, whole=each.rows)
         b, a = each.before, each.after
-        equal = arrow(f"{100 * b.exact:.0f} %", f"{100 * a.exact:.0f} %", say)
+        equal = arrow(percent(b.exact, say), percent(a.exact, say), say)
         rows.append(
             (
                 *(each.name, judges[each.judge], asked, arrow(each.right_before, each.right_after, say)),
@@ -69,7 +69,7 @@ def evaluation_section(facts: Facts, say: Voice) -> Section:
         )
     said = say(
         "The same questions to the base alone and to the tuned model, answered greedily, at most {most} new "
-        "tokens. Each figure is given before → after, over n questions.",
+        "tokens. Each figure is given before → after, over the questions asked.",
         most=summary.max_new_tokens,
     )
     remark = say(

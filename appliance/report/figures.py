@@ -28,8 +28,13 @@ def arrow(before: object, after: object, say: Voice) -> str:
 
 def share(part: int, whole: int, say: Voice) -> str:
     """`43/50 (86 %)`."""
-    percent = f"{100 * part / whole:.0f}" if whole else "0"
-    return say("{part}/{whole} ({percent} %)", part=part, whole=whole, percent=percent)
+    of_all = percent(part / whole if whole else 0.0, say)
+    return say("{part}/{whole} ({percent})", part=part, whole=whole, percent=of_all)
+
+
+def percent(share: float, say: Voice) -> str:
+    """`86 %`."""
+    return say("{percent:.0f} %", percent=100 * share)
 
 
 def moment(time: str, say: Voice) -> str:

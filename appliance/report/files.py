@@ -19,7 +19,7 @@ def file_sections(facts: Facts, say: Voice) -> tuple[Section, Section]:
 
 def _hash_table(rows: Sequence[Line], say: Voice) -> Table:
     columns = (
-        *(Column(say("Part")), Column(say("File")), Column(say("Bytes"), "number")),
+        *(Column(say("Part"), "short"), Column(say("File")), Column(say("Bytes"), "number")),
         *(Column(say("SHA-256"), "code"), Column(say("Note"))),
     )
     return Table(columns, tuple(rows))

@@ -63,7 +63,7 @@ def _block(block: Block) -> str:
             return f'<p class="{kind}">{text(plain)}</p>'
         case Pairs(rows, dense):
             lines = (f"<tr><th>{text(name)}</th><td>{text(value)}</td></tr>" for name, value in rows)
-            table = "<table><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
+            table = '<table class="pairs"><tbody>\n' + "\n".join(lines) + "\n</tbody></table>"
             return f'<div class="dense">\n{table}\n</div>' if dense else table
         case Table():
             return _table(block)
@@ -85,7 +85,8 @@ def _table(table: Table) -> str:
         )
     body = "\n".join(lines)
     look = ' class="figures"' if all(column.kind == "number" for column in table.columns) else ""
-    return f"<table{look}><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+    whole = f"<table{look}><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+    return f'<div class="wide">\n{whole}\n</div>'
 
 
 def _signatures(block: Signatures) -> str:
