@@ -77,7 +77,7 @@ def _said(error: ApplianceError) -> str:
     """The error's three lines in the person's language, or in English where that does not know it."""
     known = catalogue(language_of(os.environ))
     parts = (error.what, error.next_step)
-    whole = all(known.knows(part.template if isinstance(part, Sentence) else part) for part in parts)
+    whole = all(known.knows(part.template) for part in parts)
     return _in_language(error.sentence()) if whole else str(error)
 
 

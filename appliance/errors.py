@@ -4,7 +4,7 @@ One class for each thing the operator does next, never for the module that raise
 same three lines and codes stand in `install.sh`. Standard library only.
 """
 
-from appliance.sentence import Sentence, say
+from appliance.sentence import Sentence, as_sentence, say
 
 
 class ApplianceError(Exception):
@@ -17,9 +17,9 @@ class ApplianceError(Exception):
 
     def __init__(self, what: str, *, why: str, next_step: str) -> None:
         super().__init__(what)
-        self.what = what
-        self.why = why
-        self.next_step = next_step
+        self.what = as_sentence(what)
+        self.why = as_sentence(why)
+        self.next_step = as_sentence(next_step)
 
     def sentence(self) -> Sentence:
         """The three lines, for any language."""

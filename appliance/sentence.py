@@ -18,7 +18,8 @@ _SPEC = re.compile(r",?(\.\d{1,2})?[a-z%]?")
 class Sentence(str):
     """English text; `template` and `values` say how it was made.
 
-    A text without places is its own template. Values are text, numbers, or sentences again.
+    A text without places is its own template. Values are numbers, sentences again, or text, which stays as
+    it is in every language.
     """
 
     template: str
@@ -71,25 +72,38 @@ def to_document(text: str) -> Any:
         return str(text)
     if any(isinstance(value, float) and not math.isfinite(value) for value in text.values.values()):
         return str(text)  # JSON has no such number
-    values = {k: to_document(v) if isinstance(v, str) else v for k, v in text.values.items()}
-    return {"say": text.template, "with": values}
+    return {"say": text.template, "with": {k: _stored(v) for k, v in text.values.items()}}
 
 
-def from_document(document: Any) -> str:
-    """What `to_document` was given; anything else as plain text."""
+def from_document(document: Any) -> Sentence:
+    """What `to_document` was given; anything else as a sentence without places."""
     if isinstance(document, dict) and isinstance(document.get("say"), str):
         values = document.get("with")
         if isinstance(values, dict):
+            if not values:
+                return Sentence(document["say"])
             try:
                 places(document["say"])  # whoever edited the file must not reach into objects
                 return Sentence(document["say"], {str(k): _value(v) for k, v in values.items()})
             except (KeyError, IndexError, ValueError, TypeError):
-                return str(document["say"])  # an edited file: its words, without their values
-    return str(document)
+                return Sentence(str(document["say"]))  # an edited file: its words, without their values
+    return Sentence(str(document))  # it may be a sentence without places
+
+
+def _stored(value: Any) -> Any:
+    """A value for a document; text that is a sentence is told from text that is a name."""
+    if isinstance(value, Sentence) and not value.values:
+        return {"say": value.template, "with": {}}
+    return to_document(value) if isinstance(value, str) else value
 
 
 def _value(value: Any) -> Any:
-    return from_document(value) if isinstance(value, str | dict) else value
+    return from_document(value) if isinstance(value, dict) else value
+
+
+def as_sentence(text: str) -> Sentence:
+    """`text`, which is a sentence without places where it is not made of parts already."""
+    return text if isinstance(text, Sentence) else Sentence(text)
 
 
 def reason(error: BaseException) -> str:

@@ -16,7 +16,7 @@ import pytest
 import appliance.locale
 from appliance.data.canonical import Check, read_check, write_check
 from appliance.errors import BadInput
-from appliance.locale import Catalogue, catalogue, find_language, language_of
+from appliance.locale import SYSTEM_WORDS, Catalogue, catalogue, find_language, language_of
 from appliance.run.rows import Problem
 from appliance.sentence import Sentence, from_document, listed, places, reason, say, to_document
 from appliance.trace import keep_trace, trace_text
@@ -92,10 +92,12 @@ def test_translations_are_chinese(file: str) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_no_translation_is_left_over(file: str) -> None:
     used = set().union(*(literals(module) for module in modules()))
-    system = {"No space left on device", "Is a directory", "Disk quota exceeded", "File exists"}
-    system |= {"Permission denied", "No such file or directory", "Input/output error", "Not a directory"}
-    system |= {"Read-only file system", "Operation not permitted"}  # what os.strerror says
-    assert sorted(FILES[file].keys() - used - system) == []
+    assert sorted(FILES[file].keys() - used - SYSTEM_WORDS) == []
+
+
+def test_what_the_system_says_of_a_failed_call_is_known() -> None:
+    assert sorted(words for words in SYSTEM_WORDS if not ZH.knows(words)) == []
+    assert ZH.say(say("it cannot be read: {error}", error="Permission denied")) == "无法读取：没有权限"
 
 
 def test_no_two_files_translate_a_template_differently() -> None:
@@ -134,6 +136,17 @@ def test_sentences_within_sentences_are_said_in_chinese_and_their_braces_stay() 
     assert ZH.say(nested()) == (
         "最多允许拒收 25%（data.max_bad_share）：\n  a{b}.csv 第 7 行，prompt：为空（请改正），x"
     )
+
+
+def test_a_name_that_happens_to_be_a_word_of_the_house_stays_as_it_is() -> None:
+    assert ZH.knows("none")
+    for sentence in (
+        say("{name} is missing.", name="none"),
+        from_document(to_document(say("{name} is missing.", name="none"))),
+    ):
+        assert ZH.say(sentence) == "缺少 none。"
+    inner = from_document(to_document(say("{where} is not valid", where=say("the document"))))
+    assert ZH.say(inner) == "整个文档 无效"
 
 
 def test_a_document_gives_the_sentence_back() -> None:

@@ -5,6 +5,7 @@ places in braces kept by name. TOML and not gettext's compiled files: what is si
 read. Standard library only.
 """
 
+import errno
 import os
 import tomllib
 from collections.abc import Mapping
@@ -23,6 +24,24 @@ VARIABLE = "ISLET_LANG"
 """Environment variable that chooses the language of commands."""
 
 
+SYSTEM_WORDS = frozenset(
+    os.strerror(number)
+    for number in (
+        errno.ENOSPC,
+        errno.EACCES,
+        errno.ENOENT,
+        errno.EIO,
+        errno.EROFS,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EDQUOT,
+        errno.EEXIST,
+        errno.EPERM,
+    )
+)
+"""What the system says of a call that failed: known in every language, wherever it is quoted."""
+
+
 class Catalogue:
     """One language."""
 
@@ -31,11 +50,19 @@ class Catalogue:
         self._sentences = sentences
 
     def say(self, text: str) -> str:
-        """`text` in this language; what has no translation (a name, a path) stays as it is."""
+        """`text` in this language; what has no translation stays as it is.
+
+        Sentences among its values are said too; other text among them (a name, a path, a column of
+        somebody's table) stays to the letter, whatever it happens to be called.
+        """
         if not isinstance(text, Sentence) or not text.values:
             return self._sentences.get(text, str(text))
-        values: dict[str, Any] = {k: self.say(v) if isinstance(v, str) else v for k, v in text.values.items()}
+        values: dict[str, Any] = {k: self._value(v) for k, v in text.values.items()}
         return self._sentences.get(text.template, text.template).format_map(values)
+
+    def _value(self, value: Any) -> Any:
+        said = isinstance(value, Sentence) or (isinstance(value, str) and value in SYSTEM_WORDS)
+        return self.say(value) if said else value
 
     def knows(self, template: str) -> bool:
         """Whether `template` can be said."""

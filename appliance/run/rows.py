@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.sentence import Sentence, say
+from appliance.sentence import Sentence, as_sentence, say
 
 Role = Literal["system", "user", "assistant"]
 
@@ -57,8 +57,8 @@ class Problem:
             file=self.file,
             row=self.row,
             field=self.field,
-            what=self.what,
-            fix=self.fix,
+            what=as_sentence(self.what),
+            fix=as_sentence(self.fix),
         )
 
     def __str__(self) -> str:
