@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.base import check_base, resolve_base
 from appliance.model.offline import go_offline
 from appliance.run.failure import failure_fields, place_of
@@ -82,6 +82,9 @@ def main() -> int:
     except ApplianceError as error:
         teller.tell("failed", **failure_fields(error))
         return error.exit_code
+    except MemoryError:
+        teller.tell("failed", **failure_fields(_too_little_memory()))
+        return HostNotReady.exit_code
     except Exception as error:
         teller.tell("failed", **failure_fields(_own_bug(error)))
         return ApplianceError.exit_code
@@ -153,6 +156,14 @@ def _end_with_stdin() -> None:
 
 def _end() -> NoReturn:
     os._exit(0)
+
+
+def _too_little_memory() -> HostNotReady:
+    return HostNotReady(
+        say("The look at the rows ran out of memory."),
+        why=say("all rows are held in memory while they are looked at"),
+        next_step=say("End other programs, or choose fewer rows."),
+    )
 
 
 def _own_bug(error: Exception) -> ApplianceError:

@@ -3,6 +3,7 @@
 The model, the adapter and the trainer are those of a run; nothing is written.
 """
 
+import errno
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,7 +97,7 @@ def try_training(
     estimate = judge_memory(base, plan.training, examples, device=device, free_bytes=free_bytes)
     try:
         ended = _steps(training, base, examples, teller)
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, OSError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise _does_not_fit(plan.training, free_bytes) from None
         raise
@@ -128,6 +129,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(said in str(error) for said in CPU_OUT_OF_MEMORY)
 
 
