@@ -13,13 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
+import appliance
 import appliance.locale
 from appliance.data.canonical import Check, read_check, write_check
 from appliance.errors import BadInput
 from appliance.locale import SYSTEM_WORDS, Catalogue, catalogue, find_language, language_of
+from appliance.run.events import read_events
 from appliance.run.rows import Problem
 from appliance.sentence import Sentence, from_document, listed, places, reason, say, to_document
 from appliance.trace import keep_trace, trace_text
+from appliance.training.control import train
+from tests.runs import make_run
 from tests.sentences import Module, Said, find_said, literals, modules
 
 FOLDER = Path(appliance.locale.__file__).parent / "zh_CN"
@@ -235,6 +239,59 @@ def test_the_language_is_the_named_one_then_the_locale() -> None:
     assert language_of({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}) == "en"
     assert language_of({"LANG": "C", "ISLET_LANG": "zh"}) == "zh_CN"
     assert find_language("fr_FR") is None
+
+
+def test_what_stopped_a_worker_is_said_in_chinese_by_whoever_reads_its_events(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=2)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    del rows[4]["output"]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    with pytest.raises(BadInput) as refused:
+        train(run)
+    assert str(refused.value) == (
+        "1 of 24 rows cannot be used.\n"
+        "why: at most 0% may be refused (data.max_bad_share):\n"
+        "  rows.json, row 5, output: is missing (write it, or delete the row)\n"
+        "next: Correct these rows, or allow a larger share in the plan."
+    )
+    assert ZH.say(refused.value.sentence()) == (
+        "24 行数据中有 1 行无法使用。\n"
+        "原因：最多允许拒收 0%（data.max_bad_share）：\n"
+        "  rows.json 第 5 行，output：缺失（请填写，或删除该行）\n"
+        "下一步：请改正这些行，或在方案中调高允许的比例。"
+    )
+    (line,) = (event for event in read_events(run.events) if event.kind == "failed")
+    assert line.fields["what"] == {
+        "say": "{count} of {total} rows cannot be used.",
+        "with": {"count": 1, "total": 24},
+    }
+
+
+def test_the_wheel_carries_the_catalogues_and_reads_them_while_it_is_packed(tmp_path: Path) -> None:
+    build = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        "wheel",
+        "-d",
+        str(tmp_path),
+    ]  # as the bundler does
+    root = Path(appliance.__file__).parents[1]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    code = "from appliance import locale; print(locale.__file__, locale.catalogue('zh_CN').say('none'))"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(wheel), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    place, words = said.stdout.split()
+    assert place.startswith(str(wheel))
+    assert words == "无"
 
 
 def test_what_has_no_translation_stays_as_it_is() -> None:

@@ -21,6 +21,7 @@ from appliance.run.events import Event, EventLog
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.lock import find_worker, start_time, worker_lock
 from appliance.run.plan import TrainingChoice, read_plan
+from appliance.sentence import from_document
 from appliance.training.checkpoint import newest_checkpoint
 from appliance.training.control import start_detached, stop, train, watch
 from appliance.training.session import train_run
@@ -147,7 +148,7 @@ def test_a_cell_of_a_million_characters_is_refused_with_its_length_and_the_other
     short, long = check["problems"]
     assert (short["row"], short["field"], short["what"]) == (10, "output", "is empty")
     assert (long["row"], long["fix"]) == (4, "shorten it, or raise training.pack_tokens")
-    assert re.fullmatch(r"is [1-3]\d{6} tokens long, more than 256", long["what"])
+    assert re.fullmatch(r"is [1-3]\d{6} tokens long, more than 256", from_document(long["what"]))
 
 
 def test_refuses_packs_longer_than_the_models_context_before_a_run_is_made(tmp_path: Path) -> None:

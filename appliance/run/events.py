@@ -17,6 +17,9 @@ Kinds and their fields:
 - `warning`: `what`, `why`
 - `network`: `refused` (how many connections were tried and refused)
 - `failed`: `what`, `why`, `next_step`, `exit_code`
+
+`what`, `why` and `next_step` are sentences as `appliance.sentence.to_document` writes them, so that any
+reader can say them in its language; the names of `lines` are sentences without places.
 """
 
 import datetime
