@@ -91,7 +91,7 @@ def _measure(
 ) -> Measured:
     rows = [row for each in sets for row in each.rows]
     asking, perplexity_of = stages
-    with progress.stage(asking, total=len(rows), unit="questions") as advance:
+    with progress.stage(asking, total=len(rows), unit=say("answers")) as advance:
         texts = ask(
             model,
             tokenizer,
@@ -100,7 +100,7 @@ def _measure(
             max_new_tokens=plan.evaluation.max_new_tokens,
             advance=advance,
         )
-    with progress.stage(perplexity_of, total=len(rows), unit="answers") as advance:
+    with progress.stage(perplexity_of, total=len(rows), unit=say("answers")) as advance:
         losses = answer_losses(model, tokenizer, rows, advance=advance)
     asked = [(each, row) for each in sets for row in each.rows]
     return [

@@ -171,7 +171,7 @@ def measure_parity(subject: Subject, progress: Progress, *, threads: int = 1) ->
         },
     }
     total = (2 + len(subject.ggufs)) * len(chats)
-    with progress.stage(say("compare the stages"), total=total, unit="prompts") as advance:
+    with progress.stage(say("compare the stages"), total=total, unit=say("prompts")) as advance:
         tuned = load_with_adapter(subject.base, subject.adapter, dtype="float32", nf4=subject.nf4)
         walks = [_walk(tuned, tokenizer, name, chat, stops) for name, chat in chats.items()]
         from_adapter = [_log_probabilities(tuned, walk, advance)[0] for walk in walks]
