@@ -129,7 +129,7 @@ class Asker:
             found = next((each for each in options if text.casefold() in self._names(each)), None)
         if found is None:
             shown = shorten(one_line(text), MOST_DEFAULT)
-            return "", say('"{typed}" is not one of 1-{last}.', typed=shown, last=len(options))
+            return "", say('"{typed}" is not one of {numbers}.', typed=shown, numbers=_numbers(options))
         return found.value, found.problem
 
     def confirm(self, asked: Confirm) -> bool:
@@ -254,5 +254,9 @@ def _question(field: Field) -> str:
 def _choose_question(options: Sequence[Option], default: str) -> str:
     number = next((str(n) for n, each in enumerate(options, start=1) if each.value == default), "")
     if not number:
-        return say("Choose 1-{last}", last=len(options))
-    return say("Choose 1-{last} [{default}]", last=len(options), default=number)
+        return say("Choose {numbers}", numbers=_numbers(options))
+    return say("Choose {numbers} [{default}]", numbers=_numbers(options), default=number)
+
+
+def _numbers(options: Sequence[Option]) -> str:
+    return f"1-{len(options)}" if len(options) > 1 else "1"

@@ -89,6 +89,12 @@ def series_words(series: Series, catalogue: Catalogue) -> str:
     return one_line(catalogue.say(words))
 
 
+def newest_words(series: Series, catalogue: Catalogue) -> str:
+    """The newest value of a curve that has one, in two words."""
+    newest = number_text(series.points[-1][1])
+    return one_line(catalogue.say(say("{label} {last}", label=series.label, last=newest)))
+
+
 def number_text(value: float, span: float | None = None) -> str:
     """A measured value, with the digits that tell values `span` apart; by itself three digits or so."""
     size = abs(value) if span is None else span

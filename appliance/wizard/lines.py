@@ -114,7 +114,7 @@ class Lines:
 
     def farewell(self) -> None:
         """What a person needs to know who has left."""
-        self.talk.say(self.asker.said(say("Everything is saved. To come back, type islet.")))
+        self.talk.say_wrapped(self.asker.said(say("Everything is saved. To come back, type islet.")))
 
     # Pages that wait for the person
 

@@ -88,10 +88,9 @@ class Listing:
     def _take_numbers(self, text: str) -> str:
         numbers = _numbers(text)
         last = len(self.entries) + len(self.elsewhere) + 1
-        if wrong := next((number for number in numbers if not 1 <= number <= last), None):
-            return say('"{typed}" is not one of 1-{last}.', typed=str(wrong), last=last)
-        if 0 in numbers:
-            return say('"{typed}" is not one of 1-{last}.', typed="0", last=last)
+        wrong = next((str(number) for number in numbers if not 1 <= number <= last), "")
+        if wrong:
+            return say('"{typed}" is not one of {numbers}.', typed=wrong, numbers=f"1-{last}")
         if folder := next((each for number in numbers if (each := self._folder(number))), None):
             if len(numbers) > 1:
                 return say("Open a folder by its number alone.")

@@ -6,7 +6,7 @@ For screen readers, which read a row of marks out one by one, and for logs. Stat
 from appliance.locale import Catalogue
 from appliance.sentence import say
 from appliance.wizard.cells import one_line, wrap
-from appliance.wizard.chart import series_words
+from appliance.wizard.chart import newest_words, series_words
 from appliance.wizard.draw import mark, percent_text, share_of, text_lines
 from appliance.wizard.page import Bar, Block, Chart, Histogram, Page
 
@@ -46,7 +46,7 @@ def status_words(page: Page, catalogue: Catalogue) -> str:
     parts = [bar_words(block, catalogue) for block in page.blocks if isinstance(block, Bar)]
     for chart in page.blocks:
         if isinstance(chart, Chart):
-            parts += [series_words(series, catalogue) for series in chart.series if series.points]
+            parts += [newest_words(series, catalogue) for series in chart.series if series.points]
     return "; ".join(parts) if parts else verdict_words(page, catalogue)
 
 

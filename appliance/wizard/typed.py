@@ -111,8 +111,10 @@ class Talk:
         *lines, last = wrap(prompt, self.width - 2)
         self.say(*lines)
         self._prompt(f"{last} ")
-        typed = self.wait(None)
-        return typed if typed is not None else ""
+        typed = None
+        while typed is None:
+            typed = self.wait(None)
+        return typed
 
     def wait(self, timeout_s: float | None) -> str | None:
         """The next typed line; None when `timeout_s` went by.
