@@ -138,7 +138,7 @@ def test_a_sentence_is_its_english_text() -> None:
 
 def test_sentences_within_sentences_are_said_in_chinese_and_their_braces_stay() -> None:
     assert ZH.say(nested()) == (
-        "最多允许拒收 25%（data.max_bad_share）：\n  a{b}.csv 第 7 行，prompt：为空（请改正），x"
+        "最多允许 25% 的行无法使用（data.max_bad_share）：\n  a{b}.csv 第 7 行，prompt：为空（请改正），x"
     )
 
 
@@ -256,7 +256,7 @@ def test_what_stopped_a_worker_is_said_in_chinese_by_whoever_reads_its_events(tm
     )
     assert ZH.say(refused.value.sentence()) == (
         "24 行数据中有 1 行无法使用。\n"
-        "原因：最多允许拒收 0%（data.max_bad_share）：\n"
+        "原因：最多允许 0% 的行无法使用（data.max_bad_share）：\n"
         "  rows.json 第 5 行，output：缺失（请填写，或删除该行）\n"
         "下一步：请改正这些行，或在方案中调高允许的比例。"
     )

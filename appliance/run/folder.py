@@ -130,7 +130,7 @@ def open_run(root: Path) -> RunFolder:
         raise BadInput(
             say("{folder} is no run folder.", folder=root),
             why="it holds no plan.toml and base",
-            next_step="Name a folder that `islet train` made; `islet runs` lists them.",
+            next_step="Name a folder that `islet train` made; `islet runs list` names them.",
         )
     return run
 

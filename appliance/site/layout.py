@@ -80,6 +80,6 @@ def this_site() -> Site:
         raise HostNotReady(
             "This is not an installed site.",
             why=say("{runtime} is not the runtime of a release", runtime=runtime),
-            next_step="Run the islet command under the prefix, or give --site.",
+            next_step="Run the islet command under the prefix, or give --prefix and --state.",
         )
     return Site(prefix, Path(note.read_text(encoding="utf-8").strip()))
