@@ -138,6 +138,7 @@ MODEL = Step(
             take=_take_model,
             options=_model_options,
             columns=("Model", "Size", "On disk", "Licence", "On this machine"),
+            asked=lambda desk: bool(desk.models.value),
         ),
     ),
     before=lambda desk: "health",

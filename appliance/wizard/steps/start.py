@@ -184,7 +184,7 @@ HOME = Step(
         ),
     ),
     after=_open,
-    live=lambda desk: True,
+    live=lambda desk: not (desk.health.done and desk.models.done),
 )
 
 
