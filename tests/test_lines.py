@@ -56,11 +56,16 @@ class SmallFlow:
     step: int = 0
     ends_at: int = 1000
     fails: bool = False
+    known_at: int = 0
 
     def page(self) -> Page:
-        return {"plan": self._plan, "data": self._data, "training": self._training, "done": self._done}[
-            self.at
-        ]()
+        return {
+            "plan": self._plan,
+            "data": self._data,
+            "training": self._training,
+            "done": self._done,
+            "home": self._home,
+        }[self.at]()
 
     def answer(self, field: str, value: str) -> str:
         if field == "name" and not value.isascii():
@@ -77,14 +82,14 @@ class SmallFlow:
             raise StepFailed("The disk is full.", why="0 B are left.", next_step="Free some space.")
         if action == "stop":
             self.at = "done"
-        order = ["plan", "data", "training", "done"]
+        order = ["home", "plan", "data", "training", "done"]
         move = {"next": 1, "back": -1}.get(action, 0)
         self.at = order[order.index(self.at) + move]
         return action != "leave"
 
     def tick(self) -> bool:
         if self.at != "training":
-            return False
+            return self.at == "home"
         self.step += 1
         if self.step >= self.ends_at:
             self.at = "done"
@@ -147,6 +152,18 @@ class SmallFlow:
             Action("next", "Next", why_not="It runs."),
         )
         return Page("training", "Training", 8, 10, (), blocks, (), actions, "It runs.", "busy", live=True)
+
+    def _home(self) -> Page:
+        """Always live, and asks; what there is to choose from is known after some ticks."""
+        self.step += 1
+        options = (
+            (Option("new", "A new model"), Option("old", "Last week's\trun"))
+            if self.step > self.known_at
+            else ()
+        )
+        go = Field("go", "What next", "", "choice", self.answers.get("go", "new"), options=options)
+        actions = (LEAVE, Action("next", "Next", why_not="" if options else "Reading.", default=True))
+        return Page("home", "Home", 0, 10, (), (), (go,), actions, "Choose.", "info", live=True)
 
     def _done(self) -> Page:
         return Page("done", "Done", 0, 10, (), (Paragraph("All done."),), (), (LEAVE,), "All done.", "ok")
@@ -271,7 +288,7 @@ def test_the_language_changes_at_any_prompt_and_answers_stay() -> None:
     _, text = drive(flow, "1", "l", "ward", "L", "25", "q")
     assert flow.language == "en"
     assert text.count("[5/10]") == 3
-    assert "\nName [run-1]： ward\n" in text
+    assert " [run-1]： ward\n" in text
     assert flow.answers == {"preset": "quick", "name": "ward", "leak": "yes", "steps": "25"}
 
 
@@ -337,6 +354,15 @@ def test_a_running_page_prints_a_line_now_and_then_and_ends_by_itself() -> None:
     assert 1 <= len(lines) <= 4
     assert re.fullmatch(r"\d\d:\d\d Step \d of 1,000  0 %  ends 11:13; loss 0.500", lines[0])
     assert text.index("[8/10] Training") < text.index("All done.")
+
+
+def test_a_page_that_is_always_live_asks_all_the_same() -> None:
+    for known_at in (0, 5, 100):
+        flow = SmallFlow(at="home", known_at=known_at)
+        _, text = drive(flow, "2", "", "q")
+        assert flow.answers["go"] == "old"
+        assert flow.acted == ["next", "leave"]
+        assert text.count("\nHome\n") == (2 if known_at == 100 else 1)
 
 
 def test_a_slow_line_gets_fewer_words() -> None:

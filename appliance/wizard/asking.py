@@ -89,7 +89,7 @@ class Asker:
             if all(option.problem for option in field.options):
                 return "on"  # none, or none that can be chosen: the page says what to do
         while True:
-            typed = self.prompt(_question(field))
+            typed = self.prompt(_question(field, self.said(field.label)))
             command = command_of(typed)
             if command == "help":
                 self.help(field.help, *page.help)
@@ -154,7 +154,7 @@ class Asker:
             self.talk.say_wrapped(f"{number}) {text}", "  ")
 
     def _note(self, option: Option) -> str:
-        problem = say("(not now: {why})", why=option.problem) if option.problem else ""
+        problem = say("(not now: {why})", why=self.said(option.problem)) if option.problem else ""
         return "  ".join(self.said(text) for text in (option.note, problem) if text)
 
     def _names(self, option: Option) -> set[str]:
@@ -166,14 +166,14 @@ class Asker:
         if not field.columns:
             self.number(field.options)
             return
-        rows = tuple(
+        rows = tuple(  # said already, header and all
             (f"{number})", *self.catalogue.say(option.label).split("\t"), self._note(option))
             for number, option in enumerate(field.options, start=1)
         )
-        columns = ("", *field.columns, "")
+        columns = ("", *map(self.said, field.columns), "")
         rows = tuple((*row[: len(columns)], *("",) * (len(columns) - len(row))) for row in rows)
         table = Table(columns, rows, frozenset({0}))
-        self.talk.say(*text_lines(table, self.catalogue, width=self.talk.width, plain=True))
+        self.talk.say(*text_lines(table, find_catalogue("en"), width=self.talk.width, plain=True))
 
     def _keep(self, field: Field, typed: str) -> str:
         """Hand the answer on; returns what is wrong with it."""
@@ -238,16 +238,16 @@ class Asker:
                 show = True
 
 
-def _question(field: Field) -> str:
-    """The prompt of a field: what is asked, and what Enter takes."""
+def _question(field: Field, label: str) -> str:
+    """The prompt of a field: what is asked, and what Enter takes. label: in the person's language."""
     match field.kind:
         case "choice":
             return _choose_question(field.options, field.value)
         case "yesno":
             default: str = {"yes": say("yes"), "no": say("no")}.get(field.value, "")
-            label: str = say("{label} (yes or no)", label=field.label)
+            label = say("{label} (yes or no)", label=label)
         case _:
-            default, label = shorten(one_line(field.value), MOST_DEFAULT), field.label
+            default = shorten(one_line(field.value), MOST_DEFAULT)
     return say("{label} [{default}]", label=label, default=default) if default else label
 
 

@@ -70,7 +70,7 @@ def chart_lines(chart: Chart, catalogue: Catalogue, *, width: int, plain: bool) 
 
 def series_words(series: Series, catalogue: Catalogue) -> str:
     """The newest value of a curve, and the lowest, in words."""
-    points, label = _finite(series), series.label
+    points, label = _finite(series), catalogue.say(series.label)
     lost = len(series.points) - len(points)
     if not series.points:
         words = say("{label}: nothing measured yet", label=label)
@@ -92,7 +92,7 @@ def series_words(series: Series, catalogue: Catalogue) -> str:
 def newest_words(series: Series, catalogue: Catalogue) -> str:
     """The newest value of a curve that has one, in two words."""
     newest = number_text(series.points[-1][1])
-    return one_line(catalogue.say(say("{label} {last}", label=series.label, last=newest)))
+    return one_line(catalogue.say(say("{label} {last}", label=catalogue.say(series.label), last=newest)))
 
 
 def number_text(value: float, span: float | None = None) -> str:

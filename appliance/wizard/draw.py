@@ -150,9 +150,9 @@ def _uncut(line: Text) -> Text:
 def _told(row: Fact, catalogue: Catalogue) -> list[str]:
     told = [row.value]
     if row.why:
-        told.append(say("Why: {why}", why=row.why))
+        told.append(say("Why: {why}", why=catalogue.say(row.why)))
     if row.next_step:
-        told.append(say("To do: {next_step}", next_step=row.next_step))
+        told.append(say("To do: {next_step}", next_step=catalogue.say(row.next_step)))
     return [_said(text, catalogue) for text in told]
 
 

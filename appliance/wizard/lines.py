@@ -16,17 +16,21 @@ from contextlib import suppress
 from typing import Literal
 
 from appliance.errors import ApplianceError, BadInput
+from appliance.locale import catalogue
 from appliance.sentence import say
 from appliance.wizard.asking import Asker
 from appliance.wizard.draw import failure
 from appliance.wizard.front import Flow
-from appliance.wizard.page import Action, Block, Fact, Facts, Field, Heading, Option, Page
+from appliance.wizard.page import Block, Fact, Facts, Field, Heading, Option, Page
 from appliance.wizard.spoken import spoken, status_words, verdict_words
 from appliance.wizard.terminal import Display
 from appliance.wizard.typed import Command, Read, Talk, clock_text, command_of, patience, talk_to_terminal
 
 STATUS_EVERY_S, SLOW_STATUS_EVERY_S = 15.0, 60.0
 TICK_S, SLOW_TICK_S = 1.0, 5.0
+CHANGE = "answers"
+"""Stands for going through the questions of a page again, among the names of actions."""
+
 SETTLING_S = 2.0
 """A page that is still working on what it asks about is waited for so long before it is printed."""
 
@@ -93,7 +97,8 @@ class Lines:
             if page.name != self._answered:
                 self._answered = ""
             self.asker.told = False
-            stays = self._watch(page) if page.live else self._visit(page)
+            ready = page.fields and not _is_unready(page) and self._answered != page.name
+            stays = self._watch(page) if _goes_on(page) and not ready else self._visit(page)
 
     def ended(self) -> int:
         """What it means that the input ended here: the exit code."""
@@ -104,7 +109,7 @@ class Lines:
                 self.farewell()
             return 0
         error = BadInput(
-            say('The answers ended at the page "{page}".', page=page.title),
+            say('The answers ended at the page "{page}".', page=self.asker.said(page.title)),
             why=say("it still waits for one; everything up to here is saved"),
             next_step=say("Give the missing answers too, or go on in a terminal."),
         )
@@ -130,13 +135,16 @@ class Lines:
                 step = self._field(page, field)
             else:
                 self._answered = page.name
+                if _goes_on(page):
+                    return self._watch(page)
                 self._print_changes(page)
                 step = self._actions(page)
             if step in ("moved", "left"):
                 return step == "moved"
-            name, before = page.name, page
+            before = page
+            self.flow.tick()
             page = self.flow.page()
-            if page.name != name or page.live:
+            if page.name != before.name:
                 return True
             if step == "again":
                 self._print_page(page, answers=number >= len(before.fields))
@@ -155,16 +163,14 @@ class Lines:
 
     def _actions(self, page: Page) -> Step:
         """Ask what to do, with everything that the page offers, by number."""
-        options = [*_options(page)]
-        if page.fields:
-            options.append(Option("", say("Change an answer above")))
+        options = _options(page)
         self.talk.say("")
         self.asker.number(options)
         default = next((each.name for each in page.actions if each.default and not each.why_not), "")
         try:
             outcome, name = self.asker.choose(options, default, lambda: self.asker.help(*page.help))
             if outcome == "on":
-                return self._take(page, name) if name else "first"
+                return self._take(page, name) if name != CHANGE else "first"
             if outcome == "back" and page.fields:
                 return "back"
             return self._command(page, outcome)
@@ -233,7 +239,7 @@ class Lines:
         """The page; one that asks something and is still at work gets a moment to finish first."""
         page = self.flow.page()
         waited = 0.0
-        while page.live and page.fields and waited < SETTLING_S:
+        while page.fields and _goes_on(page) and waited < SETTLING_S:
             self._pause(0.1)
             waited += 0.1
             if self.flow.tick():
@@ -257,7 +263,7 @@ class Lines:
                     typed = self.talk.wait(self._tick_s)
                 changed = self.flow.tick()
                 now = self.flow.page() if changed or typed is not None else page
-                if now.name != page.name or not now.live:
+                if now.name != page.name or not _goes_on(now):
                     return self._turned(typed)
                 page = now
                 if typed is not None:
@@ -271,7 +277,7 @@ class Lines:
                 return step == "moved"
             if step == "again":
                 page = self.flow.page()
-                if not page.live:
+                if not _goes_on(page):
                     return True
                 self._print_watched(page)
             words = status_words(page, self.asker.catalogue)
@@ -300,7 +306,7 @@ class Lines:
         if command_of(typed) is not None:
             return True
         value, problem = self.asker.chosen(_options(page), typed)
-        return bool(value) and not problem
+        return bool(value) and not problem and value != CHANGE
 
     def _typed_meanwhile(self, page: Page, typed: str) -> Step:
         command = command_of(typed)
@@ -315,10 +321,13 @@ class Lines:
         if problem:
             self.asker.wrong(problem)
             return "stay"
+        if name == CHANGE:
+            self._answered = ""
+            return "moved"
         return self._take(page, name)
 
     def _print_watched(self, page: Page) -> None:
-        self._print_page(page, answers=False)
+        self._print_page(page, answers=self._answered == page.name)
         self.talk.say("")
         self.asker.number(_options(page))
         keys = say("This page goes on by itself. Enter shows it anew, a number does what stands beside it.")
@@ -331,7 +340,9 @@ class Lines:
         self.talk.say("", f"[{page.step}/{page.steps}] {title}" if page.step else title)
         self._print(page.blocks)
         if answers and page.fields:
-            self._print([Facts(tuple(Fact(field.label, self._answer_words(field)) for field in page.fields))])
+            rows = tuple(Fact(self.asker.said(each.label), self._answer_words(each)) for each in page.fields)
+            english = catalogue("en")  # said already, and an answer is nobody's to translate
+            self.talk.say(*spoken(Facts(rows), english, width=self.talk.width))
         self.talk.say_wrapped(verdict_words(page, self.asker.catalogue))
         self._printed = (*page.blocks, page.verdict, page.level)
 
@@ -353,15 +364,25 @@ class Lines:
         option = next((each for each in field.options if each.value == field.value), None)
         if option is not None:
             return self.asker.catalogue.say(option.label).split("\t")[0]
-        return {"yes": say("yes"), "no": say("no")}.get(field.value, field.value)
+        if field.kind == "yesno":
+            return self.asker.said({"yes": say("yes"), "no": say("no")}.get(field.value, ""))
+        return field.value
 
 
 def _options(page: Page) -> list[Option]:
-    return [_option(action) for action in page.actions]
+    """What can be done on a page: its actions, and going through its questions again."""
+    options = [Option(action.name, action.label, problem=action.why_not) for action in page.actions]
+    return [*options, Option(CHANGE, say("Change an answer above"))] if page.fields else options
 
 
-def _option(action: Action) -> Option:
-    return Option(action.name, action.label, problem=action.why_not)
+def _goes_on(page: Page) -> bool:
+    """Whether a page is at work and the person has nothing to do but wait."""
+    return page.live and not any(action.default and not action.why_not for action in page.actions)
+
+
+def _is_unready(page: Page) -> bool:
+    """Whether what there is to choose from is still being found out."""
+    return any(field.kind == "choice" and not field.options for field in page.fields)
 
 
 def _next_number(step: Step, number: int, before: Page, page: Page) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError
 from appliance.locale import Catalogue
+from appliance.locale import catalogue as find_catalogue
 from appliance.progress import amount_text
 from appliance.sentence import say
 from appliance.wizard.cells import one_line, wrap
@@ -56,7 +57,8 @@ class Listing:
                 for number, path in enumerate(self.elsewhere, len(self.entries) + 2)
             ]
         lines = wrap(catalogue.say(say("Folder: {folder}", folder=one_line(str(self.folder)))), width)
-        lines += text_lines(Table(("",) * 5, tuple(rows), frozenset({0})), catalogue, width=width, plain=True)
+        table = Table(("",) * 5, tuple(rows), frozenset({0}))
+        lines += text_lines(table, find_catalogue("en"), width=width, plain=True)  # names are not translated
         if left:
             lines += wrap(catalogue.say(say("{count} more: type +", count=left)), width)
         return [*lines, *self._chosen_lines(catalogue, width)]
@@ -77,7 +79,13 @@ class Listing:
             return (f"{number})", catalogue.say(say("[folder]")), f"{entry.name}/", "", modified)
         state = "[x]" if str(entry.path) in self.chosen else "[ ]"
         size = amount_text(entry.size, "B")
-        return (f"{number})", "" if entry.problem else state, entry.name, size, entry.problem or modified)
+        return (
+            f"{number})",
+            "" if entry.problem else state,
+            entry.name,
+            size,
+            catalogue.say(entry.problem) or modified,
+        )
 
     def _chosen_lines(self, catalogue: Catalogue, width: int) -> list[str]:
         if not self.chosen:

@@ -23,7 +23,8 @@ def spoken(block: Block, catalogue: Catalogue, *, width: int) -> list[str]:
         case Histogram():
             label = [one_line(catalogue.say(block.label))] if block.label else []
             rows = [
-                "  " + one_line(catalogue.say(say("{label}: {count:,}", label=name, count=count)))
+                "  "
+                + one_line(catalogue.say(say("{label}: {count:,}", label=catalogue.say(name), count=count)))
                 for name, count in block.rows
             ]
             return [line for text in (*label, *rows) for line in wrap(text, width)]
