@@ -12,7 +12,7 @@ from appliance.errors import ApplianceError
 from appliance.model.base import installed_models
 from appliance.progress import Progress
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice, write_plan
-from appliance.sentence import say
+from appliance.sentence import reason, say
 from appliance.site import audit
 from appliance.site.layout import Site
 from appliance.site.preflight import Finding, look_at_box
@@ -43,7 +43,7 @@ def _tried(name: str, check: Callable[[], str]) -> Finding:
         return Finding(name, False, error.what, error.why, error.next_step)
     except OSError as error:
         return Finding(
-            name, False, "a file could not be read", str(error), "Run install.sh again with the medium."
+            name, False, "a file could not be read", reason(error), "Run install.sh again with the medium."
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from appliance.errors import StepFailed
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 TAIL_LINES = 20
 """How many of a failed program's last lines are shown."""
@@ -45,7 +45,7 @@ def run(
         )
     except OSError as error:
         raise StepFailed(
-            say("{program} could not be started.", program=args[0]), why=str(error), next_step=next_step
+            say("{program} could not be started.", program=args[0]), why=reason(error), next_step=next_step
         ) from error
     with child:
         if child.stdout is None:

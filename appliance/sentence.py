@@ -5,6 +5,7 @@ template is the code by which catalogues (`appliance.locale`) find the same sent
 who shows it decides which. Standard library only.
 """
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,6 +14,24 @@ from typing import Any
 
 _SPEC = re.compile(r",?(\.\d{1,2})?[a-z%]?")
 """Format specifications of places: thousands, digits, type; no width, which a document could make huge."""
+
+
+JSON_FAULTS = frozenset(
+    {
+        "Expecting value",
+        "Expecting ',' delimiter",
+        "Expecting ':' delimiter",
+        "Expecting property name enclosed in double quotes",
+        "Extra data",
+        "Illegal trailing comma before end of array",
+        "Illegal trailing comma before end of object",
+        "Invalid control character at",
+        "Invalid \\escape",
+        "Invalid \\uXXXX escape",
+        "Unterminated string starting at",
+    }
+)
+"""What Python's reader of JSON finds wrong. Source: json.decoder and json.scanner of Python 3.11 to 3.13."""
 
 
 class Sentence(str):
@@ -107,6 +126,23 @@ def as_sentence(text: str) -> Sentence:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says: the sentence that it was raised with, else its text."""
+    """What an error says: the sentence that it was raised with, else its text.
+
+    What JSON's reader and the system say of themselves becomes a sentence of the same text.
+    """
     first = error.args[0] if error.args else None
-    return first if isinstance(first, Sentence) else str(error)
+    if isinstance(first, Sentence):
+        return first
+    said: str = str(error)
+    if isinstance(error, json.JSONDecodeError):
+        said = say(
+            "{fault}: line {line} column {column} (char {position})",
+            fault=Sentence(error.msg) if error.msg in JSON_FAULTS else error.msg,
+            line=error.lineno,
+            column=error.colno,
+            position=error.pos,
+        )
+    elif isinstance(error, OSError) and error.filename and error.filename2 is None:
+        name = repr(error.filename)
+        said = say("[Errno {number}] {what}: {file}", number=error.errno, what=error.strerror, file=name)
+    return said if said == str(error) else str(error)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import HostNotReady
+from appliance.sentence import from_document
 from appliance.training.checkpoint import REQUIRED, find_damage, newest_checkpoint, save_checkpoint
 from tests.runs import events_of, losses_of, make_run
 from tests.test_training import train_here, weights
@@ -106,7 +107,9 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_says_so(tmp_
     (again.checkpoints / "step-00000009" / "optimizer.pt").unlink()
     flip(again.checkpoints / "step-00000006" / "adapter_model.safetensors")
     assert train_here(again)
-    assert [(each["what"], each["why"]) for each in events_of(again, "warning")] == [
+    assert [
+        (from_document(each["what"]), from_document(each["why"])) for each in events_of(again, "warning")
+    ] == [
         ("The checkpoint step-00000009 was passed over.", "optimizer.pt is missing"),
         ("The checkpoint step-00000006 was passed over.", "adapter_model.safetensors is damaged"),
     ]

@@ -205,6 +205,26 @@ def test_an_exception_that_was_given_a_sentence_gives_it_back() -> None:
     assert reason(OSError(28, "No space left on device", "/a")) == "[Errno 28] No space left on device: '/a'"
 
 
+@pytest.mark.parametrize(
+    "text", ["[1 2]", "{1: 2}", "[", '{"a" 1}', '"abc', '"\\x"', '"\\u12"', '"\n"', "1 2", "{"]
+)
+def test_what_is_wrong_with_json_is_said_in_chinese_too(text: str) -> None:
+    with pytest.raises(ValueError) as wrong:
+        json.loads(text)
+    assert reason(wrong.value) == str(wrong.value)
+    said = ZH.say(reason(wrong.value))
+    assert re.fullmatch("第 1 行第 [0-9]+ 列（第 [0-9]+ 个字符）：[^A-Za-z]+|.*\\\\uXXXX 转义无效", said)
+
+
+def test_what_the_system_refused_is_said_in_chinese_too(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as wrong:
+        (tmp_path / "none").read_text()
+    assert (
+        reason(wrong.value) == str(wrong.value) == f"[Errno 2] No such file or directory: '{tmp_path}/none'"
+    )
+    assert ZH.say(reason(wrong.value)) == f"[错误 2] 文件或文件夹不存在：'{tmp_path}/none'"
+
+
 def test_an_error_is_three_lines_in_every_language() -> None:
     error = BadInput(say("{path} is not there.", path="/a"), why="it is empty", next_step="correct it")
     assert str(error) == "/a is not there.\nwhy: it is empty\nnext: correct it"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from appliance.run.folder import RunFolder
+from appliance.sentence import from_document
 from appliance.training.checkpoint import MANIFEST, REQUIRED
 from tests.runs import events_of, losses_of, make_run
 from tests.test_training import train_here, weights
@@ -94,8 +95,8 @@ def test_with_any_file_of_the_newest_checkpoint_gone_the_one_before_is_used_and_
         path.write_bytes(content)
     assert train_here(run)
     (warning,) = events_of(run, "warning")
-    assert warning["what"] == "The checkpoint step-00000006 was passed over."
-    assert warning["why"].endswith(f"is {how}")
+    assert from_document(warning["what"]) == "The checkpoint step-00000006 was passed over."
+    assert from_document(warning["why"]).endswith(f"is {how}")
     assert [each["step"] for each in events_of(run, "resumed")] == [3]
     assert weights(run) == weights(finished)
     assert sorted(losses_of(run)) == list(range(4, 10))

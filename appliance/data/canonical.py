@@ -11,7 +11,7 @@ from appliance.data.read import FileReport
 from appliance.durable import write_whole
 from appliance.errors import StepFailed
 from appliance.run.rows import Message, Problem, Row
-from appliance.sentence import from_document, say, to_document
+from appliance.sentence import from_document, reason, say, to_document
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +70,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     except (OSError, pyarrow.ArrowException) as error:
         raise StepFailed(
             say("{path} cannot be read.", path=path),
-            why=str(error),
+            why=reason(error),
             next_step="Make a new run from the same plan.",
         ) from error
     return tuple(

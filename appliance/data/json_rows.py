@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 
 def json_items(text: str, source: Path) -> Iterator[tuple[int, Any]]:
@@ -39,7 +39,7 @@ def _whole(text: str, source: Path) -> list[Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _no_json(source, str(error)) from error
+        raise _no_json(source, reason(error)) from error
     return list(document)
 
 
@@ -47,7 +47,9 @@ def _line(line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        return RowRefused("row", say("is no JSON: {error}", error=error), "correct the line, or delete it")
+        return RowRefused(
+            "row", say("is no JSON: {error}", error=reason(error)), "correct the line, or delete it"
+        )
 
 
 def _no_json(source: Path, why: str) -> BadInput:

@@ -14,7 +14,7 @@ from typing import Any
 
 from appliance.bundle.safetensors import SafetensorsFile, Tensor, read_safetensors
 from appliance.errors import BadInput
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 PREFIX = "base_model.model."
 """What PEFT puts before every name of the base (peft.utils.save_and_load)."""
@@ -97,7 +97,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise adapter_refusal(path, str(error)) from error
+        raise adapter_refusal(path, reason(error)) from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise adapter_refusal(path, "peft_type is not LORA")
     for name, value in config.items():

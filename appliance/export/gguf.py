@@ -23,7 +23,7 @@ from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import check_room, weight_files
 from appliance.model.base import check_base
 from appliance.progress import Progress
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 OutType = Literal["f16", "bf16", "f32", "q8_0"]
 
@@ -121,7 +121,7 @@ def find_family(tokenizer: Path) -> Family | None:
     except (OSError, ValueError) as error:
         raise BadInput(
             say("{path} cannot be read.", path=tokenizer),
-            why=str(error),
+            why=reason(error),
             next_step="Install the base model again.",
         ) from error
     for family in FAMILIES:

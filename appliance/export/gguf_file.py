@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadInput
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 MAX_NAME_BYTES = 65_535
 MAX_STRING_BYTES = 16 << 20
@@ -89,7 +89,7 @@ def read_gguf(path: Path) -> GgufFile:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Reader(path, data).read()
     except (OSError, ValueError) as error:  # ValueError: an empty file, or text that is not UTF-8
-        raise _refusal(path, str(error)) from error
+        raise _refusal(path, reason(error)) from error
     except struct.error as error:
         raise _refusal(path, "it ends in the middle of its header") from error
 

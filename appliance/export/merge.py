@@ -25,7 +25,7 @@ from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.export.adapter import Adapter, adapter_refusal, read_adapter
 from appliance.model.nf4 import as_trained
 from appliance.progress import Advance, Progress, amount_text
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 if TYPE_CHECKING:
     import torch
@@ -219,7 +219,7 @@ def _is_tied(base: Path) -> bool:
         inner = config.get("text_config", {})
         return bool(config.get("tie_word_embeddings", inner.get("tie_word_embeddings", True)))
     except (OSError, ValueError, AttributeError) as error:
-        raise _base_refusal(base / "config.json", str(error)) from error
+        raise _base_refusal(base / "config.json", reason(error)) from error
 
 
 def _merge_shard(

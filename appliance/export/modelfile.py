@@ -16,7 +16,7 @@ from appliance.errors import BadInput
 from appliance.export.chat_family import find_family
 from appliance.model.base import load_tokenizer, stop_ids
 from appliance.model.chat import end_of_turn
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 MOST_CONTEXT = 8192
 """Tokens; Ollama's own default goes from 4 k to 256 k by the card's memory, so one is always written."""
@@ -233,7 +233,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _refusal(path.name, str(error)) from error
+        raise _refusal(path.name, reason(error)) from error
     if not isinstance(document, dict):
         raise _refusal(path.name, "it is not a JSON object")
     return document

@@ -31,7 +31,7 @@ from appliance.model.same_base import check_base_sums
 from appliance.progress import Progress
 from appliance.run.folder import RunFolder
 from appliance.run.plan import ExportChoice, Plan, read_plan
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 PARITY = "parity.json"
 MOST_QUESTIONS = 4
@@ -143,7 +143,7 @@ def _base(run: RunFolder) -> Path:
     try:
         base = Path(run.base.read_text(encoding="utf-8").strip())
     except OSError as error:
-        raise _unfinished(run, str(error)) from error
+        raise _unfinished(run, reason(error)) from error
     if not (run.adapter / "adapter_model.safetensors").is_file():
         raise _unfinished(run, "it has no adapter yet")
     return base

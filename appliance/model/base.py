@@ -12,7 +12,7 @@ from typing import Any
 from appliance.errors import BadInput
 from appliance.model.chat import end_of_turn
 from appliance.run.plan import is_path
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 """Files that unpickling loaders take for weights or arrays."""
@@ -214,7 +214,9 @@ def _json(path: Path) -> Any:
             path.parent, say("{file} cannot be read: {error}", file=path.name, error=error.strerror)
         ) from error
     except ValueError as error:
-        raise _refused(path.parent, say("{file} is no JSON: {error}", file=path.name, error=error)) from error
+        raise _refused(
+            path.parent, say("{file} is no JSON: {error}", file=path.name, error=reason(error))
+        ) from error
 
 
 def _has_key(document: Any, key: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from appliance.durable import sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.run.plan import Plan, absolute, check_plan, write_plan
-from appliance.sentence import say
+from appliance.sentence import reason, say
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = 
         shutil.rmtree(aside, ignore_errors=True)
         raise HostNotReady(
             say("No run could be made in {folder}.", folder=runs_dir),
-            why=str(error),
+            why=reason(error),
             next_step="Make the folder writable and free some space, or choose another.",
         ) from error
     return RunFolder(root)
