@@ -16,13 +16,13 @@ from contextlib import suppress
 from typing import Literal
 
 from appliance.errors import ApplianceError, BadInput
-from appliance.locale import catalogue
 from appliance.sentence import say
 from appliance.wizard.asking import Asker
 from appliance.wizard.draw import failure
 from appliance.wizard.front import Flow
-from appliance.wizard.page import Block, Fact, Facts, Field, Heading, Option, Page
-from appliance.wizard.spoken import spoken, status_words, verdict_words
+from appliance.wizard.page import Field, Option, Page
+from appliance.wizard.paper import Paper
+from appliance.wizard.spoken import status_words
 from appliance.wizard.terminal import Display
 from appliance.wizard.typed import Command, Read, Talk, clock_text, command_of, patience, talk_to_terminal
 
@@ -78,13 +78,12 @@ class Lines:
         self.flow = flow
         self.talk = talk
         self.asker = Asker(flow, display, talk)
+        self.paper = Paper(self.asker)
         self._slow = display.slow
         self._clock = clock
         self._pause = pause
         self._answered = ""
         """Name of the page whose questions were all asked."""
-        self._printed: tuple[object, ...] = ()
-        """What of the page stands above: blocks and verdict."""
 
     def walk(self) -> None:
         """Page after page, until the person leaves.
@@ -114,7 +113,7 @@ class Lines:
             next_step=say("Give the missing answers too, or go on in a terminal."),
         )
         with suppress(EOFError):
-            self._print([failure(error)])
+            self.paper.blocks([failure(error)])
         return error.exit_code
 
     def farewell(self) -> None:
@@ -128,7 +127,7 @@ class Lines:
         number = 0
         if self._answered == page.name:
             number = next((at for at, each in enumerate(page.fields) if each.problem), len(page.fields))
-        self._print_page(page, answers=number > 0)
+        self.paper.page(page, answers=number > 0)
         while True:
             if number < len(page.fields):
                 field = page.fields[number]
@@ -137,7 +136,7 @@ class Lines:
                 self._answered = page.name
                 if _goes_on(page):
                     return self._watch(page)
-                self._print_changes(page)
+                self.paper.changes(page)
                 step = self._actions(page)
             if step in ("moved", "left"):
                 return step == "moved"
@@ -147,7 +146,7 @@ class Lines:
             if page.name != before.name:
                 return True
             if step == "again":
-                self._print_page(page, answers=number >= len(before.fields))
+                self.paper.page(page, answers=number >= len(before.fields))
             number = _next_number(step, number, before, page)
 
     def _field(self, page: Page, field: Field) -> Step:
@@ -201,7 +200,7 @@ class Lines:
                 stays = self.flow.act(name)
         except ApplianceError as error:
             self.talk.say("")
-            self._print([failure(error)])
+            self.paper.blocks([failure(error)])
             return "moved"
         return "moved" if stays else "left"
 
@@ -327,46 +326,11 @@ class Lines:
         return self._take(page, name)
 
     def _print_watched(self, page: Page) -> None:
-        self._print_page(page, answers=self._answered == page.name)
+        self.paper.page(page, answers=self._answered == page.name)
         self.talk.say("")
         self.asker.number(_options(page))
         keys = say("This page goes on by itself. Enter shows it anew, a number does what stands beside it.")
         self.talk.say_wrapped(self.asker.said(keys))
-
-    # Printing
-
-    def _print_page(self, page: Page, *, answers: bool) -> None:
-        title = self.asker.said(page.title)
-        self.talk.say("", f"[{page.step}/{page.steps}] {title}" if page.step else title)
-        self._print(page.blocks)
-        if answers and page.fields:
-            rows = tuple(Fact(self.asker.said(each.label), self._answer_words(each)) for each in page.fields)
-            english = catalogue("en")  # said already, and an answer is nobody's to translate
-            self.talk.say(*spoken(Facts(rows), english, width=self.talk.width))
-        self.talk.say_wrapped(verdict_words(page, self.asker.catalogue))
-        self._printed = (*page.blocks, page.verdict, page.level)
-
-    def _print_changes(self, page: Page) -> None:
-        """What answers have changed since the page was printed."""
-        before = self._printed
-        self._print([block for block in page.blocks if block not in before])
-        if (page.verdict, page.level) != before[-2:]:
-            self.talk.say_wrapped(verdict_words(page, self.asker.catalogue))
-        self._printed = (*page.blocks, page.verdict, page.level)
-
-    def _print(self, blocks: "list[Block] | list[Facts] | tuple[Block, ...]") -> None:
-        for block in blocks:
-            if isinstance(block, Heading):
-                self.talk.say("")
-            self.talk.say(*spoken(block, self.asker.catalogue, width=self.talk.width))
-
-    def _answer_words(self, field: Field) -> str:
-        option = next((each for each in field.options if each.value == field.value), None)
-        if option is not None:
-            return self.asker.catalogue.say(option.label).split("\t")[0]
-        if field.kind == "yesno":
-            return self.asker.said({"yes": say("yes"), "no": say("no")}.get(field.value, ""))
-        return field.value
 
 
 def _options(page: Page) -> list[Option]:
