@@ -17,16 +17,16 @@ SLOW_FRAMES_PER_S = 2
 FRAMES_PER_S = 20
 
 
-def run(flow: Flow, display: "Display", *, crash_log: Path | None = None) -> int:
+def run(flow: Flow, display: "Display", *, logs: Path | None = None) -> int:
     """Show the flow's pages until the person leaves; the exit code.
 
     0: left, or the terminal hung up, or was told to end; every answer was kept.
-    1: a fault of our own: one sentence on the screen, type and place of the fault in `crash_log`.
+    1: a fault of our own: one sentence on the screen, type and place of the fault in a file in `logs`.
     """
     prepare_environment(display)
     from appliance.wizard.full.program import Program
 
-    return Program(flow, display, crash_log=crash_log).show()
+    return Program(flow, display, logs=logs).show()
 
 
 def prepare_environment(display: "Display") -> None:

@@ -20,7 +20,7 @@ from appliance.wizard.full.fields import ChoiceField, FieldView, Move, make_fiel
 from appliance.wizard.full.rows import Rows, Said, said
 from appliance.wizard.page import Action, Block, Level, Page, Paragraph
 
-ASKED_HELP = frozenset("?？")
+HELP_KEYS = frozenset(("question_mark", "fullwidth_question_mark"))
 """With a Chinese input method on, the second arrives."""
 
 EMPTY = Page("", "", 0, 0, (), (), (), (), "", "info")
@@ -55,6 +55,8 @@ class Board(Screen[None]):
     Board BlockView { margin: 0 0 0 1; }
     Board .after-text { margin: 1 0 0 0; }
     Board BlockView.after-text { margin: 1 0 0 1; }
+    Board .airy BlockView { margin: 1 0 0 1; }
+    Board .airy BlockView:first-of-type { margin: 0 0 0 1; }
     Board #keys { height: 1; }
     Board #keys Said { width: auto; height: 1; }
     """
@@ -66,6 +68,8 @@ class Board(Screen[None]):
         self.catalogue: Catalogue
         self.working = ""
         """What is being done, in English; empty: nothing."""
+        self._notice = ""
+        """What to say in place of the page's verdict until the answers are right."""
         self._header, self._rule = Said(classes="line"), Said(classes="line")
         self._hint, self._sight = Said(classes="line"), Said(classes="line")
         self._verdict, self._keys = Said(classes="line"), Said()
@@ -116,6 +120,8 @@ class Board(Screen[None]):
         """Show `page`: a new one from its top, the same one by what changed in it."""
         is_new = page.name != self.page.name
         self.page, self.catalogue = page, catalogue
+        if is_new or not any(view.wrong for view in self.views):
+            self._notice = ""
         if is_new or not self._fits(page):
             focused = "" if is_new else self._focused_field()
             await self._build(page, keep=not is_new)
@@ -132,6 +138,7 @@ class Board(Screen[None]):
         if is_new:
             self.body.scroll_home(animate=False, force=True)
             self._focus_first()
+        self._tell_sight_later()
 
     def _fits(self, page: Page) -> bool:
         """Whether the widgets on the screen can show `page`."""
@@ -184,8 +191,10 @@ class Board(Screen[None]):
         width, catalogue, page = self.size.width, self.catalogue, self.page
         self._header.tell(frame.header(page, self._program, self._user, catalogue, width))
         self._rule.tell(frame.rule(width, plain=self.plain))
-        level: Level = "busy" if self.working else page.level
-        text = say("Working: {what}", what=self.working) if self.working else page.verdict
+        level: Level = "busy" if self.working else "fail" if self._notice else page.level
+        text = self._notice or page.verdict
+        if self.working:
+            text = say("Working: {what}", what=catalogue.say(self.working))
         self._verdict.tell(frame.verdict(level, text, catalogue, width))
         self._tell_keys()
         self.tell_sight()
@@ -197,8 +206,9 @@ class Board(Screen[None]):
         self.tell()
 
     def warn(self, text: str) -> None:
-        """Say `text` in place of how the page stands, until that is drawn again."""
-        self._verdict.tell(frame.verdict("fail", text, self.catalogue, self.size.width))
+        """Say `text` in place of how the page stands, until the answers are right."""
+        self._notice = text
+        self.tell()
 
     def _tell_keys(self) -> None:
         catalogue = self.catalogue
@@ -277,7 +287,16 @@ class Board(Screen[None]):
 
     def _tell_sight_if_shown(self) -> None:
         if self.page is not EMPTY:
+            self._give_air()
             self.tell_sight()
+
+    def _give_air(self) -> None:
+        """A line between the blocks, where all of the page is seen with it."""
+        used, room = self.body.virtual_size.height, self.body.size.height
+        if self.body.has_class("airy"):
+            self.body.set_class(used <= room, "airy")
+        else:
+            self.body.set_class(used + len(self._blocks) + 1 <= room, "airy")
 
     async def on_resize(self) -> None:
         """Fixed lines and actions fill the new width."""
@@ -291,7 +310,7 @@ class Board(Screen[None]):
             self.focused.reveal()
         elif self.focused is not None and self.focused_view():
             self.focused.scroll_visible(animate=False)
-        self.tell_sight()
+        self._tell_sight_if_shown()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Say what the focus is on."""

@@ -56,6 +56,8 @@ class FieldView:
     """What was wrong with the last answer, which the flow did not keep."""
     told: str
     """The answer that the flow was told last, or gave."""
+    waits = False
+    """Whether the flow has yet to say what it makes of that."""
 
     @property
     def typed(self) -> str:
@@ -71,10 +73,15 @@ class FieldView:
         """Draw `field` as the flow has it now; what the person is typing stays."""
         raise NotImplementedError
 
-    def settle(self, value: str, problem: str) -> None:
-        """Hear how the flow took `value`."""
+    def tell(self, value: str) -> Answered:
+        """The message that says `value` to the flow."""
+        self.wrong, self.told, self.waits = "", value, True
+        return Answered(self, value)
+
+    def hear(self, value: str, problem: str) -> None:
+        """How the flow took `value`; the page that it gives then is shown next."""
         if value == self.told:
-            self.wrong = problem
+            self.wrong, self.waits = problem, False
 
     def set_label_width(self, cells: int) -> None:
         """Leave `cells` for labels, so that fields stand under each other."""
@@ -108,16 +115,10 @@ class ChoiceField(Rows, FieldView, can_focus=True):
     def show(self, field: Field, catalogue: Catalogue) -> None:
         at = self._option_at_cursor()
         self.field, self.catalogue = field, catalogue
-        if not self.wrong:
+        if not self.waits:
             self.told = field.value
         values = [option.value for option in field.options]
         self.cursor = values.index(at) if self.has_focus and at in values else self._chosen_index()
-        self.renew()
-
-    def settle(self, value: str, problem: str) -> None:
-        if value == self.told:
-            self.wrong = problem
-            self.told = self.field.value
         self.renew()
 
     def lines(self, width: int) -> Sequence[RenderableType]:
@@ -217,8 +218,7 @@ class ChoiceField(Rows, FieldView, can_focus=True):
         if option.problem:
             self.wrong = option.problem
         elif option.value != self.told:
-            self.wrong, self.told = "", option.value
-            self.post_message(Answered(self, option.value))
+            self.post_message(self.tell(option.value))
         self.renew()
 
 
@@ -251,14 +251,8 @@ class YesNoField(Rows, FieldView, can_focus=True):
 
     def show(self, field: Field, catalogue: Catalogue) -> None:
         self.field, self.catalogue = field, catalogue
-        if not self.wrong:
+        if not self.waits:
             self.told = field.value
-        self.renew()
-
-    def settle(self, value: str, problem: str) -> None:
-        super().settle(value, problem)
-        if problem:
-            self.told = self.field.value
         self.renew()
 
     def lines(self, width: int) -> Sequence[RenderableType]:
@@ -285,9 +279,8 @@ class YesNoField(Rows, FieldView, can_focus=True):
         self._toggle()
 
     def _toggle(self) -> None:
-        self.wrong, self.told = "", "no" if self.told == "yes" else "yes"
+        self.post_message(self.tell("no" if self.told == "yes" else "yes"))
         self.renew()
-        self.post_message(Answered(self, self.told))
 
 
 class Entry(Input):
@@ -394,17 +387,11 @@ class LineField(Vertical, FieldView):
         return self.entry.value.replace("\\n", "\n") if "\n" in self._kept else self.entry.value
 
     def show(self, field: Field, catalogue: Catalogue) -> None:
-        untouched = self.typed == self.told and not self.wrong
+        untouched = self.typed == self.told and not self.wrong and not self.waits
         before, self.field, self.catalogue = self.field, field, catalogue
         if untouched and (not self.is_typing or field.value != before.value):
             self._take(field.value)
         self._label.renew()
-        self._problem.renew()
-
-    def settle(self, value: str, problem: str) -> None:
-        super().settle(value, problem)
-        if not problem and value == self.told and not self.is_typing and self.typed == value:
-            self._take(self.field.value)
         self._problem.renew()
 
     def set_label_width(self, cells: int) -> None:
@@ -416,8 +403,7 @@ class LineField(Vertical, FieldView):
     def commit(self) -> None:
         """Tell the flow what was typed, if that is new."""
         if self.typed != self.told:
-            self.wrong, self.told = "", self.typed
-            self.post_message(Answered(self, self.told))
+            self.post_message(self.tell(self.typed))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter: that is the answer."""

@@ -22,7 +22,7 @@ from appliance.sentence import say
 from appliance.wizard.cells import one_line, pad, shorten
 from appliance.wizard.files import Entry as FileEntry
 from appliance.wizard.files import list_folder
-from appliance.wizard.full.fields import Answered, Entry, FieldView, Move, ProblemLines
+from appliance.wizard.full.fields import Entry, FieldView, Move, ProblemLines
 from appliance.wizard.full.lane import Lane
 from appliance.wizard.full.rows import FOCUSED, Rows, Said, indented, said
 from appliance.wizard.page import Field
@@ -57,9 +57,7 @@ class FileList(Rows, can_focus=True):
             lines = [Text("  " + said(READING if view.reading else EMPTY, catalogue), style="dim")]
         lines += [Text("")] * (self.seen - len(lines))
         below = len(entries) - self._top - self.seen
-        more = said(
-            say("{above} more above, {below} more below", above=self._top, below=max(below, 0)), catalogue
-        )
+        more = said(say("{above} above, {below} below", above=self._top, below=max(below, 0)), catalogue)
         lines.append(Text("  " + more if self._top or below > 0 else "", style="dim"))
         return lines
 
@@ -215,14 +213,8 @@ class FilesField(Vertical, FieldView):
 
     def show(self, field: Field, catalogue: Catalogue) -> None:
         self.field, self.catalogue = field, catalogue
-        if not self.wrong:
+        if not self.waits:
             self.told = field.value
-        self._tell()
-
-    def settle(self, value: str, problem: str) -> None:
-        super().settle(value, problem)
-        if problem:
-            self.told = self.field.value
         self._tell()
 
     def open(self, folder: Path, *, leaving: Path | None = None) -> None:
@@ -236,7 +228,9 @@ class FilesField(Vertical, FieldView):
         try:
             entries = await self._lane.call(list_folder, folder)
         except ApplianceError as error:
-            self.wrong = say("{what} {why}", what=error.what, why=error.why)
+            self.wrong = say(
+                "{what} {why}", what=self.catalogue.say(error.what), why=self.catalogue.say(error.why)
+            )
         else:
             up = FileEntry(folder.parent, "..", True, 0, None)
             self.folder = folder
@@ -252,7 +246,7 @@ class FilesField(Vertical, FieldView):
     def toggle(self, entry: FileEntry) -> None:
         """Take a file, or leave it out again."""
         if entry.problem and str(entry.path) not in self.paths:
-            self.wrong = say("{name}: {problem}", name=entry.name, problem=entry.problem)
+            self.wrong = say("{name}: {problem}", name=entry.name, problem=self.catalogue.say(entry.problem))
             self._tell()
             return
         self._toggle(str(entry.path))
@@ -260,9 +254,8 @@ class FilesField(Vertical, FieldView):
     def _toggle(self, path: str) -> None:
         paths = self.paths
         wanted = [each for each in paths if each != path] if path in paths else [*paths, path]
-        self.wrong, self.told = "", "\n".join(wanted)
+        self.post_message(self.tell("\n".join(wanted)))
         self._tell()
-        self.post_message(Answered(self, self.told))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """A typed path: a folder is opened, a file is taken; an empty line goes on."""

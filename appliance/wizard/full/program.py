@@ -18,15 +18,17 @@ from rich.text import Text
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 
 from appliance.errors import ApplianceError
 from appliance.locale import Catalogue, catalogue
 from appliance.sentence import say
+from appliance.trace import keep_trace
 from appliance.wizard.cells import one_line
 from appliance.wizard.draw import failure
 from appliance.wizard.front import Flow
 from appliance.wizard.full import crash
-from appliance.wizard.full.board import ASKED_HELP, Board
+from appliance.wizard.full.board import HELP_KEYS, Board
 from appliance.wizard.full.buttons import Pressed
 from appliance.wizard.full.dialogs import CLOSE, Dialog, TooSmall
 from appliance.wizard.full.driver import quiet_driver
@@ -65,11 +67,11 @@ class Program(App[None]):
         Binding("f4,ctrl+l", "redraw", show=False, priority=True),
     ]
 
-    def __init__(self, flow: Flow, display: Display, *, crash_log: Path | None = None) -> None:
+    def __init__(self, flow: Flow, display: Display, *, logs: Path | None = None) -> None:
         super().__init__(driver_class=quiet_driver(display))
         self.flow, self.terminal = flow, display
         self.board = Board(plain=display.plain, chinese=display.chinese)
-        self._crash_log = crash_log
+        self._logs = logs
         self._lane = Lane("flow")
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -78,11 +80,11 @@ class Program(App[None]):
 
     def show(self) -> int:
         """Run to the end; the exit code."""
-        crash.silence_threads(self._crash_log)
+        crash.silence_threads(self._logs)
         try:
             self.run(mouse=not (self.terminal.plain or self.terminal.slow))
         except Exception as error:  # the last place where a fault could print what it knows
-            crash.keep(error, self._crash_log)
+            keep_trace(error, self._logs)
             sys.stderr.write(f"{self.catalogue.say(crash.STOPPED)}\n")
             return 1
         self._lane.rest(LAST_ACTION_S if self._acting else 1.0)
@@ -107,7 +109,7 @@ class Program(App[None]):
         await self.push_screen(self.board)
         await self.board.show(await self._lane.call(self.flow.page), self.catalogue)
         self.set_interval(SLOW_TICK_S if self.terminal.slow else TICK_S, self._tick_later)
-        self._check_size()
+        self._check_size(self.size)
 
     def hang_up(self) -> None:
         """The terminal is gone, or somebody ends the program: every answer is kept already."""
@@ -159,10 +161,16 @@ class Program(App[None]):
                 await self._tell(field, value)
 
     async def _tell(self, field: str, value: str) -> None:
-        problem = await self._lane.call(self.flow.answer, field, value)
+        problem = ""
+        try:
+            problem = await self._lane.call(self.flow.answer, field, value)
+        except ApplianceError as error:
+            problem = error.what
+            raise
+        finally:
+            if view := self.board.view(field):
+                view.hear(value, problem)
         await self._show_page()
-        if view := self.board.view(field):
-            view.settle(value, problem)
 
     def on_pressed(self, event: Pressed) -> None:
         """A button was pressed."""
@@ -183,8 +191,7 @@ class Program(App[None]):
         async with self._turn:
             for view in self.board.views:
                 if isinstance(view, LineField) and view.typed != view.told:
-                    view.wrong, view.told = "", view.typed
-                    await self._tell(view.field.name, view.told)
+                    await self._tell(view.field.name, view.tell(view.typed).value)
         wrong = next((view for view in self.board.views if view.wrong), None)
         if wrong is not None and name not in FREE:
             wrong.widget().focus()
@@ -254,7 +261,7 @@ class Program(App[None]):
         if view is not None and view.field.help:
             blocks += [Heading(view.field.label), Paragraph(view.field.help)]
         blocks += [Heading("Keys"), Facts(tuple(Fact(key, does) for key, does in KEYS))]
-        self._ask(say("Help: {title}", title=page.title), blocks, (CLOSE,))
+        self._ask(say("Help: {title}", title=self.catalogue.say(page.title)), blocks, (CLOSE,))
 
     def action_ask_to_leave(self) -> None:
         """Ctrl+C never ends anything by itself."""
@@ -298,7 +305,7 @@ class Program(App[None]):
             return
         if self._is_asking:
             return
-        if event.character and event.character in ASKED_HELP:
+        if event.key in HELP_KEYS:
             self.action_help()
         elif event.key == "escape":
             self.take("back")
@@ -309,12 +316,12 @@ class Program(App[None]):
 
     # the window
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Too small a window says so, and comes back by itself."""
-        self._check_size()
+        self._check_size(event.size)
 
-    def _check_size(self) -> None:
-        small = self.size.width < MIN_COLUMNS or self.size.height < MIN_ROWS
+    def _check_size(self, size: Size) -> None:
+        small = size.width < MIN_COLUMNS or size.height < MIN_ROWS
         if small and not isinstance(self.screen, TooSmall) and self.board.is_attached:
             self.push_screen(TooSmall(self.catalogue))
         elif not small and isinstance(self.screen, TooSmall):
@@ -353,7 +360,7 @@ class Program(App[None]):
         error = self._exception
         first = not self._exit_renderables
         if first and error is not None:
-            crash.keep(error, self._crash_log)
+            keep_trace(error, self._logs)
         if first:
             self._exit_renderables.append(Text(one_line(self.catalogue.say(crash.STOPPED))))
         self._close_messages_no_wait()
