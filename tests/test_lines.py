@@ -327,6 +327,24 @@ def test_a_failure_says_three_things_and_the_page_comes_again() -> None:
     assert flow.acted == ["next", "next", "leave"] and flow.at == "data"
 
 
+def test_an_answer_that_cannot_be_kept_says_why_and_is_asked_again() -> None:
+    flow = SmallFlow()
+    kept, full = (
+        flow.answer,
+        [StepFailed("The disk is full.", why="0 B are left.", next_step="Free some space.")],
+    )
+
+    def answer(field: str, value: str) -> str:
+        if full:
+            raise full.pop()
+        return kept(field, value)
+
+    flow.answer = answer  # type: ignore[method-assign]
+    _, text = drive(flow, "1", "1", "q")
+    assert "[FAIL] What happened  The disk is full." in text
+    assert flow.answers["preset"] == "quick"
+
+
 def test_ending_something_is_asked_about_and_staying_is_the_default() -> None:
     flow = SmallFlow(at="training")
     _, text = drive(flow, "1", "", "stop", "2", "q")
