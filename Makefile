@@ -1,4 +1,6 @@
 # make demo    the whole path, from a manifest to a model that answers in another engine, offline
+# make demo WIZARD=1  the wizard, on what the demo installed
+# make pictures  every page of the wizard in both languages, into docs/pictures
 # make test    every test
 # make quick   the tests that take seconds
 # make campaign  the hard tests in their long form: attacks, flips, truncations, kills, counted
@@ -10,11 +12,15 @@ export PYTHON
 # Two spinning OpenMP threads on a busy machine are many times slower than two that sleep.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test quick campaign check format setup clean
+.PHONY: demo pictures test quick campaign check format setup clean
 
 demo: setup
 	@sh scripts/system-packages.sh unshare mount ip strace
-	@$(V)/python -m demo
+	@$(V)/python -m $(if $(WIZARD),demo.wizard,demo)
+
+pictures: setup
+	@sh scripts/system-packages.sh unshare mount ip strace
+	@$(V)/python -m demo.pictures
 
 test: setup
 	@sh scripts/system-packages.sh unshare mount ip strace busybox dash node npm go

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.progress import amount_text
-from appliance.run.plan import EXPORT_NAME, RUN_NAME, Plan, TrainingChoice, write_plan
+from appliance.run.plan import EXPORT_NAME, RUN_NAME, ExportChoice, Plan, TrainingChoice, write_plan
 from appliance.sentence import listed, say
 from appliance.training.looked import estimate_seconds
 from appliance.wizard.desk import Desk
@@ -345,34 +345,23 @@ GGUF_LABELS = {
 
 def suggested_name(plan: Plan) -> str:
     """A run's name from its first file's; `run` where that has no Latin letter."""
-    stem = Path(plan.data.train[0].path).stem.lower() if plan.data.train else ""
-    name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:40].strip("-")
-    return name if RUN_NAME.fullmatch(name) else "run"
+    stem = _slug(Path(plan.data.train[0].path).stem, 40) if plan.data.train else ""
+    return stem if RUN_NAME.fullmatch(stem) else "run"
 
 
 def named(plan: Plan) -> Plan:
-    """`plan` with the names that nobody has given yet."""
-    if not plan.name:
-        plan = with_value(plan, "name", suggested_name(plan))
-        if EXPORT_NAME.fullmatch(plan.name) and plan.export.name == "islet-model":
-            plan = with_value(plan, "export.name", plan.name)
+    """`plan` with the names that nobody has given yet: the run's from the data, Ollama's from both."""
+    if plan.name:
+        return plan
+    plan = with_value(plan, "name", suggested_name(plan))
+    for_ollama = _slug(f"{Path(plan.model.base).name}-{plan.name}", 80)
+    if plan.export == ExportChoice() and EXPORT_NAME.fullmatch(for_ollama):
+        plan = with_value(plan, "export.name", for_ollama)
     return plan
 
 
-def _shown_name(field: str) -> Question:
-    """The question for a name, which shows a suggestion until one was given."""
-    return {
-        "name": plan_question(
-            "name",
-            "Name of the run",
-            "1 to 40 lower-case letters, digits and `-`. It names the folder of the run.",
-        ),
-        "export.name": plan_question(
-            "export.name",
-            "Name in Ollama",
-            "1 to 80 lower-case letters, digits, `.`, `_` and `-`. It also names the files.",
-        ),
-    }[field]
+def _slug(text: str, longest: int) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:longest].strip("-")
 
 
 def _take_gguf(desk: Desk, text: str) -> Draft:
@@ -402,8 +391,16 @@ RESULT = Step(
     blocks=lambda desk: (Paragraph("What the run is called, and what comes out of it."),),
     verdict=lambda desk: Verdict("ok", "These names can be used."),
     questions=(
-        _shown_name("name"),
-        _shown_name("export.name"),
+        plan_question(
+            "name",
+            "Name of the run",
+            "1 to 40 lower-case letters, digits and `-`. It names the folder of the run.",
+        ),
+        plan_question(
+            "export.name",
+            "Name in Ollama",
+            "1 to 80 lower-case letters, digits, `.`, `_` and `-`. It also names the files.",
+        ),
         Question(
             name="export.gguf",
             label="Model file",
