@@ -20,7 +20,7 @@ demo: setup
 
 pictures: setup
 	@sh scripts/system-packages.sh unshare mount ip strace
-	@$(V)/python -m demo.pictures
+	@$(V)/python -m demo.pictures $(or $(PREFIX),build/demo/site/opt)
 
 test: setup
 	@sh scripts/system-packages.sh unshare mount ip strace busybox dash node npm go
