@@ -22,6 +22,24 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
 """What is said through, and what its arguments by position are."""
 
 
+PAGE = "wizard/page.py"
+SHOWN = (
+    "text",
+    "label",
+    "why",
+    "next_step",
+    "note",
+    "help",
+    "title",
+    "lines",
+    "stay",
+    "go",
+    "why_not",
+    "verdict",
+)
+"""Fields of a page's parts whose texts a person reads, beside a fact's `value`."""
+
+
 @dataclass(frozen=True)
 class Said:
     """One text."""
@@ -74,7 +92,56 @@ def find_said(module: Module) -> tuple[list[Said], list[str]]:
                 odd.append(f"{module.where(text)}: put together where it is said")
             elif literal := _literal(text, constants):
                 found.append(Said(literal, False, module.where(text)))
-    return found, odd
+    return found + _shown(module, constants), odd
+
+
+def _shown(module: Module, constants: dict[str, str]) -> list[Said]:
+    """Texts that `module` puts into a page as they are."""
+    parts = _parts_of_pages()
+    known = {
+        name.asname or name.name: name.name
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "appliance.wizard.page"
+        for name in node.names
+        if name.name in parts
+    }
+    found = []
+    for call in ast.walk(module.tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in known:
+            kind = known[call.func.id]
+            fields = [*zip(parts[kind], call.args, strict=False), *((k.arg, k.value) for k in call.keywords)]
+            shown = [value for field, value in fields if _is_shown(kind, field)]
+            for text in (
+                branch for value in shown for each in _elements(value) for branch in _branches(each)
+            ):
+                if literal := _literal(text, constants):
+                    found.append(Said(literal, False, module.where(text)))
+    return found
+
+
+@cache
+def _parts_of_pages() -> dict[str, tuple[str, ...]]:
+    """The fields of every class that a page is made of, in order."""
+    (page,) = (module for module in modules() if module.name == PAGE)
+    return {
+        node.name: tuple(
+            each.target.id
+            for each in node.body
+            if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+        )
+        for node in page.tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def _is_shown(kind: str, field: str | None) -> bool:
+    if kind == "Verbatim":
+        return False  # to be copied as it is
+    return field in SHOWN or (kind == "Fact" and field == "value")
+
+
+def _elements(node: ast.expr) -> list[ast.expr]:
+    return list(node.elts) if isinstance(node, ast.Tuple | ast.List) else [node]
 
 
 @cache

@@ -106,7 +106,8 @@ def test_what_the_system_says_of_a_failed_call_is_known() -> None:
 
 def test_no_two_files_translate_a_template_differently() -> None:
     said: dict[str, str] = {}
-    for table in FILES.values():
+    # The report's words hold in the report alone; there a short one may mean something else.
+    for table in (table for name, table in FILES.items() if name != "report.toml"):
         for template, translation in table.items():
             assert said.setdefault(template, translation) == translation, template
 
