@@ -47,9 +47,9 @@ def _blocks(desk: Desk) -> tuple[Block, ...]:
     if view.failure is not None and view.state == "failed":
         blocks.append(error_facts(view.failure))
     if view.losses:
-        series = [Series("training", "*", tuple(view.losses))]
+        series = [Series("learned rows", "*", tuple(view.losses))]
         if view.held_out:
-            series.append(Series("test", "o", tuple(view.held_out)))
+            series.append(Series("test rows", "o", tuple(view.held_out)))
         blocks.append(Chart("Loss", tuple(series)))
     if view.tail:
         blocks += [_log_line(moment, sentence) for moment, sentence in list(view.tail)[-TAIL_LINES:]]
