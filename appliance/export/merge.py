@@ -135,9 +135,14 @@ def put_in_place(aside: Path, into: Path) -> None:
     """Rename the finished folder `aside` to `into`; an older `into` is removed."""
     old = into.with_name(into.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
-    if into.exists():
-        into.rename(old)
-    aside.rename(into)
+    try:
+        if into.exists():
+            into.rename(old)
+        aside.rename(into)
+    except BaseException:  # also a stop between the two
+        if old.exists() and not into.exists():
+            old.rename(into)
+        raise
     sync_folder(into.parent)
     shutil.rmtree(old, ignore_errors=True)
 
