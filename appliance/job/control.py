@@ -9,6 +9,7 @@ import time
 from appliance.errors import HostNotReady, StepFailed
 from appliance.job.record import busy, not_writable
 from appliance.job.state import JobFiles, Kind
+from appliance.locale import VARIABLE, Language
 from appliance.run.events import first_event
 from appliance.run.folder import RunFolder
 from appliance.run.lock import find_worker
@@ -20,10 +21,11 @@ STOP_PATIENCE_S = 60.0
 TAIL_LINES = 20
 
 
-def start_job(run: RunFolder, kind: Kind, site: Site) -> int:
+def start_job(run: RunFolder, kind: Kind, site: Site, language: Language | None = None) -> int:
     """Start a job in a session of its own; its process id, once it holds its lock.
 
     Closing the terminal does not touch it. How it goes on, and how it ended, says `read_job`.
+    language: of the report that an export ends with; None: as the environment says
 
     Raises: HostNotReady, when one is at work already or nothing can be written; StepFailed, when it does
     not come up.
@@ -32,7 +34,7 @@ def start_job(run: RunFolder, kind: Kind, site: Site) -> int:
     try:
         if find_worker(files.lock) is not None:
             raise busy(kind)
-        child = _popen(files, site)
+        child = _popen(files, site, language)
     except OSError as error:
         raise not_writable(error) from error
     deadline = time.monotonic() + START_PATIENCE_S
@@ -81,7 +83,7 @@ def stop_job(run: RunFolder, kind: Kind) -> bool:
     return True
 
 
-def _popen(files: JobFiles, site: Site) -> "subprocess.Popen[bytes]":
+def _popen(files: JobFiles, site: Site, language: Language | None) -> "subprocess.Popen[bytes]":
     run, kind = files.run.root.resolve(), files.kind
     # -P: the current folder must not be able to replace a module.
     command = [sys.executable, "-P", "-m", "appliance.job", str(run), kind]
@@ -95,6 +97,7 @@ def _popen(files: JobFiles, site: Site) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, VARIABLE: language} if language else None,
         )
     finally:
         os.close(log)

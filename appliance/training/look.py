@@ -170,7 +170,7 @@ def _own_bug(error: Exception) -> ApplianceError:
     return ApplianceError(
         say("The look at the rows ended by an error of the program itself."),
         why=say("{kind} at {place}", kind=type(error).__name__, place=place_of(error)),
-        next_step=say("Try again; if it happens again, run `islet doctor`."),
+        next_step=say("Look again; if it ends so again, run `islet doctor`."),
     )
 
 

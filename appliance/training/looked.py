@@ -211,8 +211,8 @@ class Looking:
         with contextlib.suppress(OSError):
             child.stdin.close()
         with self._lock:
-            error = self._state.error
-            if code != 0 and error is None and not self._closed:
+            error, silent = self._state.error, self._state.look is None
+            if (code != 0 or silent) and error is None and not self._closed:
                 error = _died(code)
             self._state = replace(self._state, error=error, running=False)
 
@@ -325,7 +325,7 @@ def _died(code: int) -> ApplianceError:
     return StepFailed(
         say("The look at the rows ended without a word."),
         why=say("its process ended with code {code}", code=code),
-        next_step=say("Try again; if it happens again, run `islet doctor`."),
+        next_step=say("Look again; if it ends so again, run `islet doctor`."),
     )
 
 

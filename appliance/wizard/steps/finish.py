@@ -32,7 +32,9 @@ from appliance.wizard.titles import TITLES
 def _job_blocks(state: JobState) -> tuple[Block, ...]:
     """How far a job is, or why it ended without a result."""
     if state.state == "running":
-        amount = f"{amount_text(state.done, state.unit)}" if state.done and state.unit else ""
+        amount = amount_text(state.done, "B") if state.unit == "B" else ""
+        if state.total and state.unit != "B":
+            amount = say("{done:,} of {total:,}", done=state.done, total=state.total)
         return (Bar(state.stage or say("starting"), state.done, state.total, amount),)
     if state.state == "interrupted":
         return (
@@ -44,7 +46,7 @@ def _job_blocks(state: JobState) -> tuple[Block, ...]:
 
 
 def _start(desk: Desk, kind: Kind) -> None:
-    start_job(desk.run.run, kind, desk.site)
+    start_job(desk.run.run, kind, desk.site, desk.language)
 
 
 def _stop_action(kind: Kind) -> Action:
