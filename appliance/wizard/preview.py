@@ -20,8 +20,10 @@ Part = tuple[bool, list[str]]
 
 
 def preview_lines(preview: Preview, catalogue: Catalogue, *, width: int) -> list[str]:
-    """The label, the row with its gutter, and the line that explains the gutter."""
-    reads, learns = catalogue.say(say("reads")), catalogue.say(say("learns"))
+    """The label, the row with its gutter, and the line that explains the gutter; a text of which nothing is
+    learned needs no explaining."""
+    told = any(piece.learned for piece in preview.pieces)
+    reads, learns = (catalogue.say(say("reads")), catalogue.say(say("learns"))) if told else ("", "")
     gutter = max(cells_of(reads), cells_of(learns)) + 4
     parts = [(learned, wrap(text, max(width - gutter, 2))) for learned, text in _parts(preview)]
     lines = wrap(one_line(catalogue.say(preview.label)), width) if preview.label else []
@@ -29,6 +31,8 @@ def preview_lines(preview: Preview, catalogue: Catalogue, *, width: int) -> list
         word, rule = (learns, ">") if learned else (reads, "|")
         for number, line in enumerate(shown):
             lines.append(f" {pad(word if number == 0 else '', gutter - 4)} {rule} {line}".rstrip())
+    if not told:
+        return lines
     legend = say("What stands after > the model learns to write; the rest it only reads.")
     return [*lines, *(f" {line}" for line in wrap(catalogue.say(legend), width - 1))]
 
