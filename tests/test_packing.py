@@ -1,5 +1,6 @@
 """What is learned, and that packing changes nothing: no document sees another, the loss is the same."""
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -319,3 +320,40 @@ def test_held_out_loss_is_the_mean_over_learned_tokens_however_it_is_packed(
         packs = PackedDocuments(examples, schedule, packs=schedule.packs_per_epoch)
         loss = held_out_loss(packed_model, packs, torch.device("cpu"))
         assert loss == pytest.approx(float(expected), abs=1e-5)
+
+
+def plain_best_fit(lengths: list[int], capacity: int) -> list[list[int]]:
+    """Best fit decreasing as it is defined, looking at every pack every time."""
+    packs: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda each: (-lengths[each], each)):
+        left = [capacity - sum(lengths[each] for each in pack) for pack in packs]
+        fitting = [pack for pack, room in enumerate(left) if room >= lengths[index]]
+        if fitting:
+            packs[min(fitting, key=lambda pack: (left[pack], pack))].append(index)
+        else:
+            packs.append([index])
+    return packs
+
+
+def plain_level(lengths: list[int], capacity: int, order: list[int], count: int) -> list[list[int]] | None:
+    """Each document where most is left, looking at every pack every time."""
+    packs: list[list[int]] = [[] for _ in range(count)]
+    for index in order:
+        left = [capacity - sum(lengths[each] for each in pack) for pack in packs]
+        if max(left) < lengths[index]:
+            return None
+        packs[left.index(max(left))].append(index)
+    return packs
+
+
+def test_packs_are_those_of_the_plain_definition() -> None:
+    chance = random.Random(1)
+    for _ in range(200):
+        capacity = chance.randint(5, 300)
+        lengths = [chance.randint(1, capacity) for _ in range(chance.randint(1, 60))]
+        packs = best_fit_decreasing(lengths, capacity)
+        assert packs == plain_best_fit(lengths, capacity)
+        order = chance.sample(range(len(lengths)), len(lengths))
+        for count in (len(packs), len(packs) + 1):
+            expected = plain_level(lengths, capacity, order, count)
+            assert level_packs(lengths, capacity, order, count) == expected

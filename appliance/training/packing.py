@@ -5,6 +5,8 @@ cut. Position ids restart at every document and `cu_seq_lens` says where each be
 never crosses that line (`appliance.training.attention`).
 """
 
+import bisect
+import heapq
 import math
 import random
 from collections.abc import Sequence
@@ -27,20 +29,19 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     Source: Johnson, Near-optimal bin packing algorithms, 1973, section 3; within 11/9 of the fewest packs.
     """
     packs: list[list[int]] = []
-    room: list[int] = []
+    room: list[tuple[int, int]] = []  # (tokens left, pack), least first
     for index in sorted(range(len(lengths)), key=lambda each: (-lengths[each], each)):
         length = lengths[index]
         if length > capacity:
             raise ValueError(f"a document of {length} tokens does not fit into {capacity}")
-        fitting = [pack for pack, left in enumerate(room) if left >= length]
-        if fitting:
-            pack = min(fitting, key=lambda each: room[each])
+        place = bisect.bisect_left(room, (length, -1))
+        if place < len(room):
+            left, pack = room.pop(place)
         else:
-            pack = len(packs)
+            left, pack = capacity, len(packs)
             packs.append([])
-            room.append(capacity)
         packs[pack].append(index)
-        room[pack] -= length
+        bisect.insort(room, (left - length, pack))
     return packs
 
 
@@ -53,13 +54,13 @@ def level_packs(
     best fit may hold a single short document that moves the weights as much as a full one.
     """
     packs: list[list[int]] = [[] for _ in range(count)]
-    room = [capacity] * count
+    room = [(-capacity, pack) for pack in range(count)]  # a heap: most left first
     for index in order:
-        pack = max(range(count), key=lambda each: room[each])
-        if room[pack] < lengths[index]:
+        left, pack = room[0]
+        if -left < lengths[index]:
             return None
         packs[pack].append(index)
-        room[pack] -= lengths[index]
+        heapq.heapreplace(room, (left + lengths[index], pack))
     return packs
 
 
