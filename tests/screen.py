@@ -18,7 +18,8 @@ import termios
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,7 @@ class Screen:
 
     def send(self, data: bytes) -> None:
         """Bytes as the terminal would send them."""
+        self._last = time.monotonic()
         while data:
             data = data[os.write(self._master, data) :]
 
@@ -215,6 +217,12 @@ class Screen:
         """The rows of the screen; a wide character is one character of two cells."""
         with self._changed:
             return self.emulator.rows_of_text()
+
+    @contextmanager
+    def frozen(self) -> Iterator[Emulator]:
+        """The emulator, drawing nothing meanwhile."""
+        with self._changed:
+            yield self.emulator
 
     def shows(self, text: str) -> bool:
         """Whether `text` stands on one row of the screen."""
@@ -237,7 +245,7 @@ class Screen:
                 self._changed.wait(min(left, 0.2))
 
     def settle(self, quiet: float = 0.3, seconds: float = 10) -> None:
-        """Come back when nothing was written for `quiet` seconds, or `seconds` have passed."""
+        """Come back when nothing was pressed or written for `quiet` seconds, or `seconds` have passed."""
         ends = time.monotonic() + seconds
         while (now := time.monotonic()) < ends and now - self._last < quiet:
             time.sleep(max(0.01, quiet - (now - self._last)))

@@ -1,7 +1,11 @@
 """Pictures of screens: every character on its cells, the same bytes for the same screen."""
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
+from appliance.locale import catalogue
+from appliance.wizard.titles import TITLES
+from demo.pictures import SCENES, write_page
 from demo.svg import CELL, EDGE, ROW, to_svg, to_text
 from tests.screen import Emulator, pyte
 
@@ -88,3 +92,21 @@ def test_the_same_screen_is_the_same_bytes() -> None:
 
 def test_the_main_screen_comes_back_after_the_second() -> None:
     assert to_text(drawn("kept\x1b[?1049h\x1b[2J\x1b[Hgone\x1b[?1049l")) == "kept\n"
+
+
+def test_the_journey_of_the_pictures_speaks_of_pages_and_texts_that_there_are() -> None:
+    shots = [shot for _, scene in SCENES for shot in scene]
+    assert {shot.page for shot in shots} - {""} == set(TITLES)
+    said = {shot.shows for shot in shots} | {
+        key[1:-1] for shot in shots for key in shot.keys if key[0] == "["
+    }
+    assert [text for text in sorted(said - {""}) if not catalogue("zh_CN").knows(text)] == []
+    names = [shot.name for shot in shots if shot.name]
+    assert len(names) == len(set(names))
+
+
+def test_the_page_shows_every_picture_in_every_language(tmp_path: Path) -> None:
+    write_page(["01-home", "02-done"], tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    for file in ("en/01-home.svg", "zh_CN/01-home.svg", "en/02-done.svg", "zh_CN/02-done.svg"):
+        assert f"({file})" in page
