@@ -105,7 +105,7 @@ def try_imports(runtime: Path, contents: Contents, progress: Progress) -> None:
     Raises: StepFailed, with Python's last lines.
     """
     wheels = {entry.component.split()[0] for entry in contents.entries if entry.kind == "wheel"}
-    imports = _COMMANDS + (_TRAINING if "torch" in wheels else "")
+    imports = _COMMANDS + (_WIZARD if "textual" in wheels else "") + (_TRAINING if "torch" in wheels else "")
     with progress.stage("trying the runtime", total=None):
         run(
             [runtime / "bin/python", "-I", "-c", imports],
@@ -118,6 +118,10 @@ _COMMANDS = """
 from appliance.model.offline import go_offline
 go_offline()
 import appliance.cli, appliance.show
+"""
+_WIZARD = """
+import appliance.wizard.open, appliance.wizard.unattended, appliance.wizard.lines
+import appliance.wizard.full.program
 """
 _TRAINING = """
 import appliance.training.worker, appliance.training.session

@@ -1,6 +1,8 @@
 """Opening the wizard: offline first, then the front that this terminal can show."""
 
 import os
+from dataclasses import replace
+from importlib.util import find_spec
 
 from appliance.locale import VARIABLE, find_language
 from appliance.model.offline import go_offline
@@ -17,12 +19,14 @@ def open_wizard(site: Site, ui: str) -> int:
     go_offline()
     ensure_utf8()
     display = look_at_terminal(ui)
+    if display.front == "full" and find_spec("textual") is None:  # a bundle may leave the full screen out
+        display = replace(display, front="line")
     wizard = Wizard(site, language=find_language(os.environ.get(VARIABLE, "")), chinese=display.chinese)
     try:
         if display.front == "full":
             from appliance.wizard.full.app import run
 
-            return run(wizard, display)
+            return run(wizard, display, logs=site.state / "logs")
         from appliance.wizard.lines import run as run_lines
 
         return run_lines(wizard, display)
