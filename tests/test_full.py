@@ -2,7 +2,11 @@
 
 import asyncio
 import dataclasses
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,6 +38,7 @@ from appliance.wizard.page import (
     Verbatim,
 )
 from appliance.wizard.terminal import Display
+from tests.screen import Screen
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -623,45 +628,53 @@ def test_a_field_that_comes_or_goes_leaves_the_others_alone(folder: Path) -> Non
 # What it looks like
 
 
+async def turn_to(program: "Program", pilot: "Pilot[None]", at: str) -> None:
+    """Have the flow stand on the page `at`."""
+    program.flow.at = at
+    program.begin(program._show_page())
+    await settle(program, pilot)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
-@pytest.mark.parametrize("at", PAGES)
-def test_every_line_is_as_wide_as_the_screen(
-    folder: Path, at: str, language: Language, size: tuple[int, int]
-) -> None:
+def test_every_line_is_as_wide_as_the_screen(folder: Path, language: Language, size: tuple[int, int]) -> None:
     async def script(program: "Program", pilot: "Pilot[None]") -> None:
-        for keys in ((), ("f1",), ("escape", "tab", "tab")):
-            await press(program, pilot, *keys)
-            lines = seen(program)
-            assert len(lines) == size[1]
-            assert {wcwidth.wcswidth(line) for line in lines} == {size[0]}
+        for at in PAGES:
+            await turn_to(program, pilot, at)
+            for keys in ((), ("f1",), ("escape", "tab", "tab")):
+                await press(program, pilot, *keys)
+                lines = seen(program)
+                assert len(lines) == size[1]
+                assert {wcwidth.wcswidth(line) for line in lines} == {size[0]}
 
-    drive(ScriptedFlow(folder, language, at), script, size=size)
+    drive(ScriptedFlow(folder, language, "review"), script, size=size)
 
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
-@pytest.mark.parametrize("at", PAGES)
-def test_plain_screens_are_ascii_beside_chinese(folder: Path, at: str, language: Language) -> None:
+def test_plain_screens_are_ascii_beside_chinese(folder: Path, language: Language) -> None:
     chinese = re.compile(r"[\u4e00-\u9fff，。、；：？！（）《》“”「」％]")
 
     async def script(program: "Program", pilot: "Pilot[None]") -> None:
-        for keys in ((), ("f1",), ("escape", "ctrl+c")):
-            await press(program, pilot, *keys)
-            assert chinese.sub("", text_of(program)).isascii()
+        for at in PAGES:
+            await turn_to(program, pilot, at)
+            for keys in ((), ("f1",), ("escape", "ctrl+c"), ("escape",)):
+                await press(program, pilot, *keys)
+                assert chinese.sub("", text_of(program)).isascii()
 
-    drive(ScriptedFlow(folder, language, at), script, display=PLAIN)
+    drive(ScriptedFlow(folder, language, "review"), script, display=PLAIN)
 
 
-@pytest.mark.parametrize("at", PAGES)
-def test_what_leads_on_and_how_the_page_stands_is_seen_without_scrolling(folder: Path, at: str) -> None:
+def test_what_leads_on_and_how_the_page_stands_is_seen_without_scrolling(folder: Path) -> None:
     async def script(program: "Program", pilot: "Pilot[None]") -> None:
-        lines = seen(program)
-        assert lines[0].startswith(" Islet") and lines[0].endswith("OFFLINE ")
-        assert "This machine is ready." in lines[22]
-        assert lines[23].startswith(" Tab/Arrows Move")
-        assert all(f"{action.label}" in "".join(lines[18:21]) for action in program.board.page.actions)
+        for at in PAGES:
+            await turn_to(program, pilot, at)
+            lines = seen(program)
+            assert lines[0].startswith(" Islet") and lines[0].endswith("OFFLINE ")
+            assert "This machine is ready." in lines[22]
+            assert lines[23].startswith(" Tab/Arrows Move")
+            assert all(action.label in "".join(lines[18:21]) for action in program.board.page.actions)
 
-    drive(ScriptedFlow(folder, at=at), script)
+    drive(ScriptedFlow(folder, at="review"), script)
 
 
 def test_a_long_page_says_that_there_is_more_and_shows_it(folder: Path) -> None:
@@ -723,3 +736,189 @@ def test_nothing_reaches_a_clipboard_a_picture_or_a_palette(folder: Path) -> Non
 
     drive(flow, script)
     assert not list(folder.glob("*.svg"))
+
+
+# In a real terminal
+
+
+class Unsayable(str):
+    """A text that nobody can show: whoever looks it up fails, with a secret at hand."""
+
+    def __hash__(self) -> int:
+        secret = SECRET
+        raise ValueError(secret)
+
+
+def open_full(folder: Path, at: str, *, language: str = "en", fault: str = "", **env: str) -> Screen:
+    """The full screen with the scripted flow, as a process of its own."""
+    (folder / "tmp").mkdir()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "ACCESSIBLE")},
+        "TERM": "xterm-256color",
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(folder / "tmp"),
+        "ISLET_LOG": str(folder / "trace.log"),
+        **env,
+    }
+    command = [sys.executable, "-m", "tests.test_full", str(folder), at, language, fault]
+    return Screen(command, env=environment, cwd=Path(__file__).parents[1])
+
+
+def serve_as_program(folder: str, at: str, language: Language, fault: str) -> int:
+    """What the process of `open_full` does."""
+    from appliance.wizard.full.app import run
+    from appliance.wizard.terminal import look_at_terminal
+
+    def listen(event: str, arguments: tuple[object, ...]) -> None:
+        if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+            (Path(folder) / "connected").write_text(event)
+
+    sys.addaudithook(listen)
+    flow = ScriptedFlow(Path(folder), language, at)
+
+    def fail(name: str = "") -> None:
+        patient = f"{SECRET} {name}"
+        raise RuntimeError(patient)
+
+    if fault == "act":
+        flow.on_act = fail
+    elif fault == "page":
+        flow.on_act = lambda name: setattr(flow, "on_page", fail)
+    elif fault == "draw":
+        flow.on_act = lambda name: flow.answers.update(repeat="no", name=Unsayable("x"), share=Unsayable("y"))
+    return run(flow, look_at_terminal())
+
+
+def all_kept(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+@pytest.mark.slow
+def test_a_terminal_is_left_as_it_was_found_and_the_code_is_0(folder: Path) -> None:
+    with open_full(folder, "plan") as screen:
+        before = screen.settings()
+        screen.wait_for("Step 5 of 10")
+        assert screen.settings() != before
+        screen.press("f9")
+        assert screen.wait() == 0
+        assert screen.settings() == before
+        assert screen.raw.rindex(b"\x1b[?1049l") > screen.raw.rindex(b"\x1b[?1049h")
+        assert screen.raw.rindex(b"\x1b[?25h") > screen.raw.rindex(b"\x1b[?25l")
+        assert b"\x1b]" not in screen.raw  # no title, no clipboard, nothing of that kind
+    assert not (folder / "connected").exists()
+    assert not (folder / "trace.log").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["act", "page", "draw"])
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+def test_a_fault_of_ours_shows_one_sentence_and_keeps_no_secret(
+    folder: Path, fault: str, language: str
+) -> None:
+    with open_full(folder, "plan", fault=fault, language=language) as screen:
+        before = screen.settings()
+        screen.wait_for("Step 5 of 10" if language == "en" else "第 5 步，共 10 步")
+        screen.press("tab", "tab", "tab", "tab", "tab", "tab", "enter")
+        assert screen.wait() == 1
+        assert screen.settings() == before
+        assert "E-UI-900" in screen.text()[0] and screen.shows("islet")
+        assert SECRET.encode() not in screen.raw
+        assert b"Traceback" not in screen.raw
+    log = folder / "trace.log"
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert b"test_full.py" in log.read_bytes()
+    assert SECRET.encode() not in all_kept(folder)
+
+
+@pytest.mark.slow
+def test_a_fault_leaves_nothing_of_a_page_with_rows_behind(folder: Path) -> None:
+    with open_full(folder, "training", fault="page") as screen:
+        screen.wait_for("出院小结")
+        screen.press("f6")
+        screen.wait_for("Keep training")
+        screen.press("tab", "enter")
+        assert screen.wait() == 1
+        after = screen.raw[screen.raw.rindex(b"\x1b[?1049l") :].decode()
+        assert "E-UI-900" in after
+        assert "出院" not in after
+        assert not screen.shows("出院")
+    assert "出院".encode() not in all_kept(folder / "tmp") + (folder / "trace.log").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_lost_line_ends_it_with_0(folder: Path) -> None:
+    with open_full(folder, "plan") as screen:
+        screen.wait_for("Step 5 of 10")
+        screen.hang_up()
+        assert screen.process.wait(10) == 0
+    assert not list((folder / "tmp").iterdir())
+
+
+@pytest.mark.slow
+def test_being_told_to_end_restores_the_terminal(folder: Path) -> None:
+    with open_full(folder, "plan") as screen:
+        before = screen.settings()
+        screen.wait_for("Step 5 of 10")
+        assert screen.kill(signal.SIGTERM) == 0
+        screen.wait()
+        assert screen.settings() == before
+        assert screen.raw.rindex(b"\x1b[?1049l") > screen.raw.rindex(b"\x1b[?1049h")
+
+
+@pytest.mark.slow
+def test_without_colour_no_colour_code_is_sent(folder: Path) -> None:
+    with open_full(folder, "model", NO_COLOR="1") as screen:
+        screen.wait_for("Step 2 of 10")
+        screen.press("down", "tab", "f1")
+        screen.wait_for("Help: Base model")
+        screen.press("esc", "f9")
+        assert screen.wait() == 0
+        sent = {code for codes in re.findall(rb"\x1b\[([\d;]*)m", screen.raw) for code in codes.split(b";")}
+    assert sent <= {b"", b"0", b"1", b"2", b"3", b"4", b"7", b"22", b"23", b"24", b"27", b"39", b"49"}
+
+
+@pytest.mark.slow
+def test_a_console_gets_english_in_ascii_and_no_questions(folder: Path) -> None:
+    with open_full(folder, "plan", language="zh_CN", TERM="linux") as screen:
+        screen.wait_for("Step 5 of 10")
+        screen.press("f2")
+        screen.wait_for("This console cannot draw Chinese.")
+        assert "\n".join(screen.text()).isascii()
+        screen.press("enter", "f9")
+        assert screen.wait() == 0
+        for question in (b"\x1b[?2026$p", b"\x1b[?2048$p", b"\x1b[>", b"\x1b[?1000h"):
+            assert question not in screen.raw
+
+
+@pytest.mark.slow
+def test_the_question_mark_of_an_input_method_is_help(folder: Path) -> None:
+    with open_full(folder, "plan", language="zh_CN") as screen:
+        screen.wait_for("第 5 步，共 10 步")
+        screen.press("？")
+        screen.wait_for("帮助：训练方案")
+        screen.press("esc", "tab", "３", "tab")
+        screen.wait_for("[53 ")
+
+
+@pytest.mark.slow
+def test_variables_for_developers_of_textual_change_nothing(folder: Path) -> None:
+    names = {"TEXTUAL": "debug,devtools", "TEXTUAL_LOG": str(folder / "log"), "TEXTUAL_SCREENSHOT": "1"}
+    names["TEXTUAL_SCREENSHOT_LOCATION"] = str(folder)
+    with open_full(folder, "plan", **names) as screen:
+        screen.wait_for("Step 5 of 10")
+        screen.wait_for("Looked  2")
+        screen.press("f9")
+        assert screen.wait() == 0
+    assert {path.name for path in folder.iterdir()} == {"2025-Q3", "discharge.jsonl", "scan.pdf", "tmp"}
+
+
+@pytest.mark.slow
+def test_the_screen_imports_nothing_heavy() -> None:
+    program = "import sys, appliance.wizard.full.program; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "peft", "numpy", "pyarrow", "datasets", "httpx", "aiohttp"}
+    assert not heavy & set(told.stdout.split())
+
+
+if __name__ == "__main__":
+    sys.exit(serve_as_program(*sys.argv[1:]))

@@ -1,6 +1,6 @@
 """The screen that shows pages: fixed lines around a body that scrolls. Knows no particular page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -15,9 +15,9 @@ from appliance.sentence import say
 from appliance.wizard.cells import fold
 from appliance.wizard.draw import render
 from appliance.wizard.full import frame
-from appliance.wizard.full.buttons import ActionBar, Left, PushButton
-from appliance.wizard.full.fields import ChoiceField, FieldView, Move, make_field
-from appliance.wizard.full.rows import Rows, Said, said
+from appliance.wizard.full.buttons import ActionBar, PushButton
+from appliance.wizard.full.fields import ChoiceField, Entry, FieldView, make_field
+from appliance.wizard.full.rows import Rows, Said, Taken, said
 from appliance.wizard.page import Action, Block, Level, Page, Paragraph
 
 HELP_KEYS = frozenset(("question_mark", "fullwidth_question_mark"))
@@ -126,7 +126,7 @@ class Board(Screen[None]):
             focused = "" if is_new else self._focused_field()
             await self._build(page, keep=not is_new)
             if focused and (view := self.view(focused)):
-                view.widget().focus(scroll_visible=False)
+                self.set_focus(view.widget(), scroll_visible=False)
         else:
             for view, field in zip(self.views, page.fields, strict=True):
                 view.show(field, catalogue)
@@ -261,14 +261,14 @@ class Board(Screen[None]):
         """What needs an answer first; else what leads on, else what changes nothing."""
         views = sorted(self.views, key=lambda view: not view.problem)
         if views:
-            views[0].widget().focus()
+            self.set_focus(views[0].widget())
         else:
             self.focus_onward()
 
     def focus_onward(self) -> None:
         """The action that leads on."""
         if button := self._onward():
-            button.focus(scroll_visible=False)
+            self.set_focus(button, scroll_visible=False)
 
     def _onward(self) -> PushButton | None:
         default = next((action.name for action in self.page.actions if action.default), "next")
@@ -319,18 +319,50 @@ class Board(Screen[None]):
             if isinstance(event.widget, ChoiceField):
                 self.call_after_refresh(event.widget.reveal)
 
-    def on_move(self, event: Move) -> None:
+    def take_key(self, key: str) -> bool:
+        """Do what `key` means for the page; False: it is not one of the page's."""
+        widget = self.focused
+        taken: Taken = widget.take_key(key) if isinstance(widget, Rows | Entry) else ""
+        match taken:
+            case "taken":
+                return True
+            case "forward" | "done":
+                self._go_on(done=taken == "done")
+                return True
+            case "backward":
+                self.focus_previous()
+                return True
+        match key:
+            case "tab":
+                self.focus_next()
+            case "shift+tab":
+                self.focus_previous()
+            case "up" | "down" | "left" | "right" if isinstance(widget, PushButton):
+                self._leave_button(key)
+            case "up":
+                self.focus_previous()
+            case "down":
+                self._go_on(done=False)
+            case "pagedown":
+                self.body.scroll_page_down(animate=False, force=True)
+            case "pageup":
+                self.body.scroll_page_up(animate=False, force=True)
+            case "enter" if widget is None:
+                self.focus_onward()
+            case _:
+                return False
+        return True
+
+    def _go_on(self, *, done: bool) -> None:
         """A field is done, or is left by an arrow."""
-        event.stop()
-        if not event.forward:
-            self.focus_previous()
-            return
-        fields = [view for view in self.views]
-        last = bool(fields) and self.focused_view() is fields[-1]
-        if last and self._is_last_stop():
-            self.focus_onward() if event.done else self._scroll_or(self.focus_onward)
-        else:
+        views = self.views
+        last = bool(views) and self.focused_view() is views[-1]
+        if not (last and self._is_last_stop()):
             self.focus_next()
+        elif done:
+            self.focus_onward()
+        else:
+            self._scroll_or(self.focus_onward)
 
     def _is_last_stop(self) -> bool:
         """Whether no other part of the field with the focus comes after it."""
@@ -338,56 +370,34 @@ class Board(Screen[None]):
         here = chain.index(self.focused) if self.focused in chain else -1
         return here + 1 >= len(chain) or isinstance(chain[here + 1], PushButton)
 
-    def _scroll_or(self, otherwise: object) -> None:
+    def _scroll_or(self, otherwise: Callable[[], None]) -> None:
         if self.body.scroll_offset.y < self.body.max_scroll_y:
             self.body.scroll_relative(y=2, animate=False, force=True)
-        elif callable(otherwise):
+        else:
             otherwise()
 
-    def on_left(self, event: Left) -> None:
+    def _leave_button(self, key: str) -> None:
         """Arrows on a button: along the row; up to the fields, or the text where there are none."""
-        event.stop()
-        match event.key:
+        in_bar = self.focused in self.bar.buttons.values()
+        match key:
             case "left":
                 self.focus_previous()
             case "right":
                 self.focus_next()
+            case "up" if not in_bar:
+                self.focus_onward()
+            case "up" if self.views:
+                self.set_focus(self._last_stop_of_fields())
             case "up":
-                if self.views and self.focused in self.bar.buttons.values():
-                    self._last_stop_of_fields().focus()
-                elif self.focused in self.bar.buttons.values():
-                    self.body.scroll_relative(y=-2, animate=False, force=True)
-                else:
-                    self.focus_onward()
-            case "down":
-                if not self.views and self.focused in self.bar.buttons.values():
-                    self._scroll_or(self._help_key.focus)
-                elif self.focused in self.bar.buttons.values():
-                    self._help_key.focus()
+                self.body.scroll_relative(y=-2, animate=False, force=True)
+            case "down" if in_bar and not self.views:
+                self._scroll_or(lambda: self.set_focus(self._help_key))
+            case "down" if in_bar:
+                self.set_focus(self._help_key)
 
     def _last_stop_of_fields(self) -> Widget:
         stops = [widget for widget in self.focus_chain if not isinstance(widget, PushButton)]
         return stops[-1]
-
-    def on_key(self, event: events.Key) -> None:
-        """Keys that no field took."""
-        match event.key:
-            case "tab":
-                self.focus_next()
-            case "shift+tab":
-                self.focus_previous()
-            case "up" | "down":
-                self.on_move(Move(forward=event.key == "down"))
-            case "pagedown":
-                self.body.scroll_page_down(animate=False, force=True)
-            case "pageup":
-                self.body.scroll_page_up(animate=False, force=True)
-            case "enter" if self.focused is None:
-                self.focus_onward()
-            case _:
-                return
-        event.stop()
-        event.prevent_default()
 
 
 def _in_order(page: Page) -> tuple[int, int, tuple[Block, ...]]:

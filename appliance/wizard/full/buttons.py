@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
-from textual import events
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
 from appliance.locale import Catalogue
 from appliance.sentence import say
-from appliance.wizard.full.rows import FOCUSED, Rows, said
+from appliance.wizard.full.rows import FOCUSED, Rows, Taken, said
 from appliance.wizard.page import Action
 
 LOCKED = say("locked")
@@ -23,14 +22,6 @@ class Pressed(Message):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-
-
-class Left(Message):
-    """An arrow key leaves a button."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self.key = key
 
 
 class PushButton(Rows, can_focus=True):
@@ -60,18 +51,12 @@ class PushButton(Rows, can_focus=True):
             return [Text(f" {self.text} ", style=self._style)]
         return [Text(">").append(self.text, FOCUSED).append(" " if self._bare else "<")]
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, key: str) -> Taken:
         """Enter and Space press it; arrows go elsewhere."""
-        if event.key in ("enter", "space"):
-            self.post_message(Pressed(self.action_name))
-        elif event.key in ("left", "right", "up", "down"):
-            if self.screen.is_modal:
-                return
-            self.post_message(Left(event.key))
-        else:
-            return
-        event.stop()
-        event.prevent_default()
+        if key not in ("enter", "space"):
+            return ""
+        self.post_message(Pressed(self.action_name))
+        return "taken"
 
     def on_click(self) -> None:
         """A click presses it."""
@@ -126,7 +111,7 @@ class ActionBar(Vertical):
         focused = next((name for name, button in self._buttons.items() if button.has_focus), None)
         await self._rebuild(rows, texts)
         if focused in self._buttons:
-            self._buttons[focused].focus(scroll_visible=False)
+            self.screen.set_focus(self._buttons[focused], scroll_visible=False)
 
     def _text(self, action: Action, catalogue: Catalogue) -> str:
         text = button_text(action, catalogue)

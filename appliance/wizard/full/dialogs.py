@@ -45,6 +45,8 @@ class DialogTitle(Rows):
 class Dialog(ModalScreen[bool]):
     """Text and answers. The first answer changes nothing, has the focus, and is what Esc gives."""
 
+    AUTO_FOCUS = ""
+
     DEFAULT_CSS = """
     Dialog { align: center middle; background: transparent; }
     Dialog > Vertical {
@@ -71,6 +73,7 @@ class Dialog(ModalScreen[bool]):
         self._buttons = [
             PushButton(str(number), said(answer, catalogue)) for number, answer in enumerate(answers)
         ]
+        self._at = 0
         self._scroll = VerticalScroll(self._text, can_focus=False)
 
     def compose(self) -> ComposeResult:
@@ -82,8 +85,8 @@ class Dialog(ModalScreen[bool]):
                 yield from self._buttons
 
     def on_mount(self) -> None:
-        """The answer that changes nothing comes first."""
-        self._buttons[0].focus()
+        """The answer that changes nothing comes first, unless keys have gone on meanwhile."""
+        self.set_focus(self._buttons[self._at])
 
     def on_resize(self, event: events.Resize) -> None:
         """Room for the text in what the window has."""
@@ -94,15 +97,17 @@ class Dialog(ModalScreen[bool]):
         event.stop()
         self.dismiss(event.name != "0")
 
-    def on_key(self, event: events.Key) -> None:
-        """Esc gives the first answer; arrows move; the text scrolls."""
-        match event.key:
-            case "escape" | "ctrl+c":
+    def take_key(self, key: str) -> None:
+        """Enter gives the answer with the focus, Esc the first; arrows move; the text scrolls."""
+        match key:
+            case "escape":
                 self.dismiss(False)
+            case "enter" | "space":
+                self.dismiss(self._at > 0)
             case "left" | "shift+tab":
-                self.focus_previous()
+                self._move(-1)
             case "right" | "tab":
-                self.focus_next()
+                self._move(1)
             case "up":
                 self._scroll.scroll_up(animate=False)
             case "down":
@@ -111,10 +116,10 @@ class Dialog(ModalScreen[bool]):
                 self._scroll.scroll_page_up(animate=False)
             case "pagedown":
                 self._scroll.scroll_page_down(animate=False)
-            case _:
-                return
-        event.stop()
-        event.prevent_default()
+
+    def _move(self, by: int) -> None:
+        self._at = (self._at + by) % len(self._buttons)
+        self.set_focus(self._buttons[self._at])
 
 
 class SmallText(Rows):

@@ -5,8 +5,9 @@
 - A page that is shown again changes only what its person has not touched.
 """
 
+import asyncio
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -20,7 +21,7 @@ from textual.widgets import Input
 
 from appliance.locale import Catalogue
 from appliance.wizard.cells import pad, shorten, visible, wrap
-from appliance.wizard.full.rows import FOCUSED, Rows, Said, indented, said
+from appliance.wizard.full.rows import FOCUSED, Rows, Said, Taken, indented, said
 from appliance.wizard.page import Field, Option
 
 GAP = 2
@@ -36,15 +37,6 @@ class Answered(Message):
         super().__init__()
         self.view = view
         self.value = value
-
-
-class Move(Message):
-    """The focus is to go on: `forward`; `done` when Enter said that this field is answered."""
-
-    def __init__(self, *, forward: bool, done: bool = False) -> None:
-        super().__init__()
-        self.forward = forward
-        self.done = done
 
 
 class FieldView:
@@ -168,10 +160,10 @@ class ChoiceField(Rows, FieldView, can_focus=True):
         options = self.field.options
         return options[self.cursor].value if self.cursor < len(options) else None
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, key: str) -> Taken:
         """Arrows move; Space and Enter choose; Enter on what is chosen goes on."""
         last = len(self.field.options) - 1
-        match event.key:
+        match key:
             case "up" if self.cursor > 0:
                 self._go(self.cursor - 1)
             case "down" if self.cursor < last:
@@ -180,17 +172,13 @@ class ChoiceField(Rows, FieldView, can_focus=True):
                 self._go(0)
             case "end" if last >= 0:
                 self._go(last)
-            case "space":
+            case "enter" if self._option_at_cursor() == self.told:
+                return "done"
+            case "space" | "enter":
                 self._choose()
-            case "enter":
-                if self._option_at_cursor() == self.told:
-                    self.post_message(Move(forward=True, done=True))
-                else:
-                    self._choose()
             case _:
-                return
-        event.stop()
-        event.prevent_default()
+                return ""
+        return "taken"
 
     def _go(self, cursor: int) -> None:
         self.cursor = cursor
@@ -263,16 +251,12 @@ class YesNoField(Rows, FieldView, can_focus=True):
         rest = [Text("     " + each) for each in more]
         return [line, *rest, *problem_lines(self.problem, self.catalogue, 5, width)]
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, key: str) -> Taken:
         """Space changes it; Enter goes on."""
-        if event.key == "space":
+        if key == "space":
             self._toggle()
-        elif event.key == "enter":
-            self.post_message(Move(forward=True, done=True))
-        else:
-            return
-        event.stop()
-        event.prevent_default()
+            return "taken"
+        return "done" if key == "enter" else ""
 
     def on_click(self) -> None:
         """A click changes it."""
@@ -283,6 +267,9 @@ class YesNoField(Rows, FieldView, can_focus=True):
         self.renew()
 
 
+ENTRY_KEYS: Mapping[str, Taken] = {"up": "backward", "down": "forward", "enter": "done"}
+
+
 class Entry(Input):
     """One line to type in. No copying out: on many terminals that would reach the administrator's own PC."""
 
@@ -291,8 +278,8 @@ class Entry(Input):
     Entry > .input--cursor { text-style: reverse; background: ansi_default; color: ansi_default; }
     """
 
-    def __init__(self, value: str, *, number: bool = False) -> None:
-        self.number = number
+    def __init__(self, value: str, *, number: bool = False, enter_leaves: bool = True) -> None:
+        self.number, self.enter_leaves = number, enter_leaves
         super().__init__(value, compact=True, select_on_focus=False)
         self.cursor_blink = False
 
@@ -306,12 +293,9 @@ class Entry(Input):
         """With an input method on, full-width figures arrive for plain ones."""
         return unicodedata.normalize("NFKC", value) if self.number else value
 
-    def on_key(self, event: events.Key) -> None:
-        """Up and Down leave the line."""
-        if event.key in ("up", "down"):
-            event.stop()
-            event.prevent_default()
-            self.post_message(Move(forward=event.key == "down"))
+    def take_key(self, key: str) -> Taken:
+        """Up and Down leave the line, Enter too; what was typed counts once the line is left."""
+        return ENTRY_KEYS.get(key, "") if key != "enter" or self.enter_leaves else ""
 
 
 class LineLabel(Rows):
@@ -400,16 +384,16 @@ class LineField(Vertical, FieldView):
     def label_cells(self) -> int:
         return min(Text(said(self.field.label, self.catalogue)).cell_len, MOST_LABEL) + 3
 
+    async def arrived(self) -> None:
+        """Come back when every key that was pressed before is in the line."""
+        done = asyncio.Event()
+        if self.entry.call_later(done.set):
+            await done.wait()
+
     def commit(self) -> None:
         """Tell the flow what was typed, if that is new."""
         if self.typed != self.told:
             self.post_message(self.tell(self.typed))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter: that is the answer."""
-        event.stop()
-        self.commit()
-        self.post_message(Move(forward=True, done=True))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """What was wrong with another answer need not be wrong with this one."""

@@ -22,9 +22,9 @@ from appliance.sentence import say
 from appliance.wizard.cells import one_line, pad, shorten
 from appliance.wizard.files import Entry as FileEntry
 from appliance.wizard.files import list_folder
-from appliance.wizard.full.fields import Entry, FieldView, Move, ProblemLines
+from appliance.wizard.full.fields import Entry, FieldView, ProblemLines
 from appliance.wizard.full.lane import Lane
-from appliance.wizard.full.rows import FOCUSED, Rows, Said, indented, said
+from appliance.wizard.full.rows import FOCUSED, Rows, Said, Taken, indented, said
 from appliance.wizard.page import Field
 
 MOST_NAME = 60
@@ -88,10 +88,10 @@ class FileList(Rows, can_focus=True):
         self.cursor, self._top = 0, 0
         self._go(cursor)
 
-    def on_key(self, event: events.Key) -> None:
+    def take_key(self, key: str) -> Taken:
         """Arrows move, Enter and Space open or take, Backspace goes up."""
         last = len(self.view.entries) - 1
-        match event.key:
+        match key:
             case "up" if self.cursor > 0:
                 self._go(self.cursor - 1)
             case "down" if self.cursor < last:
@@ -109,9 +109,8 @@ class FileList(Rows, can_focus=True):
             case "backspace" | "left":
                 self.view.open(self.view.folder.parent, leaving=self.view.folder)
             case _:
-                return
-        event.stop()
-        event.prevent_default()
+                return ""
+        return "taken"
 
     def on_click(self, event: events.Click) -> None:
         """A click moves and takes."""
@@ -168,7 +167,7 @@ class FilesField(Vertical, FieldView):
         self.folder = Path(field.folder or "/")
         self.entries: tuple[FileEntry, ...] = ()
         self.reading = True
-        self.entry = Entry("")
+        self.entry = Entry("", enter_leaves=False)
         self.list = FileList(self)
         self._head, self._label = Said(), Said(classes="label")
         self._chosen, self._problem = ChosenLines(self), ProblemLines(self)
@@ -258,11 +257,10 @@ class FilesField(Vertical, FieldView):
         self._tell()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """A typed path: a folder is opened, a file is taken; an empty line goes on."""
+        """A typed path: a folder is opened, a file is taken."""
         event.stop()
         text = event.value.strip()
         if not text:
-            self.post_message(Move(forward=True, done=True))
             return
         path = Path(text).expanduser()
         path = path if path.is_absolute() else self.folder / path

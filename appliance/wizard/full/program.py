@@ -11,13 +11,12 @@ import sys
 import termios
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 from textual import events
 from textual.app import App
-from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
 from appliance.errors import ApplianceError
@@ -32,7 +31,7 @@ from appliance.wizard.full.board import HELP_KEYS, Board
 from appliance.wizard.full.buttons import Pressed
 from appliance.wizard.full.dialogs import CLOSE, Dialog, TooSmall
 from appliance.wizard.full.driver import quiet_driver
-from appliance.wizard.full.fields import Answered, LineField
+from appliance.wizard.full.fields import Answered, Entry, LineField
 from appliance.wizard.full.keys import KEYS
 from appliance.wizard.full.lane import Lane
 from appliance.wizard.page import Action, Block, Fact, Facts, Heading, Page, Paragraph
@@ -60,12 +59,6 @@ class Program(App[None]):
     ALLOW_SELECT = False
     INLINE_PADDING = 0
     CSS = "Board, TooSmall, Dialog > Vertical { background: ansi_default; color: ansi_default; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "ask_to_leave", show=False, priority=True),
-        Binding("f1", "help", show=False, priority=True),
-        Binding("f2", "language", show=False, priority=True),
-        Binding("f4,ctrl+l", "redraw", show=False, priority=True),
-    ]
 
     def __init__(self, flow: Flow, display: Display, *, logs: Path | None = None) -> None:
         super().__init__(driver_class=quiet_driver(display))
@@ -75,7 +68,9 @@ class Program(App[None]):
         self._lane = Lane("flow")
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._acting = False
+        self._acting = self._taking = False
+        self._held: list[events.Key] = []
+        """Keys that came while it was not known yet what an action would show."""
         self._last_failure = ""
 
     def show(self) -> int:
@@ -176,32 +171,48 @@ class Program(App[None]):
         """A button was pressed."""
         event.stop()
         if event.name == "help":
-            self.action_help()
+            self.help()
         elif event.name == "language":
-            self.action_language()
+            self.change_language()
         else:
             self.take(event.name)
 
     def take(self, name: str) -> None:
         """Take the page's action `name`, once what is typed is kept."""
-        if not self._acting and self.board.action(name):
+        if not self._acting and not self._taking and self.board.action(name):
+            self._taking = True
             self.begin(self._take(name))
 
     async def _take(self, name: str) -> None:
+        try:
+            await self._keep_typed()
+            await self._take_if_right(name)
+        finally:
+            self._taking = False
+            held, self._held = self._held, []
+            for event in held:
+                self.post_message(event)
+
+    async def _keep_typed(self) -> None:
+        """Tell the flow what stands in lines, once all that was typed has arrived there."""
         async with self._turn:
             for view in self.board.views:
-                if isinstance(view, LineField) and view.typed != view.told:
-                    await self._tell(view.field.name, view.tell(view.typed).value)
+                if isinstance(view, LineField):
+                    await view.arrived()
+                    if view.typed != view.told:
+                        await self._tell(view.field.name, view.tell(view.typed).value)
+
+    async def _take_if_right(self, name: str) -> None:
         wrong = next((view for view in self.board.views if view.wrong), None)
         if wrong is not None and name not in FREE:
-            wrong.widget().focus()
+            self.board.set_focus(wrong.widget())
             self.board.warn(MEND)
             return
         action = self.board.action(name)
         if action is None:
             return
         if action.why_not:
-            self.board.bar.buttons[name].focus(scroll_visible=False)
+            self.board.set_focus(self.board.bar.buttons[name], scroll_visible=False)
             return
         if action.confirm is None:
             await self._act(action)
@@ -252,7 +263,7 @@ class Program(App[None]):
         self._last_failure = str(error)
         self._ask(WENT_WRONG, [failure(error)], (CLOSE,))
 
-    def action_help(self) -> None:
+    def help(self) -> None:
         """Help for this page, and for the field that has the focus."""
         if self._is_asking:
             return
@@ -263,7 +274,7 @@ class Program(App[None]):
         blocks += [Heading("Keys"), Facts(tuple(Fact(key, does) for key, does in KEYS))]
         self._ask(say("Help: {title}", title=self.catalogue.say(page.title)), blocks, (CLOSE,))
 
-    def action_ask_to_leave(self) -> None:
+    def ask_to_leave(self) -> None:
         """Ctrl+C never ends anything by itself."""
         if isinstance(self.screen, Dialog):
             self.screen.dismiss(False)
@@ -277,7 +288,7 @@ class Program(App[None]):
         else:
             self.begin(self._act(leave))
 
-    def action_language(self) -> None:
+    def change_language(self) -> None:
         """The other language; what was typed stays."""
         if self._is_asking or self._acting:
             return
@@ -291,28 +302,57 @@ class Program(App[None]):
             await self._lane.call(self.flow.switch_language)
             await self._show_page()
 
-    def action_redraw(self) -> None:
+    def redraw(self) -> None:
         """Draw everything anew: messages of the kernel or of other programs spoil a console."""
         if self._driver is not None and not self.is_headless:
             self._driver.write("\x1b[2J")
         self.screen.refresh(layout=True)
 
-    def on_key(self, event: events.Key) -> None:
-        """Keys that belong to the page."""
-        if isinstance(self.screen, TooSmall):
-            if event.key == "f9":
+    async def on_event(self, event: events.Event) -> None:
+        """Keys are taken here, in the order in which they came; what is typed goes to its line."""
+        if isinstance(event, events.Key) and not event.is_forwarded and self._ready_for_keys:
+            if self._taking and not self._acting:
+                self._held.append(event)
+                return
+            if self._take_key(event):
+                return
+        await super().on_event(event)
+
+    @property
+    def _ready_for_keys(self) -> bool:
+        return bool(self.screen_stack) and isinstance(self.screen, Board | Dialog | TooSmall)
+
+    def _take_key(self, event: events.Key) -> bool:
+        """Whether the key was taken; the others are typed."""
+        key, screen = event.key, self.screen
+        if key == "ctrl+c":
+            self.ask_to_leave()
+        elif key in ("f4", "ctrl+l"):
+            self.redraw()
+        elif isinstance(screen, Dialog):
+            screen.take_key(key)
+        elif isinstance(screen, TooSmall):
+            if key == "f9":
                 self._leave()
-            return
-        if self._is_asking:
-            return
-        if event.key in HELP_KEYS:
-            self.action_help()
-        elif event.key == "escape":
+        else:
+            return self._take_key_of_page(event)
+        return True
+
+    def _take_key_of_page(self, event: events.Key) -> bool:
+        key, is_typing = event.key, isinstance(self.board.focused, Entry)
+        if key == "f1" or (key in HELP_KEYS and not is_typing):
+            self.help()
+        elif key == "f2":
+            self.change_language()
+        elif key == "escape":
             self.take("back")
-        elif event.key == "f9":
+        elif key == "f9":
             self.take("leave")
-        elif action := next((a for a in self.board.page.actions if a.key and a.key == event.key), None):
+        elif action := next((a for a in self.board.page.actions if a.key and a.key == key), None):
             self.take(action.name)
+        else:
+            return self.board.take_key(key) or not is_typing
+        return True
 
     # the window
 
@@ -331,6 +371,9 @@ class Program(App[None]):
 
     def copy_to_clipboard(self, text: str) -> None:
         """Nothing: on many terminals it would reach the clipboard of the administrator's own PC."""
+
+    def _set_pointer_shape(self, shape: str) -> None:
+        """Nothing: terminals that do not know the request would print it."""
 
     def bell(self) -> None:
         """Silence."""

@@ -1,6 +1,7 @@
 """Lines that a widget draws itself: cheap to change, exactly as wide as it is."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -10,6 +11,13 @@ from textual.widget import Widget
 
 from appliance.locale import Catalogue
 from appliance.wizard.cells import one_line, wrap
+
+Taken = Literal["", "taken", "forward", "backward", "done"]
+"""What a widget made of a key: not its own; taken; the focus is to go on, or back; on, as this is answered.
+
+Keys are taken at once, not through the widgets' queues: what is typed ahead, on a busy box or over a slow
+line, must meet the focus that the keys before it set.
+"""
 
 FOCUSED = "reverse"
 """An attribute, not a colour: it is there on every terminal and with NO_COLOR."""
@@ -40,6 +48,10 @@ class Rows(Widget):
         changed = [y for y, (old, new) in enumerate(zip(before, self._drawn, strict=True)) if old != new]
         if changed:
             self.refresh(*(Region(0, y, self._drawn_width, 1) for y in changed))
+
+    def take_key(self, key: str) -> Taken:
+        """Do what `key` means here."""
+        return ""
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
