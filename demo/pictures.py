@@ -86,7 +86,7 @@ FIRST_TIME = (
     Shot("check", "check", keys=("f3",)),
     Shot("check-rows", "check", keys=("[Next]",)),
     Shot("plan", "plan", keys=("#4", "[Next]")),
-    Shot("values", "values", keys=("Passes over the rows=20", "[Next]")),
+    Shot("values", "values", keys=("Passes over the rows=20", "Learning rate=0.008", "[Next]")),
     Shot("result", "result", keys=("[Next]",)),
     Shot("review", "review", keys=("[Start training]",)),
     Shot("training", "training", busy=True, first=15, keys=("f6",)),

@@ -1,7 +1,7 @@
 """A run as the wizard sees it: read from its folder alone, a few new bytes of `events.jsonl` at a time."""
 
 from collections import deque
-from typing import Any
+from typing import Any, get_args
 
 from appliance.errors import ApplianceError
 from appliance.job import JobState, Kind, read_job
@@ -37,6 +37,7 @@ class RunView:
         """(time, what happened), the newest last."""
         self._offset = 0
         self._said = "made"
+        self._jobs: list[tuple[str, str, int]] = []
 
     def refresh(self) -> bool:
         """Read what is new; whether anything was."""
@@ -46,9 +47,15 @@ class RunView:
         state = self._said
         if state in AT_WORK and find_worker(self.run.lock) is None:
             state = "interrupted"
-        changed = bool(events) or state != self.state
-        self.state = state
+        jobs = [self._job_line(kind) for kind in get_args(Kind)]
+        changed = bool(events) or state != self.state or jobs != self._jobs
+        self.state, self._jobs = state, jobs
         return changed
+
+    def _job_line(self, kind: Kind) -> tuple[str, str, int]:
+        """What changes on a page while a job works; jobs tell it in files of their own."""
+        job = self.job(kind)
+        return job.state, job.stage, job.done
 
     @property
     def at_work(self) -> bool:
