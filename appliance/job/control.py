@@ -1,7 +1,6 @@
 """Starting and stopping a job from another process."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from appliance.job.state import JobFiles, Kind
 from appliance.locale import VARIABLE, Language
 from appliance.run.events import first_event
 from appliance.run.folder import RunFolder
-from appliance.run.lock import find_worker
+from appliance.run.lock import ask_to_end, find_worker
 from appliance.sentence import say
 from appliance.site.layout import Site
 
@@ -59,16 +58,12 @@ def start_job(run: RunFolder, kind: Kind, site: Site, language: Language | None 
 def stop_job(run: RunFolder, kind: Kind) -> bool:
     """Have the job end; whether there was one. What was there before it was started stays whole.
 
-    Raises: StepFailed, when it has not ended after a minute.
+    Raises: HostNotReady, when it is another account's; StepFailed, when it has not ended after a minute.
     """
     lock = JobFiles(run, kind).lock
-    pid = find_worker(lock)
+    pid = ask_to_end(lock)
     if pid is None:
         return False
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return True
     deadline = time.monotonic() + STOP_PATIENCE_S
     while find_worker(lock) == pid:
         if time.monotonic() > deadline:

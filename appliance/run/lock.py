@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,29 @@ def find_worker(path: Path) -> int | None:
         return None
     finally:
         os.close(handle)
+
+
+def ask_to_end(path: Path) -> int | None:
+    """Send SIGTERM to the worker that holds the lock; its process id, None if nobody does.
+
+    The signal goes only to the process that holds the lock and was started when the lock says.
+
+    Raises: HostNotReady, when it is another account's.
+    """
+    pid = find_worker(path)
+    if pid is None:
+        return None
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return None
+    except PermissionError as error:
+        raise HostNotReady(
+            say("This work was started from another account."),
+            why=say("process {pid} is not yours", pid=pid),
+            next_step=say("Ask who started it, or an administrator, to stop it."),
+        ) from error
+    return pid
 
 
 def start_time(pid: int) -> int | None:

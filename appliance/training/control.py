@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from os import kill
 from pathlib import Path
 
 from appliance.errors import BadInput, HostNotReady, StepFailed
@@ -13,7 +12,7 @@ from appliance.model.base import check_base, context_tokens, resolve_base
 from appliance.run.events import Event, follow_events, read_events
 from appliance.run.failure import error_of as error_of
 from appliance.run.folder import RunFolder, create_run
-from appliance.run.lock import find_worker, in_use
+from appliance.run.lock import ask_to_end, find_worker, in_use
 from appliance.run.plan import Plan, absolute, read_plan
 from appliance.sentence import say
 
@@ -104,17 +103,11 @@ def watch(run: RunFolder, on_event: Callable[[Event], None]) -> None:
 def stop(run: RunFolder, *, patience_s: float = 600.0) -> bool:
     """Have the worker checkpoint and end; whether there was one.
 
-    The signal goes only to the process that holds the run's lock and was started when the lock says.
-
-    Raises: StepFailed, when it has not ended after `patience_s`.
+    Raises: HostNotReady, when it is another account's; StepFailed, when it has not ended after `patience_s`.
     """
-    pid = find_worker(run.lock)
+    pid = ask_to_end(run.lock)
     if pid is None:
         return False
-    try:
-        kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return True
     deadline = time.monotonic() + patience_s
     while find_worker(run.lock) == pid:
         if time.monotonic() > deadline:

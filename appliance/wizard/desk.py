@@ -5,6 +5,7 @@ it is. Steps read the desk; the session changes it.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ import msgspec
 from appliance.errors import ApplianceError
 from appliance.locale import Language
 from appliance.run.folder import open_run
+from appliance.run.overview import RunLine, list_runs
 from appliance.run.plan import TrainingChoice
 from appliance.site.layout import Site
 from appliance.site.preflight import Finding, look_at_box
@@ -26,6 +28,8 @@ from appliance.wizard.running import RunView
 Found = TypeVar("Found")
 NOT_STARTED = LookState()
 SHOWN_ROWS = 3
+RUNS_FRESH_S = 1.0
+"""How old the list of runs may be that a page shows."""
 
 
 class Later(Generic[Found]):
@@ -52,15 +56,18 @@ class Later(Generic[Found]):
 class Desk:
     """Everything that pages are made of."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, folder: Path | None = None) -> None:
+        """folder: where the answers are kept; None: where this user's are."""
         self.site = site
-        self.folder = draft_folder(site.state)
+        self.folder = folder or draft_folder(site.state)
         self.draft, self.set_aside = read_draft(self.folder)
         self.local: dict[str, Any] = {}
         """What need not survive the program: which preview is shown, what is chosen at home."""
         self.health: Later[list[Finding]] = Later(lambda: look_at_box(site))
         self.models: Later[tuple[ModelFacts, ...]] = Later(lambda: read_models(site))
         self.view: RunView | None = None
+        self._runs: list[RunLine] = []
+        self._runs_read_at = float("-inf")
         self._looking: Looking | None = None
         self._look_of: object = None
         self._look = NOT_STARTED
@@ -116,9 +123,16 @@ class Desk:
             self._end_look()
             self._look_of = key
             if plan.model.base and plan.data.train:
-                self._looking = start_look(plan, self.site.models, rows_shown=SHOWN_ROWS)
-                self._look = self._looking.poll()
+                self._looking, self._look = self._start(SHOWN_ROWS, trial=False)
         return self._look
+
+    def _start(self, rows_shown: int, *, trial: bool) -> tuple[Looking | None, LookState]:
+        """A look at the draft's rows; what keeps it from starting is its outcome."""
+        try:
+            looking = start_look(self.draft.plan, self.site.models, rows_shown=rows_shown, trial=trial)
+        except ApplianceError as error:
+            return None, LookState(error=error)
+        return looking, looking.poll()
 
     def look_again(self) -> None:
         """Forget what was seen: the files may have changed."""
@@ -155,8 +169,7 @@ class Desk:
         if key != self._trial_of and self.found() is not None:
             self._end_trial()
             self._trial_of = key
-            self._trying = start_look(plan, self.site.models, rows_shown=0, trial=True)
-            self._trial = self._trying.poll()
+            self._trying, self._trial = self._start(0, trial=True)
         return self._trial
 
     def try_again(self) -> None:
@@ -167,7 +180,16 @@ class Desk:
         """What the trial measured, once it is through."""
         return self._trial.trial
 
-    # the run
+    # the runs
+
+    def runs(self) -> list[RunLine]:
+        """All runs, the newest first: by day, which begins the name, then by when their work began."""
+        now = time.monotonic()
+        if now - self._runs_read_at > RUNS_FRESH_S:
+            lines = list_runs(self.site.runs)
+            self._runs = sorted(lines, key=lambda line: (line.name[:10], line.started), reverse=True)
+            self._runs_read_at = now
+        return self._runs
 
     def open_run(self, name: str) -> None:
         """Have the later pages be about the run `name`; it is left alone when it is gone."""

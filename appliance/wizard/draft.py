@@ -79,7 +79,7 @@ def write_draft(draft: Draft, folder: Path) -> None:
     Raises: HostNotReady, when it cannot be written.
     """
     try:
-        folder.parent.mkdir(mode=0o2775, exist_ok=True)
+        folder.parent.mkdir(mode=0o2775, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         write_whole(
             folder / "draft.json", msgspec.json.format(msgspec.json.encode(draft), indent=1), mode=0o600

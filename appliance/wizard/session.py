@@ -21,11 +21,19 @@ from appliance.wizard.steps.plan import named
 class Wizard:
     """The other side of every front (`appliance.wizard.front.Flow`)."""
 
-    def __init__(self, site: Site, *, language: Language | None = None, chinese: bool = True) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        language: Language | None = None,
+        chinese: bool = True,
+        folder: Path | None = None,
+    ) -> None:
         """language: one that was asked for on the command line; else the one that was chosen before.
         chinese: whether the terminal can draw it; where not, all is said in English and nothing is lost.
+        folder: where the answers are kept; None: where this user's are.
         """
-        self._desk = Desk(site)
+        self._desk = Desk(site, folder)
         self._chinese = chinese
         if language is not None:
             self._desk.keep(self._desk.changed(language=language))
@@ -105,7 +113,8 @@ class Wizard:
 
     def _step(self) -> Step:
         """The step that is shown; home, where a run that it was about is gone."""
-        if self._page in AFTER_START and self._desk.view is None:
+        view = self._desk.view
+        if self._page in AFTER_START and (view is None or not view.run.plan.is_file()):
             self._page = "home"
         return STEPS[self._page]
 

@@ -4,16 +4,19 @@ The pages are the wizard's own, so a plan is judged by what a person's answers a
 to stderr, a line now and then; what came out, to stdout.
 """
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
-from appliance.locale import catalogue
+from appliance.locale import catalogue, language_of
 from appliance.run.plan import absolute, read_plan
 from appliance.sentence import listed, say
 from appliance.site.layout import Site
+from appliance.wizard.draft import draft_folder
 from appliance.wizard.page import Fact, Facts, Page
 from appliance.wizard.session import Wizard
 
@@ -31,7 +34,9 @@ def run_plan(site: Site, plan_file: Path) -> Path:
     StepFailed, when training or export fails.
     """
     plan = absolute(read_plan(plan_file), plan_file.resolve().parent)
-    wizard = Wizard(site)
+    # Not where the person's own answers are: half a form must not be lost to a script.
+    folder = draft_folder(site.state) / f"plan-{os.getpid()}"
+    wizard = Wizard(site, language=language_of(), folder=folder)
     say_line = _teller(wizard)
     try:
         wizard.fill(plan)
@@ -47,6 +52,7 @@ def run_plan(site: Site, plan_file: Path) -> Path:
         return wizard.export_folder()
     finally:
         wizard.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _do(wizard: Wizard, page: Page, tell: Callable[[Page], None]) -> None:

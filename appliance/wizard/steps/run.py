@@ -5,6 +5,7 @@ import datetime
 import msgspec
 
 from appliance.progress import amount_text
+from appliance.run.lock import ask_to_end
 from appliance.run.plan import read_plan
 from appliance.run.told import state_word
 from appliance.sentence import say
@@ -104,6 +105,8 @@ def _verdict(desk: Desk) -> Verdict:
             )
         case "failed":
             return Verdict("fail", "Training ended by an error; read above what to do.", stops=True)
+    if _is_stopping(desk):
+        return Verdict("busy", "Stopping: the current step is finished and saved first.", stops=True)
     return Verdict("busy", "You can leave and close this window. To come back, type: islet", stops=True)
 
 
@@ -121,11 +124,17 @@ def _hint(view: RunView) -> str:
 
 
 def _stop(desk: Desk) -> None:
-    control.stop(desk.run.run)
-    desk.run.refresh()
+    """Ask the worker to end; it saves first, which may take a while."""
+    ask_to_end(desk.run.run.lock)
+    desk.local["stopping"] = desk.run.run.root.name
+
+
+def _is_stopping(desk: Desk) -> bool:
+    return desk.run.at_work and desk.local.get("stopping") == desk.run.run.root.name
 
 
 def _go_on(desk: Desk) -> None:
+    desk.local.pop("stopping", None)
     control.start_detached(desk.run.run)
     desk.run.refresh()
 
@@ -148,7 +157,8 @@ def _actions(desk: Desk) -> tuple[Action, ...]:
             say("Stopping saves what is learned; it can go on from there later."),
         )
         sure = Confirm("Stop training?", lines, stay="Keep training", go="Stop and keep what is learned")
-        return (Action("stop", "Stop and keep", key="f6", confirm=sure),)
+        why_not = say("It is being stopped.") if _is_stopping(desk) else ""
+        return (Action("stop", "Stop and keep", key="f6", why_not=why_not, confirm=sure),)
     if view.state == "finished":
         return (Action("change", "Train again with changes", key="f5"),)
     return (

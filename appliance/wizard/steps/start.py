@@ -4,7 +4,7 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError
 from appliance.locale import LANGUAGES, OWN_NAMES, find_language
-from appliance.run.overview import RunLine, list_runs
+from appliance.run.overview import AT_WORK, RunLine
 from appliance.run.told import state_word
 from appliance.sentence import listed, say
 from appliance.site.preflight import Finding
@@ -16,7 +16,7 @@ from appliance.wizard.question import Question, WrongAnswer
 from appliance.wizard.step import Step, Verdict
 from appliance.wizard.titles import TITLES
 
-SHOWN_RUNS = 8
+SHOWN_RUNS = 20
 CONTINUE, NEW = "continue", "new"
 
 
@@ -59,7 +59,7 @@ LANGUAGE = Step(
 
 
 def _runs(desk: Desk) -> list[RunLine]:
-    return list_runs(desk.site.runs)[-SHOWN_RUNS:][::-1]
+    return desk.runs()[:SHOWN_RUNS]
 
 
 def _home_options(desk: Desk) -> tuple[Option, ...]:
@@ -81,10 +81,12 @@ def _home_options(desk: Desk) -> tuple[Option, ...]:
 
 def _chosen_at_home(desk: Desk) -> str:
     chosen = desk.local.get("go")
-    options = [option.value for option in _home_options(desk)]
+    runs = _runs(desk)
+    options = [CONTINUE] if desk.draft.is_begun else []
+    options += [NEW, *(line.name for line in runs)]
     if chosen in options:
         return str(chosen)
-    at_work = next((line.name for line in _runs(desk) if line.state in ("preparing", "training")), None)
+    at_work = next((line.name for line in runs if line.state in AT_WORK), None)
     return at_work or options[0]
 
 
