@@ -23,7 +23,7 @@ from appliance.errors import ApplianceError
 from appliance.locale import Catalogue, catalogue
 from appliance.sentence import say
 from appliance.trace import keep_trace
-from appliance.wizard.cells import one_line
+from appliance.wizard.cells import wrap
 from appliance.wizard.draw import failure
 from appliance.wizard.front import Flow
 from appliance.wizard.full import crash
@@ -405,7 +405,8 @@ class Program(App[None]):
         if first and error is not None:
             keep_trace(error, self._logs)
         if first:
-            self._exit_renderables.append(Text(one_line(self.catalogue.say(crash.STOPPED))))
+            lines = wrap(self.catalogue.say(crash.STOPPED), max(self.size.width, MIN_COLUMNS))
+            self._exit_renderables.append(Text("\n".join(lines)))
         self._close_messages_no_wait()
 
 
