@@ -37,7 +37,8 @@ def preset_settings(preset: Preset, current: TrainingChoice, context_tokens: int
     if preset == "advanced":
         return current
     chosen = PRESETS[preset]
-    limit = min(chosen.pack_tokens, context_tokens or chosen.pack_tokens)
+    wanted = max(chosen.pack_tokens, current.pack_tokens)  # longer, where somebody has longer rows
+    limit = min(wanted, context_tokens or wanted)
     # What the presets do not speak of stays as an answer file said it.
     return msgspec.structs.replace(chosen, pack_tokens=limit, seed=current.seed, threads=current.threads)
 

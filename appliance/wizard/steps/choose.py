@@ -26,7 +26,15 @@ from appliance.wizard.page import (
     Table,
 )
 from appliance.wizard.presets import BALANCED, preset_settings
-from appliance.wizard.question import Question, WrongAnswer, plan_question, yes_or_no
+from appliance.wizard.question import (
+    Question,
+    WrongAnswer,
+    percent,
+    plan_question,
+    show_number,
+    whole_number,
+    yes_or_no,
+)
 from appliance.wizard.step import Step, Verdict, error_facts
 from appliance.wizard.titles import TITLES
 
@@ -256,6 +264,7 @@ def _findings(look: Look) -> tuple[Block, ...]:
     counts = [
         Fact("Rows to learn", str(look.rows - look.held_out), "ok" if look.rows else "fail"),
         Fact("Kept for test", str(look.held_out), "ok" if look.held_out else "info"),
+        Fact("Too long", str(look.too_long), "warn" if look.too_long else "ok"),
         Fact("Cannot be used", str(look.problem_count), "warn" if look.problem_count else "ok"),
         Fact("Doubled", str(look.duplicates), "warn" if look.duplicates else "ok"),
         Fact("Same question, other answer", str(look.conflicts), "warn" if look.conflicts else "ok"),
@@ -305,7 +314,13 @@ def _check_verdict(desk: Desk) -> Verdict:
     if look is None:
         return Verdict("busy", "Checking the data.", stops=True)
     if not look.rows:
-        return Verdict("fail", "There is no row to learn from.", stops=True)
+        what = say("There is no row to learn from.")
+        if look.too_long:
+            what = say(
+                "Every row is too long: let longer ones in, the longest has {tokens:,} tokens.",
+                tokens=look.longest_refused_tokens,
+            )
+        return Verdict("fail", what, stops=True)
     if desk.draft.plan.data.held_out_share > 0 and not look.held_out:
         return Verdict(
             "warn", "No row is left to test with: too few different questions. Add rows, or keep 0 %."
@@ -338,6 +353,22 @@ def _take_skip(desk: Desk, text: str) -> Draft:
 def _has_refused(desk: Desk) -> bool:
     look = desk.found()
     return look is not None and look.problem_count > 0 and look.rows > 0
+
+
+def _none_held_out(desk: Desk) -> bool:
+    """Whether rows were to be kept for test, and none can be."""
+    look = desk.found()
+    return (
+        look is not None and look.rows > 0 and not look.held_out and desk.draft.plan.data.held_out_share > 0
+    )
+
+
+def _too_long(desk: Desk) -> bool:
+    """Whether rows were refused that the model could read if the plan let them in."""
+    look, model = desk.found(), desk.model()
+    if look is None or not look.too_long or model is None:
+        return False
+    return model.context_tokens is None or look.pack_tokens < model.context_tokens
 
 
 def _check_actions(desk: Desk) -> tuple[Action, ...]:
@@ -379,6 +410,24 @@ CHECK = Step(
             show=lambda desk: "yes" if desk.draft.plan.data.max_bad_share > 0 else "no",
             take=_take_skip,
             asked=_has_refused,
+        ),
+        plan_question(
+            "training.pack_tokens",
+            "Longest row (tokens)",
+            "Some rows are longer than this and are refused. Longer takes more memory.",
+            kind="number",
+            read=whole_number,
+            asked=_too_long,
+        ),
+        plan_question(
+            "data.held_out_share",
+            "Keep for test (%)",
+            "Rows that the model never learns from: they show whether it has understood or only repeats. "
+            "0 to 50.",
+            kind="number",
+            read=percent,
+            show=lambda share: show_number(100 * share),
+            asked=_none_held_out,
         ),
     ),
     before=lambda desk: "data",

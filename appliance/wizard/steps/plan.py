@@ -59,7 +59,9 @@ def _wanted(desk: Desk, preset: Preset) -> TrainingChoice:
 
 def _seconds(desk: Desk, training: TrainingChoice) -> float | None:
     look, trial = desk.found(), desk.measured()
-    return estimate_seconds(look, training, trial.tokens_per_s) if look and trial else None
+    if look is None or trial is None:
+        return None
+    return estimate_seconds(look, training, trial.tokens_per_s, recomputed=trial.recomputed)
 
 
 def _preset_options(desk: Desk) -> tuple[Option, ...]:
