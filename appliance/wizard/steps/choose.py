@@ -314,23 +314,25 @@ def _check_verdict(desk: Desk) -> Verdict:
     if look is None:
         return Verdict("busy", "Checking the data.", stops=True)
     if not look.rows:
-        what = say("There is no row to learn from.")
-        if look.too_long:
-            what = say(
-                "Every row is too long: let longer ones in, the longest has {tokens:,} tokens.",
-                tokens=look.longest_refused_tokens,
-            )
-        return Verdict("fail", what, stops=True)
-    if desk.draft.plan.data.held_out_share > 0 and not look.held_out:
-        return Verdict(
-            "warn", "No row is left to test with: too few different questions. Add rows, or keep 0 %."
-        )
+        return Verdict("fail", _nothing_left(look), stops=True)
     if _refused_stop(desk, look):
-        what = "Mend these rows and check again, or answer that the others are used."
-        return Verdict("fail", what, stops=True)
+        told = "Mend these rows and check again, or answer that the others are used."
+        return Verdict("fail", told, stops=True)
+    if _none_held_out(desk):
+        told = "No row is left to test with: too few different questions. Add rows, or keep 0 %."
+        return Verdict("fail", told, stops=True)
     if look.problem_count or look.duplicates or look.conflicts:
         return Verdict("warn", "The data can be used; read what is marked.")
     return Verdict("ok", "The data can be used.")
+
+
+def _nothing_left(look: Look) -> str:
+    if not look.too_long:
+        return say("There is no row to learn from.")
+    return say(
+        "Every row is too long: let longer ones in, the longest has {tokens:,} tokens.",
+        tokens=look.longest_refused_tokens,
+    )
 
 
 def _refused_stop(desk: Desk, look: Look) -> bool:
