@@ -7,7 +7,8 @@ the tensors that autograd really keeps. Other architectures are counted as if th
 
 Against the peak resident size of whole runs on a CPU (models of 42 and 130 million weights, packs of
 2,048 and 4,096 tokens, float32 and bfloat16, LoRA and QLoRA, with and without recomputing) it is 5 to
-15 % above, never below. It has not been held against a GPU.
+15 % above with one pack a step; with several packs a step, or QLoRA on one small model, it was 7 to 14 %
+below, so a trial (`appliance.training.look`) has the last word. It has not been held against a GPU.
 """
 
 import contextlib
