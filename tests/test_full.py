@@ -444,7 +444,9 @@ def test_a_path_can_be_typed(folder: Path) -> None:
     flow = ScriptedFlow(folder, at="data")
 
     async def script(program: "Program", pilot: "Pilot[None]") -> None:
-        await press(program, pilot, "tab", *"2025-Q3", "enter")
+        await press(program, pilot, "tab")
+        assert any(line.startswith("> or type a path") for line in seen(program))
+        await press(program, pilot, *"2025-Q3", "enter")
         assert re.search(r"Folder /\S+/2025-Q3 ", text_of(program))
         program.board.view("files").entry.insert_text_at_cursor(str(folder / "discharge.jsonl"))
         await press(program, pilot, "enter")
@@ -889,6 +891,17 @@ def test_a_console_gets_english_in_ascii_and_no_questions(folder: Path) -> None:
         assert screen.wait() == 0
         for question in (b"\x1b[?2026$p", b"\x1b[?2048$p", b"\x1b[>", b"\x1b[?1000h"):
             assert question not in screen.raw
+
+
+@pytest.mark.slow
+def test_what_is_typed_ahead_meets_the_focus_that_the_keys_before_it_set(folder: Path) -> None:
+    with open_full(folder, "plan") as screen:
+        screen.wait_for(">(*) Balanced")
+        screen.press("tab", "7", "down", "end", "-", "v", "1", "enter", "space", "up", "2")
+        screen.wait_for("[discharge-summary-v12 ")
+        assert screen.shows("[57 ") and screen.shows("[x] Test whether")
+        screen.press("3", "f9")
+        assert screen.wait() == 0
 
 
 @pytest.mark.slow

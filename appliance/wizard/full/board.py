@@ -57,6 +57,7 @@ class Board(Screen[None]):
     Board BlockView.after-text { margin: 1 0 0 1; }
     Board .airy BlockView { margin: 1 0 0 1; }
     Board .airy BlockView:first-of-type { margin: 0 0 0 1; }
+    Board .airy BlockView.after-text { margin: 1 0 0 1; }
     Board #keys { height: 1; }
     Board #keys Said { width: auto; height: 1; }
     """
@@ -292,7 +293,8 @@ class Board(Screen[None]):
 
     def _give_air(self) -> None:
         """A line between the blocks, where all of the page is seen with it."""
-        used, room = self.body.virtual_size.height, self.body.size.height
+        used = max((child.virtual_region.bottom for child in self.body.children), default=0)
+        room = self.body.size.height
         if self.body.has_class("airy"):
             self.body.set_class(used <= room, "airy")
         else:

@@ -194,6 +194,7 @@ class FilesField(Vertical, FieldView):
     def on_mount(self) -> None:
         """Read the folder."""
         self._tell()
+        self.watch(self.entry, "has_focus", self._tell, init=False)
         self.open(self.folder)
 
     def widget(self) -> Widget:
@@ -280,6 +281,6 @@ class FilesField(Vertical, FieldView):
         head = Text(" " + said(self.field.label, catalogue), style="bold")
         folder = say("Folder {folder}", folder=one_line(str(self.folder)))
         self._head.tell(head, Text(shorten("   " + said(folder, catalogue), max(self.size.width, 40) - 1)))
-        self._label.tell(Text("  " + said(TYPE_PATH, catalogue)))
+        self._label.tell(Text(f"{'>' if self.entry.has_focus else ' '} {said(TYPE_PATH, catalogue)}"))
         for part in (self.list, self._chosen, self._problem):
             part.renew()

@@ -246,6 +246,7 @@ class Program(App[None]):
         self, title: str, blocks: list[Block], answers: tuple[str, ...], go: Callable[[], None] | None = None
     ) -> None:
         def heard(goes: bool | None) -> None:
+            self.call_later(lambda: self._check_size(self.size))  # it may have changed meanwhile
             if goes and go is not None:
                 go()
 
