@@ -171,6 +171,9 @@ def _plan_verdict(desk: Desk) -> Verdict:
         )
     if trial.trial is None:
         return Verdict("busy", "Measuring memory and time with a few real steps; you may go on meanwhile.")
+    if not trial.trial.fits:
+        what = "The trial took more than nine tenths of the free memory: choose shorter packs or a smaller model."
+        return Verdict("fail", what, stops=True)
     if _room(desk).level != "ok":
         return Verdict("warn", "There may be too little room on disk for the export.")
     return Verdict("ok", "This plan fits this machine.")
