@@ -1,11 +1,16 @@
 """The journey: every step by name, in order."""
 
 from appliance.wizard.step import Step
-from appliance.wizard.steps.choose import CHECK, DATA, MODEL
-from appliance.wizard.steps.finish import COMPARE, DONE, EXPORT
-from appliance.wizard.steps.plan import PLAN, RESULT, REVIEW, VALUES
+from appliance.wizard.steps.check import CHECK
+from appliance.wizard.steps.choose import DATA, MODEL
+from appliance.wizard.steps.compare import COMPARE
+from appliance.wizard.steps.export import DONE, EXPORT
+from appliance.wizard.steps.plan import PLAN
+from appliance.wizard.steps.result import RESULT
+from appliance.wizard.steps.review import REVIEW
 from appliance.wizard.steps.run import TRAINING
 from appliance.wizard.steps.start import HEALTH, HOME, LANGUAGE
+from appliance.wizard.steps.values import VALUES
 
 ORDER = (
     LANGUAGE,

@@ -15,7 +15,7 @@ from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, STEPS
 from appliance.wizard.page import Page
 from appliance.wizard.question import WrongAnswer
 from appliance.wizard.step import Step, asked, to_page
-from appliance.wizard.steps.plan import named
+from appliance.wizard.steps.result import named
 
 
 class Wizard:
