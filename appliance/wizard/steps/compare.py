@@ -39,25 +39,26 @@ def _compare_blocks(desk: Desk) -> tuple[Block, ...]:
         return (lead, *job_blocks(state))
     if desk.local.get("shown") == "answers":
         return _answers(desk)
-    return (_results(summary), *(job_blocks(state) if state.state == "failed" else ()))
+    return (*_results(summary), *(job_blocks(state) if state.state == "failed" else ()))
 
 
-def _results(summary: Summary) -> Table:
+def _results(summary: Summary) -> tuple[Block, ...]:
     rows = tuple(
         (
             set_name(each.name),
             str(each.questions),
-            f"{each.right_before / each.questions:.0%}",
-            f"{each.right_after / each.questions:.0%}",
-            _figure(each.before.perplexity),
-            _figure(each.after.perplexity),
-            f"{each.before.rouge_l:.2f}",
-            f"{each.after.rouge_l:.2f}",
+            _both(f"{each.right_before / each.questions:.0%}", f"{each.right_after / each.questions:.0%}"),
+            _both(_figure(each.before.perplexity), _figure(each.after.perplexity)),
+            _both(f"{each.before.rouge_l:.2f}", f"{each.after.rouge_l:.2f}"),
         )
         for each in summary.sets
     )
-    columns = ("Questions", "Asked", "Right before", "after", "Perplexity", "after", "ROUGE-L", "after")
-    return Table(columns, rows, right=frozenset(range(1, 8)))
+    columns = ("Questions", "Asked", "Right", "Perplexity", "ROUGE-L")
+    return (Paragraph("Each figure: before -> after."), Table(columns, rows, right=frozenset(range(1, 5))))
+
+
+def _both(before: str, after: str) -> str:
+    return f"{before} -> {after}"
 
 
 def set_name(name: str) -> str:

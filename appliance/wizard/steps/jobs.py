@@ -17,7 +17,7 @@ from appliance.wizard.step import error_facts
 def job_blocks(state: JobState) -> tuple[Block, ...]:
     """How far a job is, or why it ended without a result."""
     if state.state == "running":
-        amount = amount_text(state.done, "B") if state.unit == "B" else ""
+        amount = amount_text(state.done, "B") if state.unit == "B" and state.done else ""
         if state.total and state.unit != "B":
             amount = say("{done:,} of {total:,}", done=state.done, total=state.total)
         return (Bar(state.stage or say("starting"), state.done, state.total, amount),)
