@@ -14,6 +14,8 @@ from appliance.wizard.full.rows import FOCUSED, Rows, Taken, said
 from appliance.wizard.page import Action
 
 LOCKED = say("locked")
+GAPS = 2
+"""Cells of the two gaps of a row, which are never narrower than one."""
 
 
 class Pressed(Message):
@@ -155,11 +157,11 @@ def _arrange(actions: Sequence[Action], cells: dict[str, int], width: int) -> li
     between = [action for action in actions if action not in back and action not in last]
     rows: list[list[Action]] = [[]]
     for action in between:
-        if sum(cells[each.name] for each in [*rows[-1], action]) > width and rows[-1]:
+        if sum(cells[each.name] for each in [*rows[-1], action]) + GAPS > width and rows[-1]:
             rows.append([])
         rows[-1].append(action)
     around = sum(cells[each.name] for each in [*back, *last])
-    if sum(cells[each.name] for each in rows[-1]) + around <= width:
+    if sum(cells[each.name] for each in rows[-1]) + around + GAPS <= width:
         rows[-1] = [*back, *rows[-1], *last]
     else:
         rows.append([*back, *last])
