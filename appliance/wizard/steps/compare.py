@@ -85,8 +85,8 @@ def _answers(desk: Desk) -> tuple[Block, ...]:
         Heading(head),
         _text("Question", before.question),
         _text("Expected", before.expected),
-        _text(_judged("Before", before), before.answer),
-        _text(_judged("After", after), after.answer),
+        _text(_judged(say("Before"), before), before.answer),
+        _text(_judged(say("After"), after), after.answer),
     )
 
 

@@ -17,7 +17,9 @@ from appliance.wizard.step import Step, Verdict, error_facts
 from appliance.wizard.steps.plan import duration
 from appliance.wizard.titles import TITLES
 
-TAIL_LINES = 4
+TAIL_LINES = 3
+CHART_ROWS = 4
+"""With the figures above and the log below, all of a page of 24 lines."""
 
 LEVELS: dict[str, Level] = {
     "made": "busy",
@@ -51,7 +53,7 @@ def _blocks(desk: Desk) -> tuple[Block, ...]:
         series = [Series("learned rows", "*", tuple(view.losses))]
         if view.held_out:
             series.append(Series("test rows", "o", tuple(view.held_out)))
-        blocks.append(Chart("Loss", tuple(series)))
+        blocks.append(Chart("Loss", tuple(series), rows=CHART_ROWS))
     if view.tail:
         blocks += [_log_line(moment, sentence) for moment, sentence in list(view.tail)[-TAIL_LINES:]]
     return tuple(blocks)
@@ -79,16 +81,10 @@ def _figures(view: RunView) -> tuple[Fact, ...]:
         ends = say("not running")
     used = amount_text(progress["memory_bytes"], "B")
     limit = say(" of {free} free", free=amount_text(memory["free_bytes"], "B")) if memory else ""
-    loss = say("{loss:.3f}", loss=progress["loss"])
-    if view.held_out:
-        loss = say(
-            "{loss:.3f}; on the test rows {test:.3f}", loss=progress["loss"], test=view.held_out[-1][1]
-        )
     return (
         Fact("Ends", ends),
         Fact("Speed", say("{rate:,.0f} tokens/s", rate=progress["tokens_per_s"])),
         Fact("Memory", say("{used}{limit}", used=used, limit=limit)),
-        Fact("Loss", loss),
         Fact("Saved", say("step {step}", step=view.saved_step) if view.saved_step else say("not yet")),
     )
 
