@@ -86,7 +86,7 @@ TERMINALS: dict[str, tuple[dict[str, str | None], dict[str, Any], Display]] = {
     "TERM unset": ({"TERM": None}, {}, LINE),
     "TERM unknown": ({"TERM": "unknown"}, {}, LINE),
     "a small window": ({}, {"columns": 60, "rows": 20}, LINE),
-    "a low window": ({}, {"columns": 80, "rows": 23}, LINE),
+    "a low window": ({}, {"columns": 80, "rows": 22}, LINE),
     "one that does not know its size": ({}, {"columns": 0, "rows": 0}, LINE),
     "a screen reader": ({"ACCESSIBLE": "1"}, {}, LINE),
     "ACCESSIBLE=0": ({"ACCESSIBLE": "0"}, {}, FULL),

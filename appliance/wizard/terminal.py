@@ -26,8 +26,8 @@ from appliance.sentence import say
 UIS = ("auto", "full", "plain", "line")
 """What `--ui` takes."""
 
-MIN_COLUMNS, MIN_ROWS = 80, 24
-"""Every page of the full screen fits into this; a smaller window gets lines."""
+MIN_COLUMNS, MIN_ROWS = 80, 23
+"""Pages are made for 24 rows; a status line of tmux or screen leaves 23. A smaller window gets lines."""
 
 ANSWER_TIMEOUT_S = 0.3
 """How long to wait for a terminal to say where its cursor is. Those on the box answer in milliseconds, those

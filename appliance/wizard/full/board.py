@@ -120,6 +120,7 @@ class Board(Screen[None]):
     async def show(self, page: Page, catalogue: Catalogue) -> None:
         """Show `page`: a new one from its top, the same one by what changed in it."""
         is_new = page.name != self.page.name
+        pressed = next((name for name, each in self.bar.buttons.items() if each.has_focus), "")
         self.page, self.catalogue = page, catalogue
         if is_new or not any(view.wrong for view in self.views):
             self._notice = ""
@@ -128,6 +129,8 @@ class Board(Screen[None]):
             await self._build(page, keep=not is_new)
             if focused and (view := self.view(focused)):
                 self.set_focus(view.widget(), scroll_visible=False)
+            elif focused:
+                self._focus_first()  # its field is gone: never leave the focus to chance
         else:
             for view, field in zip(self.views, page.fields, strict=True):
                 view.show(field, catalogue)
@@ -135,6 +138,8 @@ class Board(Screen[None]):
                 shown.show(block, catalogue)
         self._align()
         await self.bar.show(page.actions, catalogue, self.size.width)
+        if pressed and pressed not in self.bar.buttons and not is_new:
+            self.focus_onward()
         self.tell()
         if is_new:
             self.body.scroll_home(animate=False, force=True)
