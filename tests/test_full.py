@@ -146,6 +146,7 @@ class ScriptedFlow:
             LEAVE,
             Action("next", "Next", why_not="What is marked must be mended first.", default=True),
         )
+        actions = tuple(each for each in actions if each.name not in self.hidden)
         return self._page(1, "Health check", lead, Facts(rows), actions=actions, level="fail")
 
     def _model(self) -> Page:
@@ -606,6 +607,19 @@ def test_a_page_that_changes_by_itself_leaves_focus_and_typing_alone(folder: Pat
         assert "[discharge-summary-xyyy " in text_of(program)
         assert f"Looked  {flow.ticks}" in text_of(program)
         assert flow.ticks >= 3
+
+    drive(flow, script)
+
+
+def test_a_button_that_goes_leaves_the_focus_on_what_leads_on(folder: Path) -> None:
+    flow = ScriptedFlow(folder, at="health")
+    flow.on_act = lambda name: flow.hidden.add(name)
+
+    async def script(program: "Program", pilot: "Pilot[None]") -> None:
+        program.board.bar.buttons["again"].focus()
+        await press(program, pilot, "enter")
+        assert "again" not in program.board.bar.buttons
+        assert program.board.bar.buttons["next"].has_focus
 
     drive(flow, script)
 
