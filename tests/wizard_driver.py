@@ -1,4 +1,4 @@
-"""The wizard as a person drives it, in either front, by what stands on the page and never by its code's names.
+"""The wizard as a person drives it, in either front, by what stands on the page.
 
 Texts are given in English, as the code says them, and looked up in the language that is driven: `page`,
 `choose`, `take_file`, `fill`, `push` mean the same in the full screen and in the numbered lines.
@@ -216,7 +216,8 @@ class FullScreen:
         with self.screen.frozen() as emulator:
             rows, columns = emulator.rows_of_text(), emulator.columns
         assert wcswidth(rows[0]) == columns - 1, rows[0]
-        assert rows[0].endswith(self.say("OFFLINE"))
+        # The first page asks for the language, and is in English until it has an answer.
+        assert rows[0].endswith(("OFFLINE", self.say("OFFLINE"))), rows[0]
         assert set(rows[1]) == {"─"} and len(rows[1]) == columns, rows[1]
         assert any(set(row[:20]) == {"─"} and wcswidth(row) == columns for row in rows[2:]), self.screen
         assert all(wcswidth(row) <= columns for row in rows)

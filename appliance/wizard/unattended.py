@@ -81,7 +81,8 @@ def _teller(wizard: Wizard) -> Callable[[Page], None]:
             return
         last = (page.name, page.verdict, now)
         words = catalogue(wizard.language)
-        print(f"{words.say(page.title)}: {words.say(page.verdict)}", file=sys.stderr, flush=True)
+        line = say("{label}: {value}", label=words.say(page.title), value=words.say(page.verdict))
+        print(words.say(line), file=sys.stderr, flush=True)
 
     return tell
 
