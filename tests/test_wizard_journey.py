@@ -6,22 +6,28 @@ stand in the data, the evaluation, the report and the model, and nowhere else.
 
 import json
 import shutil
+import signal
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from appliance.locale import VARIABLE, Language
+from appliance.run.events import read_events
 from appliance.run.folder import RunFolder
-from appliance.run.plan import Plan, absolute, read_plan
+from appliance.run.lock import find_worker
+from appliance.run.plan import DataFile, Plan, absolute, read_plan
 from appliance.site import audit
+from appliance.wizard.draft import with_value
 from demo.trace import connects
 from tests.real import InstalledSite, box_command, scratch
 from tests.wizard_driver import (
+    PAGE_S,
+    WORK_S,
     Answers,
-    Driver,
     FullScreen,
     Lines,
     environment,
@@ -219,3 +225,253 @@ def test_nothing_on_the_way_connects_beyond_loopback(installed_site: InstalledSi
     outside, loopback = connects(trace)
     assert loopback > 0
     assert outside == {}
+
+
+# Back, and other answers
+
+
+def draft_of(state: Path) -> dict[str, Any]:
+    """The answers that are kept."""
+    (file,) = (state / "wizard").glob("*/draft.json")
+    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return document
+
+
+def kept_plan(state: Path) -> Plan:
+    """The plan that the answers are so far."""
+    return msgspec.convert(draft_of(state)["plan"], Plan)
+
+
+def go_on(driver: FullScreen) -> str:
+    """What home calls going on with the answers."""
+    return driver.say("Go on with the answers so far\t{where}\t").split("\t")[0]
+
+
+def on_to_review(driver: FullScreen, pages: Sequence[str]) -> None:
+    """Next, page after page."""
+    for page in pages:
+        driver.page(page)
+        driver.push("Next")
+    driver.page("review")
+
+
+def test_answers_can_be_changed_on_every_page_and_the_last_ones_count(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    other = write_rows(state / "datasets" / "other.json", 30)
+    with start(installed_site, state) as screen:
+        driver = FullScreen(screen, "en")
+        to_review(driver, answers_of(state))
+        assert kept_plan(state) == plan_of(state)
+        way = ["home", "health", "model", "data", "check", "plan", "values", "result"]
+
+        def back_to(page: str) -> None:
+            for before in reversed(way[way.index(page) :]):
+                driver.back(before)
+
+        def forth_from(page: str) -> None:
+            on_to_review(driver, way[way.index(page) :])
+
+        changed = plan_of(state)
+        back_to("result")
+        driver.fill("Name of the run", "ward-8")
+        driver.choose("8 bits")
+        forth_from("result")
+        changed = with_value(with_value(changed, "name", "ward-8"), "export.gguf", ("q8_0",))
+        assert kept_plan(state) == changed
+
+        back_to("values")
+        driver.fill("Rank", "6")
+        driver.choose("QLoRA")
+        driver.toggle("Compute again to save memory")
+        forth_from("values")
+        changed = with_value(with_value(changed, "training.rank", 6), "training.method", "qlora")
+        changed = with_value(changed, "training.recompute_activations", True)
+        assert kept_plan(state) == changed
+
+        back_to("plan")
+        driver.fill("Keep for test (%)", "20")
+        forth_from("plan")
+        changed = with_value(changed, "data.held_out_share", 0.2)
+        assert kept_plan(state) == changed
+
+        back_to("check")
+        driver.press("f5")
+        forth_from("check")
+        assert kept_plan(state) == changed
+
+        back_to("data")
+        driver.take_file(other)
+        driver.fill("System prompt", "Short, please.")
+        forth_from("data")
+        files = (*changed.data.train, DataFile(str(other)))
+        changed = with_value(with_value(changed, "data.train", files), "model.system", "Short, please.")
+        assert kept_plan(state) == changed
+
+        back_to("home")
+        driver.press("f2")
+        driver.language = "zh_CN"
+        driver.page("home")
+        driver.choose(go_on(driver))
+        driver.push("Next")
+        driver.page("review")
+        assert kept_plan(state) == changed
+        for said in ("other.json", "ward-8", "qlora", "q8_0"):
+            assert screen.shows(said), said
+        assert leave(driver) == 0
+
+
+# The front killed, and its terminal lost
+
+
+@pytest.mark.parametrize("end", ("killed", "hung up"))
+def test_a_front_that_ends_on_any_page_is_opened_again_with_everything_kept(
+    installed_site: InstalledSite, state: Path, end: Literal["killed", "hung up"]
+) -> None:
+    driver = FullScreen(start(installed_site, state), "en")
+
+    def end_it() -> None:
+        if end == "killed":
+            driver.screen.kill(signal.SIGKILL)
+            driver.screen.close()
+        else:
+            driver.screen.hang_up()
+            assert driver.screen.process.wait(10) in (0, -signal.SIGHUP)
+        driver.screen = start(installed_site, state)
+
+    def end_and_come_back(page: str) -> None:
+        end_it()
+        if page == "language":
+            driver.page("language")
+            return
+        driver.page("home")
+        if page == "home":
+            return
+        if page in ("health", "model"):  # nothing was answered yet
+            for before in ("home", "health")[: ("health", "model").index(page) + 1]:
+                driver.page(before)
+                driver.push("Next")
+        else:
+            driver.choose(go_on(driver))
+            driver.push("Next")
+        driver.page(page)
+
+    def come_back_to_the_run(page: str) -> None:
+        end_it()
+        driver.page("home")
+        driver.choose(only_run(state).root.name)
+        driver.push("Next")
+        driver.page(page)
+
+    try:
+        to_review(driver, long_answers(state), end_and_come_back)
+        plan = with_value(plan_of(state), "training.epochs", LONG_EPOCHS)
+        assert kept_plan(state) == plan
+        driver.push("Start training")
+        driver.page("training")
+        run = only_run(state)
+        driver.screen.wait_until(lambda: steps_of(run) > 0, WORK_S, "a step")
+        worker, before = find_worker(run.lock), steps_of(run)
+        come_back_to_the_run("training")
+        assert find_worker(run.lock) == worker is not None
+        driver.await_button("Next")
+        assert read_plan(run.plan) == plan
+        last = steps_of(run)
+        assert last > before
+        assert [event.kind for event in read_events(run.events)].count("resumed") == 0
+        assert driver.sees(rf"^ +1 +{last}$"), driver.screen  # the curve's first and last step
+        driver.push("Next")
+        driver.page("compare")
+        driver.push("Compare")
+        driver.await_button("Stop")
+        come_back_to_the_run("compare")
+        driver.await_button("See answers")
+        driver.push("Next")
+        driver.page("export")
+        driver.push("Export now")
+        driver.await_button("Stop")
+        come_back_to_the_run("export")
+        driver.await_button("Export again")
+        driver.push("Next")
+        driver.page("done")
+        come_back_to_the_run("done")
+        assert leave(driver) == 0
+    finally:
+        driver.screen.close()
+    assert (run.export / "Modelfile").is_file()
+    check_secret(state)
+
+
+LONG_EPOCHS = 120.0
+"""Passes that take some ten seconds: long enough to look away, short enough to wait for."""
+
+
+def long_answers(state: Path) -> Answers:
+    """Answers whose training can be left and found again."""
+    short = answers_of(state)
+    return Answers(short.file, values={**short.values, "Passes over the rows": f"{LONG_EPOCHS:g}"})
+
+
+def steps_of(run: RunFolder) -> int:
+    """The newest optimizer step that the run tells of."""
+    events = read_events(run.events) if run.events.is_file() else []
+    return max((event.fields["step"] for event in events if event.kind == "progress"), default=0)
+
+
+# Two at once
+
+
+def test_two_wizards_on_one_run_see_the_same_and_either_can_act(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    with start(installed_site, state) as first_screen, start(installed_site, state) as second_screen:
+        first, second = FullScreen(first_screen, "en"), FullScreen(second_screen, "en")
+        to_review(first, long_answers(state))
+        first.push("Start training")
+        first.page("training")
+        second.page("language")
+        second.push("Next")
+        second.page("home")
+        second.choose(only_run(state).root.name)
+        second.push("Next")
+        second.page("training")
+        run = only_run(state)
+        first_screen.wait_until(lambda: steps_of(run) > 0, WORK_S, "a step")
+
+        first.push("Stop and keep")
+        first.press("tab")
+        first.push("Stop and keep what is learned")
+        for driver in (first, second):
+            driver.await_button("Go on training")
+            assert driver.sees(": stopped")
+        assert find_worker(run.lock) is None
+        stopped_at = steps_of(run)
+
+        second.push("Go on training")
+        for driver in (first, second):
+            driver.await_button("Stop and keep")
+        for driver in (first, second):
+            driver.await_button("Next")
+            assert driver.sees(": finished")
+        assert steps_of(run) > stopped_at
+        assert curve(first) == curve(second) != ""
+
+        first.push("Train again with changes")
+        first.page("plan")
+        assert first.sees(r"\(\*\) Own values")
+        first.push("Next")
+        first.page("values")
+        assert [first.value(label) for label in ("Rank", "Alpha", "Longest row (tokens)")] == [
+            "4",
+            "12",
+            "256",
+        ]
+        assert second.is_on("training")
+        assert leave(second) == 0
+        assert leave(first) == 0
+    assert kept_plan(state).data == plan_of(state).data
+
+
+def curve(driver: FullScreen) -> str:
+    """The line that says how the curve ended."""
+    return next((row for row in driver.screen.text() if "lowest" in row), "")

@@ -233,7 +233,7 @@ class FullScreen:
         self.press("enter")
 
     def await_button(self, label: str, seconds: float = WORK_S) -> None:
-        self.screen.wait_until(lambda: self._sees(self._button(label)), seconds, f"the button {label}")
+        self.screen.wait_until(lambda: self.sees(self._button(label)), seconds, f"the button {label}")
         self._settle()
 
     def _button(self, label: str) -> str:
@@ -242,24 +242,24 @@ class FullScreen:
     def choose(self, option: str) -> None:
         self.focus_option(option)
         self.press("space")
-        self.screen.wait_until(lambda: self._sees(rf"^>\(\*\) .*{re.escape(option)}"), PAGE_S, option)
+        self.screen.wait_until(lambda: self.sees(rf"^>\(\*\) .*{re.escape(option)}"), PAGE_S, option)
 
     def focus_option(self, option: str) -> None:
         """Move to an option without choosing it."""
-        self.screen.wait_until(lambda: self._sees(rf"^.\([ *-]\) .*{re.escape(option)}"), PAGE_S, option)
+        self.screen.wait_until(lambda: self.sees(rf"^.\([ *-]\) .*{re.escape(option)}"), PAGE_S, option)
         self._move("tab", r"^>\([ *-]\) ")
         self.press("home")
         self._move("down", rf"^>\([ *-]\) .*{re.escape(option)}")
 
     def take_file(self, path: Path) -> None:
         name = re.escape(path.name)
-        self.screen.wait_until(lambda: self._sees(rf"^.\s?\[.*\] {name}"), PAGE_S, path.name)
+        self.screen.wait_until(lambda: self.sees(rf"^.\s?\[.*\] {name}"), PAGE_S, path.name)
         self._move("tab", r"^> \[")
         self.press("home")
         self._move("down", rf"^> \[.*\] {name}")
         self.press("enter")
         taken = re.escape(self.say("[ x  ]"))
-        self.screen.wait_until(lambda: self._sees(rf"{taken} {name}"), PAGE_S, f"{path.name} taken")
+        self.screen.wait_until(lambda: self.sees(rf"{taken} {name}"), PAGE_S, f"{path.name} taken")
 
     def type_path(self, path: Path) -> None:
         """Type a path, under the list of files."""
@@ -270,11 +270,19 @@ class FullScreen:
         line = rf"^>{re.escape(self.say(label))} +\["
         self._move("tab", line)
         self.press("end", "ctrl+u")
-        self.screen.wait_until(lambda: self._sees(rf"{line}\s*\]"), PAGE_S, f"{label} empty")
+        self.screen.wait_until(lambda: self.sees(rf"{line}\s*\]"), PAGE_S, f"{label} empty")
         self.press(value)
         self.screen.wait_until(
-            lambda: self._sees(rf"{line}{re.escape(value)}\s*\]"), PAGE_S, f"{label} = {value}"
+            lambda: self.sees(rf"{line}{re.escape(value)}\s*\]"), PAGE_S, f"{label} = {value}"
         )
+
+    def toggle(self, label: str) -> None:
+        """Change a yes or no."""
+        name = re.escape(self.say(label))
+        before = next(row for row in self.screen.text() if re.search(rf"^.\[[x ]\] {name}", row))
+        self._move("tab", rf"^>\[[x ]\] {name}")
+        self.press("space")
+        self.screen.wait_until(lambda: not self.screen.shows(before[1:]), PAGE_S, f"{label} changed")
 
     def value(self, label: str) -> str:
         """What stands in the line called `label`."""
@@ -293,13 +301,14 @@ class FullScreen:
             self.screen.press(key)
             self._settle()
 
-    def _sees(self, pattern: str) -> bool:
+    def sees(self, pattern: str) -> bool:
+        """Whether `pattern` is found on a row of the screen."""
         return any(re.search(pattern, row) for row in self.screen.text())
 
     def _move(self, key: str, focused: str) -> None:
         """Press `key` until what has the focus looks as `focused` says."""
         for _ in range(40):
-            if self._sees(focused):
+            if self.sees(focused):
                 return
             before = self.screen.text()
             self.screen.press(key)

@@ -19,6 +19,8 @@ HELD_OUT_SHARE = 0.05
 """Of the rows; what a new draft keeps out of training, so that the curve can say whether it generalises."""
 
 Preset = Literal["quick", "balanced", "best", "advanced"]
+Asking = Literal["health", "model", "data", "check", "plan", "values", "result", "review"]
+"""Names of the pages that fill the plan, in order."""
 
 
 def empty_plan() -> Plan:
@@ -39,7 +41,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     language: Language | None = None
     """None until the person has chosen one."""
     page: str = "home"
-    reached: str = "health"
+    reached: Asking = "health"
     """The furthest page of the questions that was come to: where *continue* goes."""
     preset: Preset = "balanced"
     plan: Plan = msgspec.field(default_factory=empty_plan)

@@ -1,5 +1,8 @@
 """The journey: every step by name, in order."""
 
+from typing import get_args
+
+from appliance.wizard.draft import Asking
 from appliance.wizard.step import Step
 from appliance.wizard.steps.check import CHECK
 from appliance.wizard.steps.choose import DATA, MODEL
@@ -29,6 +32,6 @@ ORDER = (
     DONE,
 )
 STEPS: dict[str, Step] = {step.name: step for step in ORDER}
-BEFORE_A_RUN = ("health", "model", "data", "check", "plan", "values", "result", "review")
+BEFORE_A_RUN: tuple[Asking, ...] = get_args(Asking)
 """Pages that fill the plan, in order; what comes after is about a run."""
 AFTER_START = ("training", "compare", "export", "done")

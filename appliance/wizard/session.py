@@ -6,6 +6,8 @@ its folder alone, so any number of wizards, now or later, see the same.
 
 from pathlib import Path
 
+import msgspec
+
 from appliance.locale import LANGUAGES, Language
 from appliance.run.plan import Plan
 from appliance.sentence import say
@@ -133,9 +135,10 @@ class Wizard:
         desk = self._desk
         draft = desk.changed(page=name)
         if name in BEFORE_A_RUN:
-            draft = desk.changed(page=name, reached=name)
+            reached = max(name, desk.draft.reached, key=BEFORE_A_RUN.index)
+            draft = desk.changed(page=name, reached=reached)
         if name == "result":
-            draft = desk.changed(page=name, reached=name, plan=named(desk.draft.plan))
+            draft = msgspec.structs.replace(draft, plan=named(desk.draft.plan))
         desk.keep(draft)
         desk.local.pop("shown", None)
         self._page = name
