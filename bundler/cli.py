@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from appliance.commands import Commands
+from bundler import signing_commands as signing
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -20,11 +21,6 @@ cache_option = click.option(
 hub_option = click.option(
     "--hub", "hub_endpoint", envvar="HF_ENDPOINT", help="Address of the model hub or its mirror."
 )
-passphrase_option = click.option(
-    "--passphrase-file",
-    type=FILE,
-    help="File whose first line opens the key; asked for when the key needs one.",
-)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,47 +28,8 @@ def main() -> None:
     """Make signed bundles for isolated sites: keygen, root, lock, build, sign, anchor."""
 
 
-@main.command()
-@click.argument("key", type=FILE)
-@click.option("--no-passphrase", is_flag=True, help="Keep the key unprotected; for demos and tests.")
-@click.option("--passphrase-file", type=FILE, help="File whose first line protects the key.")
-def keygen(key: Path, no_passphrase: bool, passphrase_file: Path | None) -> None:
-    """Make a signing key: KEY (keep it offline) and KEY.pub."""
-    from bundler.keys import make_key
-
-    secret = b"" if no_passphrase else _passphrase(passphrase_file, confirm=True)
-    click.echo(f"{make_key(key, secret).keyid}  {key}.pub")
-
-
-@main.command()
-@click.argument("folder", type=FOLDER)
-@click.option(
-    "--root-key", type=FILE, multiple=True, required=True, help="Private root key; signs. Repeat for more."
-)
-@click.option(
-    "--release-key", type=FILE, multiple=True, required=True, help="Public release key (.pub). Repeat."
-)
-@click.option(
-    "--threshold", type=int, default=1, show_default=True, help="How many different keys must sign."
-)
-@click.option("--days", type=int, default=3650, show_default=True, help="How long the root is good.")
-@passphrase_option
-def root(
-    folder: Path,
-    root_key: tuple[Path, ...],
-    release_key: tuple[Path, ...],
-    threshold: int,
-    days: int,
-    passphrase_file: Path | None,
-) -> None:
-    """Write the next root.N into FOLDER and sign it with the root keys given."""
-    from bundler.keys import make_root, sign_root
-
-    publics = [key.with_name(key.name + ".pub") for key in root_key]
-    path = make_root(folder, publics, release_key, threshold, days)
-    for key in root_key:
-        sign_root(path, key, _secret_for(key, passphrase_file))
-    click.echo(path)
+main.add_command(signing.keygen)
+main.add_command(signing.root)
 
 
 @main.command()
@@ -108,7 +65,7 @@ def lock(manifest: Path, out: Path | None, cache: Path, hub_endpoint: str | None
 @click.option(
     "--number", type=click.IntRange(1, 999_999_999), required=True, help="Release number; only rises."
 )
-@click.option("--roots", type=FOLDER, required=True, help="Folder with root.N, made by `root`.")
+@click.option("--roots", type=FOLDER, required=True, help="Folder with root.N, made by `root init`.")
 @click.option(
     "--volume-size", type=int, default=4_000_000_000, show_default=True, help="Bytes; FAT32 takes this."
 )
@@ -127,8 +84,8 @@ def build(
     """Fetch what the lock names, check it and write the bundle folder, unsigned."""
     from appliance.progress import Terminal
     from bundler.build import build as make
-    from bundler.keys import newest_root
     from bundler.lock import read_lock
+    from bundler.roots import newest_root
 
     made = make(
         read_lock(lock_file or manifest.with_suffix(".lock"), manifest),
@@ -144,16 +101,7 @@ def build(
     click.echo(f"{out}: {made.product} release {made.number}, not signed yet")
 
 
-@main.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--key", type=FILE, required=True, help="Private release key.")
-@click.option("--roots", type=FOLDER, required=True, help="Folder with the signed root.N.")
-@passphrase_option
-def sign(folder: Path, key: Path, roots: Path, passphrase_file: Path | None) -> None:
-    """Add one signature to a built FOLDER."""
-    from bundler.sign import sign_bundle
-
-    click.echo(sign_bundle(folder, roots, key, _secret_for(key, passphrase_file)))
+main.add_command(signing.sign)
 
 
 @main.command()
@@ -173,13 +121,8 @@ def verify(folder: Path, anchor: str | None) -> None:
     )
 
 
-@main.command()
-@click.argument("folder", type=FOLDER)
-def anchor(folder: Path) -> None:
-    """Print the anchor sheet of a signed FOLDER; send it by another road than the disk."""
-    from bundler.sign import anchor_sheet
-
-    click.echo(anchor_sheet(folder), nl=False)
+main.add_command(signing.anchor)
+main.add_command(signing.sigstore)
 
 
 @main.command()
@@ -189,16 +132,3 @@ def inspect(folder: Path) -> None:
     from bundler.show import print_contents
 
     print_contents(folder)
-
-
-def _secret_for(key: Path, passphrase_file: Path | None) -> bytes | None:
-    """The passphrase of `key`; None for a key that has none."""
-    encrypted = key.is_file() and b"ENCRYPTED" in key.read_bytes()[:60]
-    return _passphrase(passphrase_file, confirm=False) if encrypted else None
-
-
-def _passphrase(file: Path | None, *, confirm: bool) -> bytes:
-    if file is not None:
-        return file.read_bytes().split(b"\n", 1)[0]
-    answer: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
-    return answer.encode()

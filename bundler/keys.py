@@ -1,130 +1,131 @@
-"""Signing keys and roots: who may sign, written down and signed.
-
-A key is ECDSA P-256 in PKCS #8, encrypted with a passphrase unless that is waived in so many
-words. Signatures are what `openssl dgst -sha256 -sign` makes.
-"""
+"""Key files: ECDSA P-256 in PKCS #8, encrypted with a passphrase unless that is waived in so many words."""
 
 import os
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from appliance.bundle.root import PublicKey, Root, format_root, parse_root
-from appliance.errors import BadInput, UntrustedBundle
+from appliance.bundle.root import PublicKey
+from appliance.errors import BadInput
 
-ROOT_DAYS = 3650
-"""How long a root is good unless told otherwise."""
+_KEY_MODE, _PUBLIC_MODE = 0o600, 0o644
 
 
 def make_key(path: Path, passphrase: bytes | None) -> PublicKey:
-    """Make a key pair: `path` (mode 0600) and `path`.pub (PEM). Raises: BadInput, when `path` exists."""
-    private = ec.generate_private_key(ec.SECP256R1())
+    """Make a key pair: `path` (mode 0600) and `path`.pub (PEM).
+
+    Raises: BadInput, when either exists, or the passphrase is empty (None waives it).
+    """
     protection: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if passphrase:
+    if passphrase is not None:
+        if not passphrase:
+            raise BadInput(
+                "The passphrase is empty.",
+                why="a key is kept without one only when that is said",
+                next_step="Give a passphrase, or --no-passphrase.",
+            )
         protection = serialization.BestAvailableEncryption(passphrase)
+    public_path = public_path_of(path)
+    for taken in (path, public_path):
+        if os.path.lexists(taken):
+            raise _exists(taken)
+    private = ec.generate_private_key(ec.SECP256R1())
     pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-    public = private.public_key()
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise BadInput(
-            f"{path} exists.", why="a key is never overwritten", next_step="Give another name."
-        ) from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(pem)
-    path.with_name(path.name + ".pub").write_bytes(
-        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    _write_new(path, pem, _KEY_MODE)
+    public = public_of(private.public_key())
+    _write_new(public_path, format_public(public), _PUBLIC_MODE)
+    return public
+
+
+def public_path_of(key: Path) -> Path:
+    """Where `make_key` puts the public half of `key`."""
+    return key.with_name(key.name + ".pub")
+
+
+def format_public(key: PublicKey) -> bytes:
+    """A public key as PEM, for openssl and for people."""
+    return serialization.load_der_public_key(key.spki).public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return _public(public)
 
 
 def read_public(path: Path) -> PublicKey:
     """The public key in the PEM file at `path`. Raises: BadInput, when it is not one of P-256."""
+    data = _read(path)
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _not_a_key(path, str(error)) from error
+        key = serialization.load_pem_public_key(data)
+    except ValueError:
+        why = "it is the private half" if b"PRIVATE KEY" in data[:60] else "it holds no public key in PEM"
+        raise _not_a_key(path, why, "Give the .pub file that `islet-bundle keygen` made.") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise _not_a_key(path, "it is not an ECDSA P-256 key")
-    return _public(key)
+        raise _not_a_key(path, "it is not an ECDSA P-256 key", "Give a key of that kind.")
+    return public_of(key)
 
 
-def sign(document: bytes, key: Path, passphrase: bytes | None) -> tuple[PublicKey, bytes]:
-    """The signer's public key and the DER signature over `document`.
+def is_encrypted(path: Path) -> bool:
+    """Whether the key file at `path` needs a passphrase."""
+    return path.is_file() and b"ENCRYPTED" in path.read_bytes()[:60]
 
-    Raises: BadInput, when the file is not a P-256 key or the passphrase does not open it.
+
+def read_private(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
+    """The private key in the PEM file at `path`.
+
+    Raises: BadInput, when it is not one of P-256, or the passphrase is missing or wrong.
     """
+    data = _read(path)
     try:
-        private = serialization.load_pem_private_key(key.read_bytes(), passphrase)
-    except (OSError, ValueError, TypeError) as error:
-        raise _not_a_key(key, str(error)) from error
+        private = serialization.load_pem_private_key(data, passphrase)
+    except (ValueError, TypeError) as error:
+        if not is_encrypted(path):
+            why = "it holds no private key in PEM"
+            raise _not_a_key(path, why, "Give a file that `islet-bundle keygen` made.") from None
+        if passphrase is None:
+            raise _not_a_key(path, "it needs its passphrase", "Give its passphrase.") from None
+        why = "the passphrase does not open it"
+        if "password" not in str(error).lower() and "decrypt" not in str(error).lower():
+            why += ", or the file is damaged"
+        raise _not_a_key(path, why, "Type the passphrase again, or give another key.") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-        raise _not_a_key(key, "it is not an ECDSA P-256 key")
-    return _public(private.public_key()), private.sign(document, ec.ECDSA(hashes.SHA256()))
+        raise _not_a_key(path, "it is not an ECDSA P-256 key", "Give a key of that kind.")
+    return private
 
 
-def make_root(
-    folder: Path, root_keys: Sequence[Path], release_keys: Sequence[Path], threshold: int, days: int
-) -> Path:
-    """Write the next root into `folder` (root.1 if there is none), naming these public keys.
-
-    It counts only once it is signed (`sign_root`) by `threshold` of its root keys and, after the
-    first, by those of the root before.
-
-    Raises: BadInput, when a key is not one or the threshold is higher than the number of keys.
-    """
-    root = Root(
-        version=newest_root(folder) + 1,
-        expires=(datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        root_threshold=threshold,
-        release_threshold=threshold,
-        root_keys=tuple(read_public(path) for path in root_keys),
-        release_keys=tuple(read_public(path) for path in release_keys),
-    )
-    text = format_root(root)
-    try:
-        parse_root(root.name, text)
-    except UntrustedBundle as error:
-        raise BadInput(
-            "No site would accept this root.", why=error.why, next_step="Give other keys."
-        ) from None
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / root.name
-    path.write_bytes(text)
-    return path
-
-
-def sign_root(path: Path, key: Path, passphrase: bytes | None) -> Path:
-    """Add one signature to a root; the signature's path. Raises: BadInput."""
-    return write_signature(path, key, passphrase)
-
-
-def write_signature(document: Path, key: Path, passphrase: bytes | None) -> Path:
-    """Sign the file `document` into `document`.sig.<keyid>, beside it. Raises: BadInput."""
-    public, signature = sign(document.read_bytes(), key, passphrase)
-    path = document.with_name(f"{document.name}.sig.{public.keyid}")
-    path.write_bytes(signature)
-    return path
-
-
-def newest_root(folder: Path) -> int:
-    """The highest version of a root in `folder`; 0 if there is none."""
-    versions = [int(path.name[5:]) for path in folder.glob("root.*") if path.name[5:].isdigit()]
-    return max(versions, default=0)
-
-
-def _public(key: ec.EllipticCurvePublicKey) -> PublicKey:
+def public_of(key: ec.EllipticCurvePublicKey) -> PublicKey:
+    """The public key as the bundle's own code holds it."""
     return PublicKey(
         key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
 
 
-def _not_a_key(path: Path, why: str) -> BadInput:
-    return BadInput(
-        f"{path} cannot be used as a key.",
-        why=why,
-        next_step="Give a PEM file made by `islet-bundle keygen`, and its passphrase.",
-    )
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _not_a_key(path, error.strerror or str(error), "Give the path of a key file.") from None
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that must not be there yet, with `mode` from its first moment."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written.",
+            why=error.strerror or str(error),
+            next_step="Give a name in a folder that is there.",
+        ) from None
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _exists(path: Path) -> BadInput:
+    return BadInput(f"{path} exists.", why="a key is never overwritten", next_step="Give another name.")
+
+
+def _not_a_key(path: Path, why: str, next_step: str) -> BadInput:
+    return BadInput(f"{path} cannot be used as a key.", why=why, next_step=next_step)

@@ -1,46 +1,154 @@
-"""Signing a finished folder, and the anchor sheet that travels by another road."""
+"""Signing a finished folder: what it is, whether it is still what was built, one signature more.
+
+k of n signers sign at different times and places. Each reads the whole folder, so that nobody signs a
+list whose files are others; each adds one small file, which can also travel alone.
+"""
 
 import hashlib
-import shutil
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.bundle import names
+from appliance.bundle.contents import Contents
 from appliance.bundle.medium import Medium
-from appliance.bundle.release import parse_release
-from appliance.bundle.root import parse_root
-from appliance.bundle.verify import Trust, Verified, verify
-from appliance.errors import BadInput
-from appliance.progress import Progress
-from bundler.keys import newest_root, write_signature
+from appliance.bundle.release import Release
+from appliance.bundle.root import PublicKey, Root
+from appliance.bundle.sums import parse_sums
+from appliance.bundle.verify import Trust, Verified, check_bytes, check_release, check_set, verify
+from appliance.durable import write_whole
+from appliance.errors import BadInput, DamagedBundle, UntrustedBundle
+from appliance.progress import Progress, amount_text
+from bundler.roots import check_counts, copy_roots, newest_root, read_people
+from bundler.signer import Signer, signature_by
+from bundler.tally import Tally, check_may_sign, check_others, count, signature_path
 
 
-def sign_bundle(folder: Path, roots: Path, key: Path, passphrase: bytes | None) -> Path:
-    """Add one signature to a built folder, with the roots beside it; the signature's path.
+@dataclass(frozen=True)
+class Unsigned:
+    """A built folder that was read whole, and may be signed."""
 
-    Raises: BadInput, when there is no built bundle or no root, or the key may not sign releases.
+    folder: Path
+    roots: Path
+    root: Root
+    release: Release
+    contents: Contents
+    sums: bytes
+    medium_bytes: int
+    """Size of the listed files."""
+
+    def lines(self) -> list[str]:
+        """What would be signed, in words."""
+        release, kinds = self.release, Counter(entry.kind for entry in self.contents.entries)
+        sizes: Counter[str] = Counter()
+        for entry in self.contents.entries:
+            sizes[entry.kind] += entry.size
+        digest = hashlib.sha256(self.sums).hexdigest()
+        lines = [
+            f"{release.product}, release {release.number}",
+            f"  made        {release.created}",
+            f"  expires     {release.expires}",
+            f"  on disk     {amount_text(self.medium_bytes, 'B')}, {len(parse_sums(self.sums))} files",
+        ]
+        lines += [
+            f"  {kind + 's':<12}{kinds[kind]} {'file' if kinds[kind] == 1 else 'files'}, {amount_text(sizes[kind], 'B')}"
+            for kind in sorted(kinds)
+        ]
+        if self.contents.requires:
+            lines.append(f"  delta       needs {len(self.contents.requires)} files that the site must have")
+        lines += [f"  SHA256SUMS  {grouped(digest)[0]}", f"              {grouped(digest)[1]}"]
+        if (self.folder / names.NOTES).is_file():
+            lines.append(f"  read        {self.folder / names.NOTES}")
+        return lines
+
+
+def check_signer(folder: Path, roots: Path, key: PublicKey) -> Root:
+    """The newest root, which names `key` as a release key that has not signed `folder` yet.
+
+    Quick: reads no volume.
+
+    Raises: BadInput, when there is no built bundle, no root that counts, or the key may not sign.
     """
     sums = folder / names.SUMS
-    newest = newest_root(roots)
-    if not sums.is_file() or newest == 0:
+    if not sums.is_file():
         raise BadInput(
-            f"{folder if newest else roots} cannot be used.",
-            why="there is no SHA256SUMS" if newest else "there is no root.N",
-            next_step="Give a folder that `build` finished and the folder that `root` made.",
+            f"{folder} cannot be used.",
+            why="there is no SHA256SUMS in it",
+            next_step="Give a folder that `islet-bundle build` finished.",
         )
-    for path in sorted(roots.glob("root.*")):
-        if names.ROOT.fullmatch(path.name) or names.ROOT_SIGNATURE.fullmatch(path.name):
-            shutil.copyfile(path, folder / path.name)
-    root = parse_root(f"root.{newest}", (roots / f"root.{newest}").read_bytes())
-    signature = write_signature(sums, key, passphrase)
-    keyid = signature.name.rpartition(".")[2]
-    if keyid not in {public.keyid for public in root.release_keys}:
-        signature.unlink()
+    root = check_counts(roots)
+    for path in sorted(folder.glob("root.*")):
+        if names.ROOT.fullmatch(path.name) and not _same(path, roots / path.name):
+            raise BadInput(
+                f"{path} is not the one in {roots}.",
+                why="a site would judge the release by other keys",
+                next_step="Find out which folder of roots is the newest, and give that one.",
+            )
+    by = f"release keys of {root.name}"
+    check_may_sign(sums, key, root.release_keys, by=by)
+    check_others(sums, key, root.release_keys)
+    return root
+
+
+def read_unsigned(folder: Path, roots: Path, progress: Progress) -> Unsigned:
+    """Read a built folder whole, as a site will, before anybody signs it.
+
+    Raises: BadInput, when there is no root that counts. UntrustedBundle, DamagedBundle, when the folder
+    is not what was built.
+    """
+    root, medium = check_counts(roots), Medium(folder)
+    try:
+        sums = medium.read_small(names.SUMS, names.SMALL_BYTES)
+        hashes = parse_sums(sums)
+        release = check_release(medium, hashes, hashlib.sha256(sums).hexdigest(), root, Trust())
+        check_set(medium, hashes)
+        contents = check_bytes(medium, hashes, progress)
+    except (UntrustedBundle, DamagedBundle) as error:
+        raise type(error)(
+            error.what, why=error.why, next_step="Do not sign it. Build it, or copy it, again."
+        ) from None
+    size = sum((folder / name).stat().st_size for name in hashes)
+    return Unsigned(folder, roots, root, release, contents, sums, size)
+
+
+def add_signature(unsigned: Unsigned, signer: Signer) -> Path:
+    """Sign what was read, put the roots beside it; the signature's path.
+
+    Raises: BadInput, when the key may not sign, the signature fails, or SHA256SUMS is another by now.
+    StepFailed, when the signing command fails.
+    """
+    check_signer(unsigned.folder, unsigned.roots, signer.public)
+    sums = unsigned.folder / names.SUMS
+    if sums.read_bytes() != unsigned.sums:
         raise BadInput(
-            f"{key} may not sign releases.",
-            why=f"root.{newest} does not name it as a release key",
-            next_step="Sign with a release key of that root.",
+            f"{sums} changed while it was read.",
+            why="what was shown is not what lies there",
+            next_step="Find out who writes there, and start again.",
         )
-    return signature
+    signature = signature_by(signer, unsigned.sums)
+    copy_roots(unsigned.roots, unsigned.folder)
+    path = signature_path(sums, signer.public)
+    write_whole(path, signature)
+    return path
+
+
+def release_tally(folder: Path, root: Root) -> Tally:
+    """The signatures over a folder's SHA256SUMS."""
+    return count(
+        folder / names.SUMS,
+        root.release_keys,
+        by=f"release keys of {root.name}",
+        needed=root.release_threshold,
+    )
+
+
+def tally_lines(unsigned: Unsigned) -> list[str]:
+    """How many of how many have signed, who is wanted, and what to do next."""
+    tally = release_tally(unsigned.folder, unsigned.root)
+    lines = tally.lines(read_people(unsigned.roots))
+    if tally.complete:
+        return [*lines, "Every signature that a site needs is there: `islet-bundle verify`, then `anchor`."]
+    return [*lines, "No site installs it yet: carry the folder to the next signer."]
 
 
 def verify_bundle(folder: Path, anchor: str | None, progress: Progress) -> Verified:
@@ -54,45 +162,11 @@ def verify_bundle(folder: Path, anchor: str | None, progress: Progress) -> Verif
     return verify(Medium(folder), Trust(anchor=anchor), progress)
 
 
-def anchor_sheet(folder: Path) -> str:
-    """The page that two people compare at the site, as plain text to print.
-
-    Raises: BadInput, when `folder` is not a signed bundle.
-    """
-    newest = newest_root(folder)
-    if newest == 0 or not (folder / names.RELEASE).is_file():
-        raise BadInput(
-            f"{folder} is not a signed bundle.",
-            why="it has no root.N or no RELEASE",
-            next_step="Run `islet-bundle sign` first.",
-        )
-    release = parse_release((folder / names.RELEASE).read_bytes())
-    rows = [_hash_lines(folder / name) for name in (names.INSTALLER, f"root.{newest}")]
-    return SHEET.format(
-        product=release.product, number=release.number, created=release.created, hashes="\n".join(rows)
-    )
+def grouped(sha256: str) -> tuple[str, str]:
+    """A SHA-256 in groups of eight, in two lines of four."""
+    groups = [sha256[i : i + 8] for i in range(0, 64, 8)]
+    return " ".join(groups[:4]), " ".join(groups[4:])
 
 
-def _hash_lines(path: Path) -> str:
-    """A file's SHA-256 in groups of eight, four groups a line."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    groups = [digest[i : i + 8] for i in range(0, 64, 8)]
-    return f"  {path.name}\n      {' '.join(groups[:4])}\n      {' '.join(groups[4:])}\n"
-
-
-SHEET = """\
-ISLET ANCHOR SHEET                                    send this by another road than the disk
-{product}, release {number}, made {created}
-
-{hashes}
-At the site, before the first installation, two people:
-
-  1. copy both files from the medium to the box:     cp MEDIUM/install.sh MEDIUM/root.* /root/
-  2. have the box hash its own copies:               sha256sum /root/install.sh /root/root.*
-  3. compare every group with this sheet, aloud;
-  4. run the copy:                                   sh /root/install.sh --anchor "ROOT'S SHA-256" MEDIUM
-
-If one group differs, stop, and call the sender at a number that you already had.
-
-Compared by ______________________   and ______________________   on ______________
-"""
+def _same(first: Path, second: Path) -> bool:
+    return second.is_file() and first.read_bytes() == second.read_bytes()

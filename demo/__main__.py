@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.progress import Terminal, amount_text
-from bundler.sign import anchor_sheet
+from bundler.anchor import anchor_text, read_anchor
 from demo import hub_server
 from demo.channel import build_channel
 from demo.clinic import write_clinic
@@ -60,26 +60,19 @@ def connected_side(stages: Stages, hub: str) -> None:
     with stages.stage("Keys and the first root"):
         for name in ("root", "release"):
             say([*BUNDLER, "keygen", "--no-passphrase", keys / f"{name}.pem"])
-        say(
-            [
-                *BUNDLER,
-                "root",
-                roots,
-                "--root-key",
-                keys / "root.pem",
-                "--release-key",
-                keys / "release.pem.pub",
-            ]
-        )
+        public = ["--root-key", keys / "root.pem.pub", "--release-key", keys / "release.pem.pub"]
+        say([*BUNDLER, "root", "init", roots, *public])
+        say([*BUNDLER, "root", "sign", roots, "--key", keys / "root.pem", "--yes"])
     with stages.stage("Lock: exactly which bytes"):
         say([*BUNDLER, "lock", WORK / "demo.toml", *cache])
     with stages.stage("Build"):
         out = ["--out", WORK / "bundle", "--number", "1", "--roots", roots]
         say([*BUNDLER, "build", WORK / "demo.toml", *out, *cache])
     with stages.stage("Sign, and judge as a site will"):
-        say([*BUNDLER, "sign", WORK / "bundle", "--key", keys / "release.pem", "--roots", roots])
+        who = ["--key", keys / "release.pem", "--roots", roots, "--yes"]
+        say([*BUNDLER, "sign", WORK / "bundle", *who])
         say([*BUNDLER, "verify", WORK / "bundle"])
-        print(anchor_sheet(WORK / "bundle"))
+        print(anchor_text(read_anchor(WORK / "bundle")))
 
 
 def isolated_side(medium: Path) -> None:
@@ -111,7 +104,7 @@ def isolated_side(medium: Path) -> None:
 
 def sha256_from_sheet() -> str:
     """The root's SHA-256, read off the anchor sheet as a person does."""
-    lines = anchor_sheet(WORK / "bundle").splitlines()
+    lines = anchor_text(read_anchor(WORK / "bundle")).splitlines()
     at = next(i for i, line in enumerate(lines) if line.strip() == "root.1")
     return "".join(lines[at + 1].split() + lines[at + 2].split())
 

@@ -13,9 +13,10 @@ from appliance.bundle.contents import format_contents
 from appliance.bundle.release import Release, format_release
 from appliance.bundle.sums import format_sums
 from appliance.progress import Silent
-from bundler.keys import make_key, make_root, newest_root, sign_root
+from bundler.keys import make_key, public_path_of, read_public
 from bundler.pack import Item, lay_out, write_volumes
-from bundler.sign import sign_bundle
+from bundler.roots import Change, copy_roots, init_root, newest_root, read_root, rotate_root
+from bundler.signer import KeyFile, write_signature
 
 INSTALLER = Path(__file__).parents[1] / "install.sh"
 FAR = "2099-01-01T00:00:00Z"
@@ -50,21 +51,38 @@ class Workshop:
     def add_root(
         self, *, root: list[str], release: list[str], signers: list[str], threshold: int = 1, days: int = 3650
     ) -> Path:
-        """Make the next root, signed by `signers`."""
-        path = make_root(
-            self.roots,
-            [self.public(name) for name in root],
-            [self.public(name) for name in release],
-            threshold,
-            days,
-        )
+        """Make the next root, with these keys and no others, signed by `signers`."""
+        roots, releases = [self.public(name) for name in root], [self.public(name) for name in release]
+        if newest_root(self.roots) == 0:
+            path = init_root(
+                self.roots,
+                roots,
+                releases,
+                root_threshold=threshold,
+                release_threshold=threshold,
+                days=days,
+            )
+        else:
+            before = read_root(self.roots)
+            had = {key.keyid for key in (*before.root_keys, *before.release_keys)}
+            kept = {read_public(path).keyid for path in (*roots, *releases)} & had
+            new = [
+                tuple(path for path in paths if read_public(path).keyid not in kept)
+                for paths in (roots, releases)
+            ]
+            change = Change(*new, tuple(had - kept), threshold, threshold)
+            path = rotate_root(self.roots, change, days=days)
         for name in signers:
-            sign_root(path, self.key(name), None)
+            write_signature(path, self.signer(name))
         return path
+
+    def signer(self, name: str) -> KeyFile:
+        """Who holds a key."""
+        return KeyFile(self.key(name), None)
 
     def public(self, name: str) -> Path:
         """The public half of a key."""
-        return self.key(name).with_name(f"{name}.pem.pub")
+        return public_path_of(self.key(name))
 
     def anchor(self) -> str:
         """What the anchor sheet shows."""
@@ -95,8 +113,9 @@ class Workshop:
         """Throw away all signatures over the list and sign it by these keys."""
         for old in self.bundle.glob("SHA256SUMS.sig.*"):
             old.unlink()
+        copy_roots(self.roots, self.bundle)
         for name in keys or ("release",):
-            sign_bundle(self.bundle, self.roots, self.key(name), None)
+            write_signature(self.bundle / "SHA256SUMS", self.signer(name))
 
     def list_and_sign(self) -> None:
         """What the holder of the release key can do: a list and a signature that are valid."""

@@ -102,7 +102,7 @@ class RealBundle:
     def release(self, out: Path, number: int) -> "RealBundle":
         """Another release of the same lock, built and signed."""
         self.build(out, number)
-        bundler("sign", out, "--key", self.key, "--roots", self.roots)
+        bundler("sign", out, "--key", self.key, "--roots", self.roots, "--yes")
         return RealBundle(out, self.manifest, self.roots, self.key, self.hub)
 
 
@@ -193,8 +193,9 @@ def _make(folder: Path, manifest: str, hub: str) -> RealBundle:
     made = RealBundle(folder / "bundle", file, folder / "roots", folder / "release.pem", hub)
     for name in ("root", "release"):
         bundler("keygen", "--no-passphrase", folder / f"{name}.pem")
-    pair = ("--root-key", folder / "root.pem", "--release-key", folder / "release.pem.pub")
-    bundler("root", made.roots, *pair)
+    pair = ("--root-key", folder / "root.pem.pub", "--release-key", folder / "release.pem.pub")
+    bundler("root", "init", made.roots, *pair)
+    bundler("root", "sign", made.roots, "--key", folder / "root.pem", "--yes")
     bundler("lock", file, "--cache", CACHE, "--hub", hub)
     return made.release(made.folder, 1)
 

@@ -19,7 +19,7 @@ from appliance.bundle.verify import verify
 from appliance.errors import ApplianceError
 from appliance.site.layout import Site
 from appliance.site.trust import read_trust, record_trust
-from bundler.keys import write_signature
+from bundler.signer import write_signature
 from tests.bundles import INSTALLER, PAST, Workshop, make_workshop
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
@@ -91,19 +91,19 @@ def signature(shop: Workshop) -> Path:
 
 def sign_by_stranger(shop: Workshop) -> None:
     signature(shop).unlink()
-    write_signature(shop.bundle / "SHA256SUMS", shop.key("stranger"), None)
+    write_signature(shop.bundle / "SHA256SUMS", shop.signer("stranger"))
 
 
 def sign_under_another_name(shop: Workshop) -> None:
     """A stranger's signature in a file named for the real key."""
     name = signature(shop).name
-    made = write_signature(shop.bundle / "SHA256SUMS", shop.key("stranger"), None)
+    made = write_signature(shop.bundle / "SHA256SUMS", shop.signer("stranger"))
     made.replace(shop.bundle / name)
 
 
 def root_key_signs_release(shop: Workshop) -> None:
     signature(shop).unlink()
-    write_signature(shop.bundle / "SHA256SUMS", shop.key("root"), None)
+    write_signature(shop.bundle / "SHA256SUMS", shop.signer("root"))
 
 
 def own_root(shop: Workshop) -> None:
@@ -116,7 +116,7 @@ def own_root(shop: Workshop) -> None:
     for file in other.roots.iterdir():
         shutil.copyfile(file, shop.bundle / file.name)
     assert path.name == "root.1"
-    write_signature(shop.bundle / "SHA256SUMS", other.key("evil"), None)
+    write_signature(shop.bundle / "SHA256SUMS", other.signer("evil"))
 
 
 def rotation(signers: list[str]) -> Callable[[Workshop], None]:
@@ -240,7 +240,7 @@ ATTACKS = {
     "a stranger signed under the real key's name": Attack(sign_under_another_name, 3, "SHA256SUMS.sig."),
     "a root key signed the release": Attack(root_key_signs_release, 3, "SHA256SUMS.sig."),
     "a second signature by a stranger is added": Attack(
-        lambda s: write_signature(s.bundle / "SHA256SUMS", s.key("stranger"), None), 3, "SHA256SUMS.sig."
+        lambda s: write_signature(s.bundle / "SHA256SUMS", s.signer("stranger")), 3, "SHA256SUMS.sig."
     ),
     "another root with its own keys": Attack(own_root, 3, "root.1 is not the one on the anchor sheet."),
     "another root, at a site that believes one": Attack(
