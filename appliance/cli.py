@@ -55,8 +55,10 @@ def main(
 def _wizard(context: click.Context, ui: str, plan_file: Path | None) -> None:
     """The journey on this site: by an answer file, or with whatever front this terminal can show."""
     if plan_file is not None:
+        from appliance.model.offline import go_offline
         from appliance.wizard.unattended import run_plan
 
+        go_offline()
         click.echo(run_plan(_site(context), plan_file))
         return
     from appliance.wizard.open import open_wizard

@@ -5,6 +5,7 @@ lines and kinds of exceptions, and neither. Standard library only.
 """
 
 import os
+import stat
 import sys
 import tempfile
 import traceback
@@ -63,8 +64,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _appended(file: Path, content: bytes) -> Path | None:
     try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        handle = os.open(file, flags, 0o600)
         with os.fdopen(handle, "ab") as log:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):  # a device is everybody's: its mode is not ours
+                return None
             os.fchmod(handle, 0o600)
             log.write(content)
     except OSError:

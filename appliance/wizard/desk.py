@@ -4,6 +4,7 @@ Nothing here waits: what takes time goes on in a thread or a process of its own,
 it is. Steps read the desk; the session changes it.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +17,11 @@ from appliance.errors import ApplianceError
 from appliance.locale import Language
 from appliance.run.folder import open_run
 from appliance.run.overview import RunLine, list_runs
-from appliance.run.plan import TrainingChoice
+from appliance.run.plan import Plan, TrainingChoice, read_plan
 from appliance.site.layout import Site
 from appliance.site.preflight import Finding, look_at_box
 from appliance.training.looked import Look, Looking, LookState, Trial, start_look
-from appliance.wizard.draft import Draft, draft_folder, read_draft, write_draft
+from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
 from appliance.wizard.models import ModelFacts, read_models
 from appliance.wizard.presets import Fitted, fit, preset_settings
 from appliance.wizard.running import RunView
@@ -75,7 +76,8 @@ class Desk:
         self._trial_of: object = None
         self._trial = NOT_STARTED
         if self.draft.run:
-            self.open_run(self.draft.run)
+            with contextlib.suppress(ApplianceError, OSError):  # gone, or not readable any more
+                self.open_run(self.draft.run)
 
     # the draft
 
@@ -123,13 +125,13 @@ class Desk:
             self._end_look()
             self._look_of = key
             if plan.model.base and plan.data.train:
-                self._looking, self._look = self._start(SHOWN_ROWS, trial=False)
+                self._looking, self._look = self._start(plan, SHOWN_ROWS, trial=False)
         return self._look
 
-    def _start(self, rows_shown: int, *, trial: bool) -> tuple[Looking | None, LookState]:
-        """A look at the draft's rows; what keeps it from starting is its outcome."""
+    def _start(self, plan: Plan, rows_shown: int, *, trial: bool) -> tuple[Looking | None, LookState]:
+        """A look at the rows of `plan`; what keeps it from starting is its outcome."""
         try:
-            looking = start_look(self.draft.plan, self.site.models, rows_shown=rows_shown, trial=trial)
+            looking = start_look(plan, self.site.models, rows_shown=rows_shown, trial=trial)
         except ApplianceError as error:
             return None, LookState(error=error)
         return looking, looking.poll()
@@ -162,14 +164,22 @@ class Desk:
         return fit(wanted, model.shape, look).training
 
     def trial(self) -> LookState:
-        """How far a trial of the draft's settings is; begins one where there is none of their kind."""
-        plan = self.draft.plan
-        training = plan.training
-        key = (self._look_of, training.nf4, training.recompute_activations, training.rank)
-        if key != self._trial_of and self.found() is not None:
+        """How far a trial of the draft's settings is, as this box can run them; begins one where none is.
+
+        None is begun of what does not fit.
+        """
+        fitted = self.settings()
+        if fitted is None:
+            return self._trial
+        training = fitted.training
+        memory = (training.nf4, training.recompute_activations, training.pack_tokens, training.rank)
+        key = (self._look_of, *memory, fitted.fits)
+        if key != self._trial_of:
             self._end_trial()
             self._trial_of = key
-            self._trying, self._trial = self._start(0, trial=True)
+            if fitted.fits:
+                plan = with_value(self.draft.plan, "training", training)
+                self._trying, self._trial = self._start(plan, 0, trial=True)
         return self._trial
 
     def try_again(self) -> None:
@@ -192,13 +202,15 @@ class Desk:
         return self._runs
 
     def open_run(self, name: str) -> None:
-        """Have the later pages be about the run `name`; it is left alone when it is gone."""
-        try:
-            self.view = RunView(open_run(self.site.runs / name))
-        except ApplianceError:
-            self.view = None
-            return
-        self.view.refresh()
+        """Have the later pages be about the run `name`.
+
+        Raises: BadInput, when it is gone or its plan cannot be read; OSError, when it is another user's.
+        """
+        self.view = None
+        view = RunView(open_run(self.site.runs / name))
+        read_plan(view.run.plan)  # so that no page about it meets a plan that it cannot read
+        view.refresh()
+        self.view = view
 
     @property
     def run(self) -> RunView:
@@ -220,8 +232,13 @@ class Desk:
         if self._trying is not None:
             self._trial = self._trying.poll()
         after = (self.health.done, self.models.done, self._look, self._trial)
-        run_changed = self.view is not None and self.view.refresh()
-        return before != after or run_changed
+        return before != after or self._run_changed()
+
+    def _run_changed(self) -> bool:
+        try:
+            return self.view is not None and self.view.refresh()
+        except OSError:  # what cannot be read has no news
+            return False
 
     def close(self) -> None:
         """End the processes that only serve the screen; never a run."""

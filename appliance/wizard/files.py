@@ -58,7 +58,22 @@ def places(site_state: Path) -> tuple[Path, ...]:
     """Folders to begin looking in that are there: the site's data sets, the home folder, mounted disks."""
     homes = [Path(home)] if (home := os.environ.get("HOME")) else []
     wanted = [site_state / "datasets", *homes, *mounts()]
-    return tuple(dict.fromkeys(path for path in wanted if os.path.isdir(path)))  # noqa: PTH112  (never raises)
+    return tuple(dict.fromkeys(path for path in wanted if is_folder(path)))
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file that this user can see; never raises."""
+    return os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises where a folder above is closed)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder that this user can see; never raises."""
+    return os.path.isdir(path)  # noqa: PTH112  (likewise)
+
+
+def expanded(typed: str) -> Path:
+    """A typed path; `~` is a home folder where it names somebody's."""
+    return Path(os.path.expanduser(typed))  # noqa: PTH111  (Path.expanduser raises where it names nobody)
 
 
 def mounts() -> tuple[Path, ...]:
@@ -90,14 +105,34 @@ def _entry(path: Path) -> Entry:
         found = path.stat()
     except OSError:
         return Entry(path, name, False, 0, None, say("cannot be read"))
-    modified = datetime.fromtimestamp(found.st_mtime)
+    modified = _moment(found.st_mtime)
     if stat.S_ISDIR(found.st_mode):
         return Entry(path, name, True, 0, modified)
     problem = _problem(path) if stat.S_ISREG(found.st_mode) else say("not a file")
     return Entry(path, name, False, found.st_size, modified, problem)
 
 
+def _moment(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds)
+    except (ValueError, OverflowError, OSError):  # a clock that was wrong by thousands of years
+        return None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether `text` can be written down: a name in another encoding comes from the system with bytes that
+    no file of ours can hold.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _problem(path: Path) -> str:
+    if not is_utf8(str(path)):
+        return say("the name is not UTF-8")
     try:
         with path.open("rb") as file:
             start = file.read(LOOKED_AT)

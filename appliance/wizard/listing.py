@@ -11,7 +11,7 @@ from appliance.progress import amount_text
 from appliance.sentence import say
 from appliance.wizard.cells import one_line, wrap
 from appliance.wizard.draw import text_lines
-from appliance.wizard.files import Entry, list_folder, mounts
+from appliance.wizard.files import Entry, expanded, is_file, is_folder, list_folder, mounts
 from appliance.wizard.page import Table
 from appliance.wizard.typed import normal
 
@@ -120,14 +120,10 @@ class Listing:
         return entry.path if entry.is_folder else None
 
     def _take_path(self, typed: str) -> str:
-        try:
-            path = self.folder / Path(typed).expanduser()
-            if path.is_dir():
-                return self.open(path.resolve())
-            found = path.is_file()
-        except (OSError, RuntimeError, ValueError):  # too long, no home, a zero byte
-            found = False
-        if not found:
+        path = self.folder / expanded(typed)
+        if is_folder(path):
+            return self.open(path.resolve())
+        if not is_file(path):
             return say("There is no file or folder {path}.", path=one_line(typed))
         self._toggle(path)
         return ""

@@ -1,5 +1,6 @@
 """A run as the wizard sees it: read from its folder alone, a few new bytes of `events.jsonl` at a time."""
 
+import contextlib
 from collections import deque
 from typing import Any, get_args
 
@@ -35,18 +36,31 @@ class RunView:
         self.failure: ApplianceError | None = None
         self.tail: deque[tuple[str, Sentence]] = deque(maxlen=TAIL_EVENTS)
         """(time, what happened), the newest last."""
+        self.worker: int | None = None
+        """Process id of the worker that holds the run."""
         self._offset = 0
         self._said = "made"
+        self._said_by: object = None
+        """Process id of the worker that told that state."""
         self._jobs: list[tuple[str, str, int]] = []
 
     def refresh(self) -> bool:
-        """Read what is new; whether anything was."""
+        """Read what is new; whether anything was.
+
+        Raises: OSError, when the run is another user's.
+        """
+        self.worker = find_worker(
+            self.run.lock
+        )  # asked first: what it told before it ended is then read below
         events, self._offset = read_new_events(self.run.events, self._offset)
         for event in events:
-            self._take(event)
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # edited: the others still count
+                self._take(event)
         state = self._said
-        if state in AT_WORK and find_worker(self.run.lock) is None:
+        if state in AT_WORK and self.worker is None:
             state = "interrupted"
+        elif state not in AT_WORK and self.worker not in (None, self._said_by):
+            state = "preparing"  # a worker that has only just come up
         jobs = [self._job_line(kind) for kind in get_args(Kind)]
         changed = bool(events) or state != self.state or jobs != self._jobs
         self.state, self._jobs = state, jobs
@@ -68,15 +82,16 @@ class RunView:
 
     def _take(self, event: Event) -> None:
         fields = event.fields
+        sentence = event_sentence(event)
         match event.kind:
             case "state":
-                self._said = str(fields.get("state"))
+                self._said, self._said_by = str(fields["state"]), fields.get("pid")
                 if self._said in AT_WORK:
                     self.failure = None
             case "progress":
-                self.progress = fields
                 self._add_losses(fields)
-            case "memory":
+                self.progress = fields
+            case "memory" if "free_bytes" in fields:
                 self.memory = fields
             case "held_out":
                 self.held_out.append((fields["step"], fields["loss"]))
@@ -84,7 +99,6 @@ class RunView:
                 self.saved_step = fields["step"]
             case "failed":
                 self.failure = error_of(fields)
-        sentence = event_sentence(event)
         if sentence is not None and event.kind != "progress":
             self.tail.append((event.time, sentence))
 

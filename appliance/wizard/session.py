@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.errors import HostNotReady
 from appliance.locale import LANGUAGES, Language
 from appliance.run.plan import Plan
-from appliance.sentence import say
+from appliance.sentence import reason, say
 from appliance.site.layout import Site
 from appliance.wizard.desk import Desk
+from appliance.wizard.files import is_file, is_utf8
 from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, STEPS
 from appliance.wizard.page import Page
 from appliance.wizard.question import WrongAnswer
@@ -59,6 +61,8 @@ class Wizard:
         question = next((each for each in asked(self._step(), self._desk) if each.name == field), None)
         if question is None:
             return say("This page does not ask for {field}.", field=field)
+        if not is_utf8(value):
+            return say("This is not UTF-8 and cannot be kept: rename the file, or type it anew.")
         try:
             draft = question.take(self._desk, value)
         except WrongAnswer as wrong:
@@ -77,13 +81,19 @@ class Wizard:
             return False
         if chosen is None or chosen.why_not:
             return True
+        try:
+            self._take(action)
+        except OSError as error:
+            raise _not_possible(error) from error
+        return True
+
+    def _take(self, action: str) -> None:
         if action == "next":
             self._next()
         elif action == "back":
             self._go(self._back())
         elif (target := self._step().takes[action](self._desk)) is not None:
             self._go(target)
-        return True
 
     def tick(self) -> bool:
         """Look at running work; whether the page may be another now."""
@@ -116,7 +126,7 @@ class Wizard:
     def _step(self) -> Step:
         """The step that is shown; home, where a run that it was about is gone."""
         view = self._desk.view
-        if self._page in AFTER_START and (view is None or not view.run.plan.is_file()):
+        if self._page in AFTER_START and (view is None or not is_file(view.run.plan)):
             self._page = "home"
         return STEPS[self._page]
 
@@ -142,3 +152,14 @@ class Wizard:
         desk.keep(draft)
         desk.local.pop("shown", None)
         self._page = name
+
+
+def _not_possible(error: OSError) -> HostNotReady:
+    """What the system refused, as an operator can read it."""
+    return HostNotReady(
+        say("This could not be done."),
+        why=reason(error),
+        next_step=say(
+            "Have the file or folder made readable and writable for you, or free some space there."
+        ),
+    )

@@ -38,6 +38,7 @@ def run_plan(site: Site, plan_file: Path) -> Path:
     folder = draft_folder(site.state) / f"plan-{os.getpid()}"
     wizard = Wizard(site, language=language_of(), folder=folder)
     say_line = _teller(wizard)
+    begun: set[str] = set()
     try:
         wizard.fill(plan)
         while (page := wizard.page()).name != "done":
@@ -47,7 +48,7 @@ def run_plan(site: Site, plan_file: Path) -> Path:
                     why=_reasons(page),
                     next_step="Make the plan in the wizard: it shows what fits. Or choose a smaller model.",
                 )
-            _do(wizard, page, say_line)
+            _do(wizard, page, say_line, begun)
         say_line(page)
         return wizard.export_folder()
     finally:
@@ -55,8 +56,13 @@ def run_plan(site: Site, plan_file: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _do(wizard: Wizard, page: Page, tell: Callable[[Page], None]) -> None:
-    """Wait while a page is busy, then take it further."""
+def _do(wizard: Wizard, page: Page, tell: Callable[[Page], None], begun: set[str]) -> None:
+    """Wait while a page is busy, then take it further.
+
+    begun: pages whose work was begun; what was ended from outside is not begun a second time
+
+    Raises: ApplianceError, when the page cannot be passed.
+    """
     while page.level == "busy":
         tell(page)
         time.sleep(POLL_S)
@@ -67,7 +73,13 @@ def _do(wizard: Wizard, page: Page, tell: Callable[[Page], None]) -> None:
         raise _refusal(page)
     offered = {action.name for action in page.actions if not action.why_not}
     action = STARTS.get(page.name, "next")
-    wizard.act(action if action in offered and (page.level == "info" or action == "start") else "next")
+    if action not in offered or not (page.level == "info" or action == "start"):
+        action = "next"
+    if action not in offered or page.name in begun and action != "next":
+        raise _refusal(page)
+    if action != "next":
+        begun.add(page.name)
+    wizard.act(action)
 
 
 def _teller(wizard: Wizard) -> Callable[[Page], None]:

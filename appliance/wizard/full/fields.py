@@ -26,8 +26,6 @@ from appliance.wizard.page import Field, Option
 
 GAP = 2
 MOST_LABEL = 34
-NUMBER_CELLS = 14
-TEXT_CELLS = 60
 
 
 class Answered(Message):

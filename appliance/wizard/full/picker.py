@@ -21,7 +21,7 @@ from appliance.progress import amount_text
 from appliance.sentence import say
 from appliance.wizard.cells import one_line, pad, shorten
 from appliance.wizard.files import Entry as FileEntry
-from appliance.wizard.files import list_folder
+from appliance.wizard.files import expanded, is_folder, list_folder
 from appliance.wizard.full.fields import Entry, FieldView, ProblemLines
 from appliance.wizard.full.lane import Lane
 from appliance.wizard.full.rows import FOCUSED, Rows, Said, Taken, indented, said
@@ -263,15 +263,13 @@ class FilesField(Vertical, FieldView):
         text = event.value.strip()
         if not text:
             return
-        path = Path(text).expanduser()
-        path = path if path.is_absolute() else self.folder / path
         self.entry.value = ""
-        task = asyncio.create_task(self._take_path(path))
+        task = asyncio.create_task(self._take_path(self.folder / expanded(text)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _take_path(self, path: Path) -> None:
-        if await self._lane.call(path.is_dir):
+        if await self._lane.call(is_folder, path):
             self.open(path)
         elif str(path) not in self.paths:
             self._toggle(str(path))

@@ -41,7 +41,7 @@ def _check_blocks(desk: Desk) -> tuple[Block, ...]:
     if state.look is None:
         bar = Bar(state.stage or say("reading the files"), state.done, state.total or 0)
         return (Paragraph("The rows are read as the model will see them."), bar)
-    if desk.local.get("shown") == "rows":
+    if desk.local.get("shown") == "rows" and state.look.shown:
         return _rows(state.look, int(desk.local.get("row", 0)))
     return _findings(state.look)
 

@@ -8,6 +8,7 @@ from appliance.sentence import listed, say
 from appliance.training.memory import SHARE, estimate_memory, free_memory_bytes
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft, with_value
+from appliance.wizard.files import expanded, is_file, is_folder
 from appliance.wizard.models import ModelFacts
 from appliance.wizard.page import (
     Block,
@@ -100,10 +101,15 @@ def _model_blocks(desk: Desk) -> tuple[Block, ...]:
 
 def _model_verdict(desk: Desk) -> Verdict:
     if desk.models.value is None:
+        if desk.models.error is not None:
+            return Verdict("fail", "The installed models cannot be read: run `islet doctor`.", stops=True)
         return Verdict("busy", "Reading the installed models.", stops=True)
     if not desk.models.value:
         return Verdict("fail", "No model is installed: install a bundle that has one.", stops=True)
     model = desk.model()
+    if model is None and desk.draft.plan.model.base:
+        told = say("{model} is not installed: choose another.", model=desk.draft.plan.model.base)
+        return Verdict("fail", told, stops=True)
     if model is None:
         return Verdict("info", "Choose a model.", stops=True)
     return Verdict("ok", say("Chosen: {model}", model=model.name))
@@ -146,10 +152,8 @@ def _take_files(desk: Desk, text: str) -> Draft:
     paths = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     files = []
     for path in paths:
-        absolute = Path(path).expanduser()
-        if not absolute.is_absolute():
-            absolute = Path(home_folder(desk)) / absolute
-        if not absolute.is_file():
+        absolute = Path(home_folder(desk)) / expanded(path)
+        if not is_file(absolute):
             raise WrongAnswer(say("{path} is no file.", path=absolute))
         known = next((file for file in desk.draft.plan.data.train if file.path == str(absolute)), None)
         files.append(known or DataFile(str(absolute)))
@@ -157,7 +161,7 @@ def _take_files(desk: Desk, text: str) -> Draft:
 
 
 def _files_problem(desk: Desk) -> str:
-    gone = next((file.path for file in desk.draft.plan.data.train if not Path(file.path).is_file()), None)
+    gone = next((file.path for file in desk.draft.plan.data.train if not is_file(Path(file.path))), None)
     return say("{path} is not there any more.", path=gone) if gone else ""
 
 
@@ -165,9 +169,9 @@ def home_folder(desk: Desk) -> str:
     """Where to begin looking for data."""
     chosen = desk.draft.plan.data.train
     inbox = desk.site.state / "datasets"
-    if chosen and Path(chosen[0].path).parent.is_dir():
+    if chosen and is_folder(Path(chosen[0].path).parent):
         return str(Path(chosen[0].path).parent)
-    return str(inbox if inbox.is_dir() else Path.home())
+    return str(inbox if is_folder(inbox) else expanded("~"))
 
 
 def _data_verdict(desk: Desk) -> Verdict:

@@ -4,6 +4,7 @@ import shutil
 
 import msgspec
 
+from appliance.errors import ApplianceError
 from appliance.progress import amount_text
 from appliance.run.plan import TrainingChoice
 from appliance.sentence import say
@@ -98,27 +99,33 @@ def _plan_blocks(desk: Desk) -> tuple[Block, ...]:
     look = desk.found()
     if fitted is None or look is None:
         return (Paragraph("The data is being looked at; memory and time follow.", "busy"),)
-    trial = desk.trial()
     blocks: list[Block] = []
     if fitted.estimate is not None:
         need, free = fitted.estimate.total_bytes, look.free_bytes
         text = say("{need} of {free} free", need=amount_text(need, "B"), free=amount_text(free, "B"))
         blocks.append(Bar("Memory", need, max(free, 1), text))
-    facts = [Fact("Trial", *_trial_said(desk)), _room(desk)]
+    facts = [Fact("Trial", *_trial_said(desk))] if fitted.fits else []
+    facts.append(_room(desk))
     if fitted.changed:
         wanted = _wanted(desk, desk.draft.preset)
         facts.append(Fact("Changed to fit", changes_text(fitted.training, wanted), "warn"))
     blocks.append(Facts(tuple(facts)))
-    if trial.error is not None:
-        blocks.append(Facts((Fact("Why", trial.error.why), Fact("Next", trial.error.next_step))))
+    if (error := _trial_error(desk)) is not None:
+        blocks.append(Facts((Fact("Why", error.why), Fact("Next", error.next_step))))
     return tuple(blocks)
+
+
+def _trial_error(desk: Desk) -> ApplianceError | None:
+    """Why there is no trial: it failed, or these rows would not be trained on."""
+    state = desk.trial()
+    return state.error or state.refusal
 
 
 def _trial_said(desk: Desk) -> tuple[str, Level]:
     """What the trial has found out, and how that stands."""
-    state = desk.trial()
-    if state.error is not None:
-        return state.error.what, "fail"
+    state, error = desk.trial(), _trial_error(desk)
+    if error is not None:
+        return error.what, "fail"
     if state.trial is None:
         return say("a few real steps on the longest rows are being measured"), "busy"
     trial = state.trial
@@ -149,6 +156,8 @@ def plan_verdict(desk: Desk) -> Verdict:
     """How the plan stands on this machine, as far as that is known."""
     if desk.look().error is not None:
         return Verdict("fail", "The data cannot be used: go back to it.", stops=True)
+    if desk.models.done and desk.model() is None:
+        return Verdict("fail", "The base model is not installed: go back and choose another.", stops=True)
     fitted = desk.settings()
     if fitted is None:
         return Verdict("busy", "Looking at the data.")
@@ -157,6 +166,8 @@ def plan_verdict(desk: Desk) -> Verdict:
             "fail", "This does not fit into memory: choose a smaller model or shorter packs.", stops=True
         )
     trial = desk.trial()
+    if trial.refusal is not None:
+        return Verdict("fail", trial.refusal.what, stops=True)
     if trial.error is not None:
         return Verdict(
             "fail", "A trial of these settings failed: choose others, or a smaller model.", stops=True

@@ -73,10 +73,7 @@ def _review_blocks(desk: Desk) -> tuple[Block, ...]:
         Fact("Base model", plan.model.base),
         Fact("Data", listed([*(Path(file.path).name for file in plan.data.train), rows])),
         Fact("Plan", values),
-        Fact(
-            "Takes",
-            say("{memory} of memory, about {time}", memory=memory, time=duration(seconds_of(desk, training))),
-        ),
+        Fact("Takes", _takes(memory, seconds_of(desk, training))),
         Fact(
             "Will write",
             say(

@@ -22,7 +22,7 @@ CHART_ROWS = 4
 """With the figures above and the log below, all of a page of 24 lines."""
 
 LEVELS: dict[str, Level] = {
-    "made": "busy",
+    "made": "warn",
     "preparing": "busy",
     "training": "busy",
     "finished": "ok",
@@ -79,7 +79,7 @@ def _figures(view: RunView) -> tuple[Fact, ...]:
         ends = say("{time}, in {left}", time=f"{at:%H:%M}", left=duration(progress["eta_s"]))
     elif not view.at_work:
         ends = say("not running")
-    used = amount_text(progress["memory_bytes"], "B")
+    used = amount_text(progress.get("memory_bytes", 0), "B")
     limit = say(" of {free} free", free=amount_text(memory["free_bytes"], "B")) if memory else ""
     return (
         Fact("Ends", ends),
@@ -91,6 +91,8 @@ def _figures(view: RunView) -> tuple[Fact, ...]:
 
 def _verdict(desk: Desk) -> Verdict:
     match desk.run.state:
+        case "made":
+            return Verdict("warn", "The training has not begun yet. It can be started.", stops=True)
         case "finished":
             return Verdict("ok", _hint(desk.run))
         case "stopped":
@@ -121,16 +123,14 @@ def _hint(view: RunView) -> str:
 
 def _stop(desk: Desk) -> None:
     """Ask the worker to end; it saves first, which may take a while."""
-    ask_to_end(desk.run.run.lock)
-    desk.local["stopping"] = desk.run.run.root.name
+    desk.local["stopping"] = ask_to_end(desk.run.run.lock)
 
 
 def _is_stopping(desk: Desk) -> bool:
-    return desk.run.at_work and desk.local.get("stopping") == desk.run.run.root.name
+    return desk.run.worker is not None and desk.local.get("stopping") == desk.run.worker
 
 
 def _go_on(desk: Desk) -> None:
-    desk.local.pop("stopping", None)
     control.start_detached(desk.run.run)
     desk.run.refresh()
 
@@ -145,7 +145,7 @@ def _change(desk: Desk) -> str:
 
 def _actions(desk: Desk) -> tuple[Action, ...]:
     view = desk.run
-    if view.at_work or view.state == "made":
+    if view.at_work:
         lines = (
             say("Last saved: step {step}.", step=view.saved_step)
             if view.saved_step

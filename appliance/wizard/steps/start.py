@@ -11,6 +11,7 @@ from appliance.site.preflight import Finding
 from appliance.site.releases import current_release
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft
+from appliance.wizard.files import is_file
 from appliance.wizard.page import Action, Block, Fact, Facts, Level, Option, Paragraph
 from appliance.wizard.question import Question, WrongAnswer
 from appliance.wizard.step import Step, Verdict
@@ -128,12 +129,18 @@ def _software(desk: Desk) -> str:
 def _data(desk: Desk) -> str:
     """How many files of rows lie where the site keeps them."""
     folders = (desk.site.state / "datasets", desk.site.current / "datasets")
-    found = [
-        path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if path.is_file()
-    ]
+    found = [path for folder in folders for path in _inside(folder) if is_file(path)]
     if not found:
         return say("none in {folder}; any folder can be chosen", folder=folders[0])
     return listed([path.name for path in found[:4]] + (["…"] if len(found) > 4 else []))
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in `folder`; nothing where it is not there, or another's."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _open(desk: Desk) -> str:
@@ -221,7 +228,9 @@ def _health_blocks(desk: Desk) -> tuple[Block, ...]:
 def _health_verdict(desk: Desk) -> Verdict:
     findings = desk.health.value
     if findings is None:
-        return Verdict("busy", "Looking at the machine.", stops=desk.health.error is None)
+        if desk.health.error is not None:
+            return Verdict("warn", "The machine could not be looked at. You can go on, or check again.")
+        return Verdict("busy", "Looking at the machine.", stops=True)
     if any(finding.blocking and not finding.good for finding in findings):
         return Verdict("fail", "What is marked must be mended first; then check again.", stops=True)
     if any(not finding.good for finding in findings):
@@ -251,9 +260,3 @@ HEALTH = Step(
     takes={"again": _again},
     live=lambda desk: not desk.health.done,
 )
-
-
-def home_folder(desk: Desk) -> str:
-    """Where to begin looking for data."""
-    inbox = desk.site.state / "datasets"
-    return str(inbox if inbox.is_dir() else Path.home())
