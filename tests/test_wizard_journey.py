@@ -5,10 +5,12 @@ stand in the data, the evaluation, the report and the model, and nowhere else.
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +25,8 @@ from appliance.run.plan import DataFile, Plan, absolute, read_plan
 from appliance.site import audit
 from appliance.wizard.draft import with_value
 from demo.trace import connects
-from tests.real import InstalledSite, box_command, scratch
+from tests.real import MODEL, InstalledSite, box_command, scratch
+from tests.screen import Screen
 from tests.wizard_driver import (
     PAGE_S,
     WORK_S,
@@ -380,8 +383,9 @@ def test_a_front_that_ends_on_any_page_is_opened_again_with_everything_kept(
         assert last > before
         assert [event.kind for event in read_events(run.events)].count("resumed") == 0
         assert driver.sees(rf"^ +1 +{last}$"), driver.screen  # the curve's first and last step
-        driver.push("Next")
-        driver.page("compare")
+        driver.push("Train again with changes")
+        check_values_of_the_run(driver)
+        come_back_to_the_run("compare")
         driver.push("Compare")
         driver.await_button("Stop")
         come_back_to_the_run("compare")
@@ -406,10 +410,10 @@ LONG_EPOCHS = 120.0
 """Passes that take some ten seconds: long enough to look away, short enough to wait for."""
 
 
-def long_answers(state: Path) -> Answers:
+def long_answers(state: Path, epochs: float = LONG_EPOCHS) -> Answers:
     """Answers whose training can be left and found again."""
     short = answers_of(state)
-    return Answers(short.file, values={**short.values, "Passes over the rows": f"{LONG_EPOCHS:g}"})
+    return Answers(short.file, values={**short.values, "Passes over the rows": f"{epochs:g}"})
 
 
 def steps_of(run: RunFolder) -> int:
@@ -426,7 +430,7 @@ def test_two_wizards_on_one_run_see_the_same_and_either_can_act(
 ) -> None:
     with start(installed_site, state) as first_screen, start(installed_site, state) as second_screen:
         first, second = FullScreen(first_screen, "en"), FullScreen(second_screen, "en")
-        to_review(first, long_answers(state))
+        to_review(first, long_answers(state, 2000))
         first.push("Start training")
         first.page("training")
         second.page("language")
@@ -439,7 +443,6 @@ def test_two_wizards_on_one_run_see_the_same_and_either_can_act(
         first_screen.wait_until(lambda: steps_of(run) > 0, WORK_S, "a step")
 
         first.push("Stop and keep")
-        first.press("tab")
         first.push("Stop and keep what is learned")
         for driver in (first, second):
             driver.await_button("Go on training")
@@ -450,28 +453,282 @@ def test_two_wizards_on_one_run_see_the_same_and_either_can_act(
         second.push("Go on training")
         for driver in (first, second):
             driver.await_button("Stop and keep")
+        first_screen.wait_until(lambda: steps_of(run) > stopped_at, WORK_S, "another step")
+        second.push("Stop and keep")
+        second.push("Stop and keep what is learned")
         for driver in (first, second):
-            driver.await_button("Next")
-            assert driver.sees(": finished")
-        assert steps_of(run) > stopped_at
+            driver.await_button("Go on training")
         assert curve(first) == curve(second) != ""
 
-        first.push("Train again with changes")
-        first.page("plan")
-        assert first.sees(r"\(\*\) Own values")
-        first.push("Next")
-        first.page("values")
-        assert [first.value(label) for label in ("Rank", "Alpha", "Longest row (tokens)")] == [
-            "4",
-            "12",
-            "256",
-        ]
+        first.push("Change the plan")
+        check_values_of_the_run(first)
         assert second.is_on("training")
         assert leave(second) == 0
         assert leave(first) == 0
     assert kept_plan(state).data == plan_of(state).data
 
 
+def check_values_of_the_run(driver: FullScreen) -> None:
+    """A run's plan stands in the answers that its changes begin with."""
+    driver.page("plan")
+    assert driver.sees(r"\(\*\) Own values")
+    driver.push("Next")
+    driver.page("values")
+    said = [driver.value(label) for label in ("Rank", "Alpha", "Longest row (tokens)")]
+    assert said == ["4", "12", "256"]
+
+
 def curve(driver: FullScreen) -> str:
     """The line that says how the curve ended."""
     return next((row for row in driver.screen.text() if "lowest" in row), "")
+
+
+# What goes wrong says what, why and what to do, and can be gone past
+
+
+def to_page(driver: FullScreen, page: str) -> None:
+    """From the first page to `page`, where files are asked or before; nothing is chosen but the model."""
+    for before in ("language", "home", "health", "model", "data"):
+        driver.page(before)
+        if before == page:
+            return
+        if before == "model":
+            driver.choose(MODEL)
+        driver.push("Next")
+
+
+def says_three_things(driver: FullScreen) -> None:
+    """What happened, why, what to do: as a panel, or on the page."""
+    for label in ("What happened", "Why", "What to do"):
+        driver.screen.wait_for(driver.say(label), WORK_S)
+
+
+def test_a_file_that_vanishes_is_named_and_another_can_be_taken(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    gone = write_rows(state / "datasets" / "gone.json", 30)
+    with start(installed_site, state) as screen:
+        driver = FullScreen(screen, "en")
+        to_page(driver, "data")
+        driver.take_file(gone)
+        gone.unlink()
+        driver.push("Next")
+        screen.wait_until(lambda: screen.shows("gone.json is not") or driver.is_on("check"), PAGE_S)
+        if driver.is_on("check"):
+            says_three_things(driver)
+            driver.back("data")
+            screen.wait_for("gone.json is not")
+        driver.take_file(state / "datasets" / "ward.json")
+        driver.push("Next")
+        driver.page("check")
+        driver.push("Next")
+        driver.page("plan")
+        assert leave(driver) == 0
+
+
+def test_half_of_the_rows_being_bad_stops_until_the_person_goes_on_without_them(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    rows = [
+        {"instruction": f"{number}?", "output": "" if number % 2 else f"{number}!"} for number in range(40)
+    ]
+    bad = state / "datasets" / "bad.json"
+    bad.write_text(json.dumps(rows), encoding="utf-8")
+    with start(installed_site, state) as screen:
+        driver = FullScreen(screen, "zh_CN")
+        driver.page("language")
+        driver.choose("简体中文")
+        to_page(driver, "data")
+        driver.take_file(bad)
+        driver.push("Next")
+        driver.page("check")
+        screen.wait_for(driver.say("Rows that cannot be used"), WORK_S)
+        assert not driver.sees(driver.button("Next"))
+        driver.toggle("Go on without the rows that cannot be used")
+        driver.push("Next")
+        driver.page("plan")
+        driver.back("check")
+        driver.push("Next")
+        driver.page("plan")
+        assert leave(driver) == 0
+    assert kept_plan(state).data.max_bad_share == 0.5
+
+
+def test_an_empty_file_is_not_taken(installed_site: InstalledSite, state: Path) -> None:
+    empty = state / "datasets" / "empty.json"
+    empty.touch()
+    with start(installed_site, state) as screen:
+        driver = FullScreen(screen, "en")
+        to_page(driver, "data")
+        driver.focus_file(empty)
+        driver.press("enter")
+        screen.wait_for("empty.json: empty")
+        driver.type_path(empty)
+        driver.push("Next")
+        driver.page("check")
+        says_three_things(driver)
+        driver.back("data")
+        driver.type_path(empty)
+        driver.take_file(state / "datasets" / "ward.json")
+        driver.push("Next")
+        driver.page("check")
+        driver.push("Next")
+        driver.page("plan")
+        assert leave(driver) == 0
+
+
+def test_a_model_that_cannot_be_tuned_says_why_and_another_can_be_chosen(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    prefix = state.parent / "prefix"
+    with_models(installed_site.prefix, prefix)
+    bad = prefix / "current" / "models" / "islet-test" / "pickled"
+    bad.mkdir()
+    (bad / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    with start(installed_site, state, "--prefix", prefix) as screen:
+        driver = FullScreen(screen, "en")
+        for page in ("language", "home", "health"):
+            driver.page(page)
+            driver.push("Next")
+        driver.page("model")
+        screen.wait_for("cannot be tuned")
+        driver.focus_option("islet-test/pickled")
+        driver.press("space")
+        screen.wait_for("holds pickled data")
+        assert not driver.sees(driver.button("Next"))
+        driver.choose(MODEL)
+        driver.push("Next")
+        driver.page("data")
+        assert leave(driver) == 0
+
+
+def with_models(prefix: Path, other: Path) -> None:
+    """The site at `prefix` once more at `other`, by links, with a folder of models of its own."""
+    release = (prefix / "current").resolve()
+    models = other / "releases" / release.name / "models"
+    for folder in ("islet-test",):
+        (models / folder).mkdir(parents=True)
+        for model in (release / "models" / folder).iterdir():
+            (models / folder / model.name).symlink_to(model)
+    for path in release.iterdir():
+        if path.name != "models":
+            (models.parent / path.name).symlink_to(path)
+    for path in prefix.iterdir():
+        if path.name not in ("current", "releases"):
+            (other / path.name).symlink_to(path)
+    (other / "current").symlink_to(models.parent)
+
+
+def test_packs_too_short_for_every_row_do_not_start_and_can_be_made_longer(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    short = answers_of(state)
+    answers = Answers(short.file, values={**short.values, "Longest row (tokens)": "16"})
+    with start(installed_site, state) as screen:
+        driver = FullScreen(screen, "en")
+        to_review(driver, answers)
+        screen.wait_for("[FAIL]", WORK_S)
+        assert not driver.sees(driver.button("Start training"))
+        for page in ("result", "values"):
+            driver.back(page)
+        driver.fill("Longest row (tokens)", "256")
+        on_to_review(driver, ("values", "result"))
+        driver.await_button("Start training")
+        assert leave(driver) == 0
+
+
+def test_a_run_that_is_removed_while_it_is_looked_at_leads_home(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    with start(installed_site, state) as screen:
+        driver = FullScreen(screen, "en")
+        to_review(driver, answers_of(state))
+        driver.push("Start training")
+        driver.page("training")
+        driver.await_button("Next")
+        shutil.rmtree(only_run(state).root)
+        driver.push("Next")
+        driver.screen.wait_until(lambda: driver.is_on("home") or driver.sees("What happened"), PAGE_S)
+        if not driver.is_on("home"):
+            says_three_things(driver)
+            driver.press("enter")
+        driver.page("home")
+        driver.push("Next")
+        driver.page("health")
+        assert leave(driver) == 0
+
+
+FULL_DISK = """
+mount -t tmpfs -o size="$1" none "$2"
+mkdir "$2/datasets" "$2/runs" "$2/exports"
+cp "$3"/* "$2/datasets"
+shift 3
+exec "$@"
+"""
+"""sh FULL_DISK SIZE STATE ROWS COMMAND...: with a small disk of its own for the state."""
+
+
+def test_a_full_disk_is_told_of_and_nothing_is_lost_when_there_is_room_again(
+    installed_site: InstalledSite, state: Path
+) -> None:
+    rows = state.parent / "rows"
+    shutil.copytree(state / "datasets", rows)
+    islet = [installed_site.islet, "--prefix", installed_site.prefix, "--state", state]
+    command = box_command(["sh", "-euc", FULL_DISK, "full", "24m", state, rows, *islet])
+    with Screen(command, env=environment(state), cwd=state.parent) as screen:
+        inside = Path(f"/proc/{screen.process.pid}/root{state}")
+        driver = FullScreen(screen, "en")
+        to_page(driver, "data")
+        driver.take_file(state / "datasets" / "ward.json")
+
+        with full(inside):  # an answer
+            driver.fill("System prompt", "You answer for the ward. 请简短。")
+            driver.press("enter")
+            says_three_things(driver)
+            screen.wait_for("Your answers could not be saved.")
+            driver.press("enter")
+        driver.fill("System prompt", "You answer.")
+        driver.push("Next")
+        driver.page("check")
+        driver.push("Next")
+        driver.page("plan")
+        driver.choose("Quick look")
+        driver.push("Next")
+        driver.page("result")
+        driver.push("Next")
+        driver.page("review")
+        driver.await_button("Start training")
+
+        with full(inside):  # the start
+            driver.push("Start training")
+            says_three_things(driver)
+            driver.press("enter")
+        driver.push("Start training")
+        driver.page("training")
+        driver.await_button("Next")
+        driver.push("Next")
+        driver.page("compare")
+        driver.push("Next")
+        driver.page("export")
+
+        with full(inside, but=300_000):  # the export
+            driver.push("Export now")
+            says_three_things(driver)
+            assert not driver.sees(driver.button("Next"))
+        driver.push("Export now")
+        driver.await_button("Export again")
+        driver.push("Next")
+        driver.page("done")
+        assert leave(driver) == 0
+
+
+@contextmanager
+def full(disk: Path, but: int = 0) -> Iterator[None]:
+    """Nothing more can be written to the disk at `disk`, but so many bytes."""
+    filler = disk / "filler"
+    found = os.statvfs(disk)
+    with filler.open("wb") as file, suppress(OSError):
+        file.write(bytes(max(found.f_bavail * found.f_frsize - but, 0)))
+        file.flush()
+    yield
+    filler.unlink()

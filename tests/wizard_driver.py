@@ -229,14 +229,15 @@ class FullScreen:
 
     def push(self, label: str, seconds: float = WORK_S) -> None:
         self.await_button(label, seconds)
-        self._move("tab", rf">{self._button(label)}<")
+        self._move("tab", rf">{self.button(label)}<")
         self.press("enter")
 
     def await_button(self, label: str, seconds: float = WORK_S) -> None:
-        self.screen.wait_until(lambda: self.sees(self._button(label)), seconds, f"the button {label}")
+        self.screen.wait_until(lambda: self.sees(self.button(label)), seconds, f"the button {label}")
         self._settle()
 
-    def _button(self, label: str) -> str:
+    def button(self, label: str) -> str:
+        """A pattern for the button `label`, where it can be pressed."""
         return rf"\[ (< )?{re.escape(self.say(label))}( F\d+)?( >)? \]"
 
     def choose(self, option: str) -> None:
@@ -252,14 +253,19 @@ class FullScreen:
         self._move("down", rf"^>\([ *-]\) .*{re.escape(option)}")
 
     def take_file(self, path: Path) -> None:
+        self.focus_file(path)
+        self.press("enter")
+        name = re.escape(path.name)
+        taken = re.escape(self.say("[ x  ]"))
+        self.screen.wait_until(lambda: self.sees(rf"{taken} {name}"), PAGE_S, f"{path.name} taken")
+
+    def focus_file(self, path: Path) -> None:
+        """Move to a file of the list."""
         name = re.escape(path.name)
         self.screen.wait_until(lambda: self.sees(rf"^.\s?\[.*\] {name}"), PAGE_S, path.name)
         self._move("tab", r"^> \[")
         self.press("home")
         self._move("down", rf"^> \[.*\] {name}")
-        self.press("enter")
-        taken = re.escape(self.say("[ x  ]"))
-        self.screen.wait_until(lambda: self.sees(rf"{taken} {name}"), PAGE_S, f"{path.name} taken")
 
     def type_path(self, path: Path) -> None:
         """Type a path, under the list of files."""

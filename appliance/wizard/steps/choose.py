@@ -150,19 +150,20 @@ MODEL = Step(
 
 def _take_files(desk: Desk, text: str) -> Draft:
     paths = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    known = {file.path: file for file in desk.draft.plan.data.train}
     files = []
     for path in paths:
         absolute = Path(home_folder(desk)) / expanded(path)
-        if not is_file(absolute):
+        if is_file(absolute):
+            files.append(known.get(str(absolute)) or DataFile(str(absolute)))
+        elif str(absolute) not in known:  # one that has gone since is left out: nobody could take it back
             raise WrongAnswer(say("{path} is no file.", path=absolute))
-        known = next((file for file in desk.draft.plan.data.train if file.path == str(absolute)), None)
-        files.append(known or DataFile(str(absolute)))
     return desk.changed(plan=with_value(desk.draft.plan, "data.train", tuple(files)))
 
 
 def _files_problem(desk: Desk) -> str:
     gone = next((file.path for file in desk.draft.plan.data.train if not is_file(Path(file.path))), None)
-    return say("{path} is not there any more.", path=gone) if gone else ""
+    return say("{path} is not there any more. Choose again: it is left out then.", path=gone) if gone else ""
 
 
 def home_folder(desk: Desk) -> str:
