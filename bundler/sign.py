@@ -5,7 +5,6 @@ list whose files are others; each adds one small file, which can also travel alo
 """
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +38,7 @@ class Unsigned:
 
     def lines(self) -> list[str]:
         """What would be signed, in words."""
-        release, kinds = self.release, Counter(entry.kind for entry in self.contents.entries)
-        sizes: Counter[str] = Counter()
-        for entry in self.contents.entries:
-            sizes[entry.kind] += entry.size
+        release, sizes = self.release, _sizes_by_kind(self.contents)
         digest = hashlib.sha256(self.sums).hexdigest()
         lines = [
             f"{release.product}, release {release.number}",
@@ -50,10 +46,9 @@ class Unsigned:
             f"  expires     {release.expires}",
             f"  on disk     {amount_text(self.medium_bytes, 'B')}, {len(parse_sums(self.sums))} files",
         ]
-        lines += [
-            f"  {kind + 's':<12}{kinds[kind]} {'file' if kinds[kind] == 1 else 'files'}, {amount_text(sizes[kind], 'B')}"
-            for kind in sorted(kinds)
-        ]
+        for kind in sorted(sizes):
+            files = "1 file" if len(sizes[kind]) == 1 else f"{len(sizes[kind])} files"
+            lines.append(f"  {kind + 's':<12}{files}, {amount_text(sum(sizes[kind]), 'B')}")
         if self.contents.requires:
             lines.append(f"  delta       needs {len(self.contents.requires)} files that the site must have")
         lines += [f"  SHA256SUMS  {grouped(digest)[0]}", f"              {grouped(digest)[1]}"]
@@ -166,6 +161,13 @@ def grouped(sha256: str) -> tuple[str, str]:
     """A SHA-256 in groups of eight, in two lines of four."""
     groups = [sha256[i : i + 8] for i in range(0, 64, 8)]
     return " ".join(groups[:4]), " ".join(groups[4:])
+
+
+def _sizes_by_kind(contents: Contents) -> dict[str, list[int]]:
+    sizes: dict[str, list[int]] = {}
+    for entry in contents.entries:
+        sizes.setdefault(entry.kind, []).append(entry.size)
+    return sizes
 
 
 def _same(first: Path, second: Path) -> bool:

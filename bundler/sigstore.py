@@ -30,7 +30,10 @@ def sigstore_bundle(document: bytes, signature: bytes, key: PublicKey) -> bytes:
     """
     bundle = {
         "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": _base64(hashlib.sha256(key.spki).digest())}},
+        "verificationMaterial": {
+            "publicKey": {"hint": _base64(hashlib.sha256(key.spki).digest())},
+            "tlogEntries": [],  # may be left out, but not every reader knows
+        },
         "messageSignature": {
             "messageDigest": {
                 "algorithm": "SHA2_256",
