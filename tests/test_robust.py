@@ -5,6 +5,7 @@ The files are made as they would be found; nothing is trained.
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ import pytest
 from appliance.errors import ApplianceError, BadInput
 from appliance.run.folder import RunFolder, create_run
 from appliance.run.lock import worker_lock
-from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, write_plan
+from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice, write_plan
 from appliance.site.layout import Site
 from appliance.trace import keep_trace
 from appliance.wizard.files import list_folder
-from appliance.wizard.page import Page
+from appliance.wizard.page import Page, Verbatim
 from appliance.wizard.running import RunView
 from appliance.wizard.session import Wizard
+from appliance.wizard.steps.plan import changed_facts
 from appliance.wizard.unattended import run_plan
 
 
@@ -166,3 +168,23 @@ def test_a_trace_leaves_the_mode_of_a_device_alone(tmp_path: Path) -> None:
     assert file is not None
     assert file.parent == tmp_path / "logs"
     assert pipe.stat().st_mode == before
+
+
+def test_what_a_preset_had_to_give_up_is_shown_as_long_as_it_is_given_up(site: Site) -> None:
+    desk = Wizard(site, language="en")._desk
+    assert changed_facts(desk, TrainingChoice()) == ()
+    (fact,) = changed_facts(desk, TrainingChoice(pack_tokens=1024, packs_per_step=2))
+    assert fact.value == "pack_tokens = 1024, packs_per_step = 2"
+    assert fact.level == "warn"
+
+
+def test_the_lines_to_copy_quote_a_folder_with_a_space(tmp_path: Path) -> None:
+    site = Site(tmp_path / "opt", tmp_path / "a state")
+    site.models.mkdir(parents=True)
+    site.runs.mkdir(parents=True)
+    (site.state / "datasets").mkdir()
+    run = create_run(plan_of(site), site.runs, base=site.models)
+    wizard = opened(site, run)
+    wizard._page = "done"
+    lines = next(block.lines for block in wizard.page().blocks if isinstance(block, Verbatim))
+    assert shlex.split(lines[0]) == ["cd", str(run.export)]

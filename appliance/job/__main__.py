@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +13,7 @@ from appliance.model.offline import go_offline
 from appliance.progress import Silent
 from appliance.run.folder import open_run
 from appliance.site.layout import Site
+from appliance.trace import trace_text
 
 
 def main(arguments: list[str]) -> int:
@@ -32,9 +32,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        # Where, but not what: an unforeseen error's words may quote a row, and this goes into a file.
-        traceback.print_tb(error.__traceback__)
-        print(type(error).__name__, file=sys.stderr)
+        print(trace_text(error), file=sys.stderr)
         return 1
     return 0
 

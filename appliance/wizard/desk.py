@@ -158,9 +158,11 @@ class Desk:
         draft = draft or self.draft
         model = self.model(draft.plan.model.base)
         wanted = preset_settings(draft.preset, draft.plan.training, model.context_tokens if model else None)
-        look = self._look.look if draft.preset != "advanced" else None
-        if look is None or model is None:
+        look = self._look.look
+        if look is None or model is None or draft.preset == "advanced":
             return wanted
+        if draft.plan.model.base != self.draft.plan.model.base:
+            return wanted  # the rows were counted in the tokens of another model
         return fit(wanted, model.shape, look).training
 
     def trial(self) -> LookState:

@@ -10,11 +10,11 @@ from appliance.run.events import Event, read_new_events
 from appliance.run.failure import error_of
 from appliance.run.folder import RunFolder
 from appliance.run.lock import find_worker
+from appliance.run.overview import AT_WORK
 from appliance.run.told import event_sentence
 from appliance.sentence import Sentence
 
 TAIL_EVENTS = 50
-AT_WORK = ("preparing", "training")
 
 
 class RunView:

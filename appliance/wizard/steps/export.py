@@ -1,5 +1,7 @@
 """The files for Ollama, and the report."""
 
+from shlex import quote
+
 import msgspec
 
 from appliance.report.facts import Parity
@@ -115,7 +117,7 @@ def _done_blocks(desk: Desk) -> tuple[Block, ...]:
     report = run.root / "report" / "report.html"
     state = desk.run.job("report")
     lines = (
-        f"cd {run.export}",
+        f"cd {quote(str(run.export))}",
         "sha256sum -c SHA256SUMS",
         f"ollama create {plan.export.name} -f Modelfile",
         f"ollama run {plan.export.name}",

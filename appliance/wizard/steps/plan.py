@@ -106,10 +106,7 @@ def _plan_blocks(desk: Desk) -> tuple[Block, ...]:
         blocks.append(Bar("Memory", need, max(free, 1), text))
     facts = [Fact("Trial", *_trial_said(desk))] if fitted.fits else []
     facts.append(_room(desk))
-    if fitted.changed:
-        wanted = _wanted(desk, desk.draft.preset)
-        facts.append(Fact("Changed to fit", changes_text(fitted.training, wanted), "warn"))
-    blocks.append(Facts(tuple(facts)))
+    blocks.append(Facts((*facts, *changed_facts(desk, fitted.training))))
     if (error := _trial_error(desk)) is not None:
         blocks.append(Facts((Fact("Why", error.why), Fact("Next", error.next_step))))
     return tuple(blocks)
@@ -146,10 +143,11 @@ def _room(desk: Desk) -> Fact:
     return Fact("Disk", text, "ok" if need < free else "fail")
 
 
-def changes_text(training: TrainingChoice, wanted: TrainingChoice) -> str:
-    """What is other than it was wanted."""
-    before, now = msgspec.to_builtins(wanted), msgspec.to_builtins(training)
-    return ", ".join(f"{name} = {value}" for name, value in now.items() if before[name] != value)
+def changed_facts(desk: Desk, training: TrainingChoice) -> tuple[Fact, ...]:
+    """What of `training` is other than the chosen preset says, to fit this box; nothing when nothing is."""
+    before, now = msgspec.to_builtins(_wanted(desk, desk.draft.preset)), msgspec.to_builtins(training)
+    changes = ", ".join(f"{name} = {value}" for name, value in now.items() if before[name] != value)
+    return (Fact("Changed to fit", changes, "warn"),) if changes else ()
 
 
 def plan_verdict(desk: Desk) -> Verdict:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
@@ -16,7 +17,7 @@ from appliance.wizard.starting import start_run
 from appliance.wizard.step import Step, Verdict
 from appliance.wizard.steps.plan import (
     PRESET_LABELS,
-    changes_text,
+    changed_facts,
     duration,
     length_text,
     plan_verdict,
@@ -90,11 +91,10 @@ def _review_blocks(desk: Desk) -> tuple[Block, ...]:
         Heading("Nothing has been changed yet. Please read before you start."),
         Facts(tuple(facts)),
     ]
-    if fitted is not None and fitted.changed:
-        changed = Fact("Changed to fit", changes_text(fitted.training, desk.draft.plan.training), "warn")
-        blocks.append(Facts((changed,)))
+    if fitted is not None and (changed := changed_facts(desk, fitted.training)):
+        blocks.append(Facts(changed))
     if saved := desk.local.get("saved"):
-        lines = (f"islet --plan {saved}",)
+        lines = (f"islet --plan {quote(str(saved))}",)
         blocks += [
             Paragraph("The answers are saved. This repeats them without questions:", "ok"),
             Verbatim(lines),
