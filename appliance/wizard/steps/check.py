@@ -150,8 +150,8 @@ def _needed_share(look: Look) -> float:
 
 
 def _take_skip(desk: Desk, text: str) -> Draft:
-    look = desk.found()
-    share = _needed_share(look) if look is not None and yes_or_no(text) else 0.0
+    wanted, look = yes_or_no(text), desk.found()
+    share = _needed_share(look) if look is not None and wanted else 0.0
     return desk.changed(plan=with_value(desk.draft.plan, "data.max_bad_share", share))
 
 

@@ -1,0 +1,420 @@
+"""The wizard's core: pages, answers, what is kept. No model is loaded and no row is read."""
+
+import dataclasses
+import json
+import re
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.locale import catalogue
+from appliance.run.plan import DataFile, Plan, field_problem, write_plan
+from appliance.sentence import Sentence
+from appliance.site.layout import Site
+from appliance.wizard.desk import Desk
+from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
+from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, ORDER, STEPS
+from appliance.wizard.page import Page
+from appliance.wizard.question import WrongAnswer
+from appliance.wizard.session import Wizard
+from appliance.wizard.step import Step, to_page
+from appliance.wizard.steps.review import fingerprint
+from appliance.wizard.titles import TITLES
+
+ZH = catalogue("zh_CN")
+RUN = "2026-11-21-ward-7-a1b2"
+EVENTS: dict[str, list[dict[str, Any]]] = {
+    "made": [],
+    "finished": [{"kind": "state", "state": "finished", "pid": 1}],
+    "stopped": [{"kind": "state", "state": "stopped", "pid": 1}],
+    "interrupted": [{"kind": "state", "state": "training", "pid": 1, "step": 0}],
+}
+"""What a run of each state tells of itself; nobody is at work on any."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A site with one model, whose files have the right names and shapes and hold nothing."""
+    prefix, state = tmp_path / "opt", tmp_path / "state"
+    for folder in ("datasets", "runs", "exports"):
+        (state / folder).mkdir(parents=True)
+    model = prefix / "current" / "models" / "made-up" / "tiny"
+    model.mkdir(parents=True)
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    (model / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    (model / "config.json").write_text('{"max_position_embeddings": 512}')
+    (model / "tokenizer.json").write_text("{}")
+    (prefix / "trust").mkdir()
+    (state / "datasets" / "rows.json").write_text("[]")
+    return Site(prefix, state)
+
+
+@pytest.fixture
+def desk(site: Site) -> Iterator[Desk]:
+    """A desk on which what takes time is found out already."""
+    desk = Desk(site)
+    wait_for(desk)
+    yield desk
+    desk.close()
+
+
+def wait_for(desk: Desk) -> None:
+    """Come back when the box and the models are known."""
+    while not (desk.health.done and desk.models.done):
+        time.sleep(0.01)
+
+
+def answered(desk: Desk) -> Draft:
+    """A draft with a plan that every rule of the plan lets pass."""
+    plan = with_value(desk.draft.plan, "data.train", (DataFile("/rows.json"),))
+    for field, value in (("model.base", "made-up/tiny"), ("name", "ward-7"), ("export.name", "ward")):
+        plan = with_value(plan, field, value)
+    return desk.changed(plan=plan)
+
+
+def open_run(desk: Desk, state: str) -> None:
+    """Have the desk be about a run in this state."""
+    root = desk.site.runs / RUN
+    root.mkdir(exist_ok=True)
+    write_plan(answered(desk).plan, root / "plan.toml")
+    (root / "base").write_text("/model")
+    lines = [json.dumps({"time": "2026-11-21T10:00:00.000+00:00", **event}) for event in EVENTS[state]]
+    (root / "events.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    desk.open_run(RUN)
+    assert desk.run.state == state
+
+
+def all_pages(desk: Desk) -> Iterator[tuple[Step, Page]]:
+    """Every page, as it is without any work; those about a run in every state of it."""
+    for name in ("language", "home", *BEFORE_A_RUN):
+        yield STEPS[name], to_page(STEPS[name], desk)
+    for state in EVENTS:
+        open_run(desk, state)
+        for name in AFTER_START:
+            yield STEPS[name], to_page(STEPS[name], desk)
+
+
+# The journey
+
+
+def test_every_page_has_its_place_a_title_and_help() -> None:
+    assert [step.name for step in ORDER] == list(TITLES)
+    assert all(step.title == TITLES[step.name] and step.help for step in ORDER)
+    assert [step.number for step in ORDER if step.name in BEFORE_A_RUN] == [1, 2, 3, 4, 5, 5, 6, 7]
+    assert [step.number for step in ORDER if step.name in AFTER_START] == [8, 9, 10, 0]
+
+
+def test_everything_that_a_page_offers_can_be_done(desk: Desk) -> None:
+    for step, page in all_pages(desk):
+        names = [action.name for action in page.actions]
+        assert len(set(names)) == len(names), step.name
+        assert set(names) <= {"back", "next", "leave", *step.takes}, step.name
+        keys = [action.key for action in page.actions if action.key]
+        assert len(set(keys)) == len(keys), step.name
+        assert sum(action.default for action in page.actions) <= 1, step.name
+
+
+def test_every_page_can_be_left_and_all_but_the_first_two_gone_back_from(desk: Desk) -> None:
+    for step, page in all_pages(desk):
+        offered = {action.name for action in page.actions if not action.why_not}
+        assert "leave" in offered
+        if step.name in ("language", "home"):
+            assert "back" not in offered
+        else:
+            assert "back" in offered
+            assert step.before is not None and step.before(desk) in STEPS
+
+
+def test_what_cannot_be_done_yet_says_why(desk: Desk) -> None:
+    for step, page in all_pages(desk):
+        onward = next((action for action in page.actions if action.name == "next"), None)
+        if onward is not None and onward.why_not:
+            assert onward.why_not.endswith("."), step.name
+
+
+def test_a_person_is_led_from_the_language_to_the_data(site: Site) -> None:
+    wizard = Wizard(site)
+    try:
+        for name in ("language", "home", "health"):
+            assert wizard.page().name == name
+            deadline = time.monotonic() + 30
+            while any(a.name == "next" and a.why_not for a in wizard.page().actions):
+                assert time.monotonic() < deadline
+                wizard.tick()
+            assert wizard.act("next")
+        assert wizard.act("next"), "locked: no model is chosen"
+        assert wizard.page().name == "model"
+        assert wizard.answer("model.base", "made-up/tiny") == ""
+        assert wizard.act("next")
+        assert wizard.page().name == "data"
+        assert wizard.answer("nobody.asks", "x") == "This page does not ask for nobody.asks."
+        wizard.switch_language()
+        assert wizard.language == "zh_CN"
+        assert wizard.act("back")
+        assert wizard.page().fields[0].value == "made-up/tiny"
+        assert not wizard.act("leave")
+    finally:
+        wizard.close()
+    again = Wizard(site)
+    assert again.language == "zh_CN"
+    assert again.page().fields[0].value == "continue"
+    assert again.act("next")
+    assert again.page().name == "data", "the furthest page that was come to"
+    again.close()
+
+
+def test_a_terminal_without_chinese_is_not_asked_for_a_language(site: Site) -> None:
+    wizard = Wizard(site, chinese=False)
+    assert (wizard.page().name, wizard.language) == ("home", "en")
+    wizard.switch_language()
+    assert wizard.language == "en"
+    wizard.close()
+
+
+# Answers
+
+WRONG = {
+    "language": ("fr",),
+    "go": ("nothing",),
+    "model.base": ("other/model", ""),
+    "data.train": ("/no/such/file.json",),
+    "data.max_bad_share": ("maybe",),
+    "data.held_out_share": ("half", "51", "-1", "nan"),
+    "preset": ("fast",),
+    "training.method": ("full",),
+    "training.epochs": ("0", "three", "nan", "inf", "20000"),
+    "training.steps": ("-1", "1.5"),
+    "training.learning_rate": ("0", "2", "", "2e"),
+    "training.rank": ("0", "2000", "8.5", "x"),
+    "training.alpha": ("0", "nan", "9999"),
+    "training.pack_tokens": ("0", "-5", "many"),
+    "training.packs_per_step": ("0", "x"),
+    "training.recompute_activations": ("perhaps",),
+    "name": ("", "Ward", "a b", "病区", "x" * 41, "-a", "../a"),
+    "export.name": ("", "A", "a/b", "a b", "名"),
+    "export.gguf": ("q4_0",),
+}
+"""Answers that nobody may give. By the question's name."""
+
+
+def test_wrong_answers_are_refused_in_a_sentence_that_chinese_has(desk: Desk) -> None:
+    questions = {question.name: question for step in ORDER for question in step.questions}
+    asked_for_text = {"model.system"}  # any text will do
+    assert set(WRONG) | asked_for_text == set(questions)
+    for name, texts in WRONG.items():
+        for text in texts:
+            before = desk.draft
+            with pytest.raises(WrongAnswer) as refused:
+                questions[name].take(desk, text)
+            assert desk.draft == before
+            assert refused.value.why.endswith("."), (name, text)
+            assert unknown_in(refused.value.why) == [], (name, text)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    (
+        ("training.rank", "１６", 16),
+        ("training.rank", " 1,0 ", 10),
+        ("training.learning_rate", "2e-4", 0.0002),
+        ("training.epochs", "２．５", 2.5),
+        ("data.held_out_share", "12.5 %", 0.125),
+        ("data.held_out_share", "20％", 0.2),
+        ("name", " ward-7 ", "ward-7"),
+        ("model.system", "  请简短。 ", "请简短。"),
+    ),
+)
+def test_answers_are_read_as_people_type_them(desk: Desk, field: str, text: str, value: object) -> None:
+    question = next(each for step in ORDER for each in step.questions if each.name == field)
+    plan = question.take(desk, text).plan
+    found: Any = plan
+    for part in field.split("."):
+        found = getattr(found, part)
+    assert found == value
+
+
+def test_answers_are_judged_by_the_rules_of_the_plan(desk: Desk) -> None:
+    for step in ORDER:
+        for question in step.questions:
+            if question.name not in ("name", "export.name", "training.rank", "training.epochs"):
+                continue
+            for text in WRONG[question.name]:
+                try:
+                    value = int(text) if question.name == "training.rank" else text
+                    value = float(text) if question.name == "training.epochs" else value
+                except ValueError:
+                    continue
+                rule = field_problem(with_value(desk.draft.plan, question.name, value), question.name)
+                with pytest.raises(WrongAnswer, match=re.escape(f"This {rule}.")):
+                    question.take(desk, text)
+
+
+def test_a_file_that_is_gone_is_left_out_when_others_are_taken(desk: Desk) -> None:
+    gone, there = desk.site.state / "datasets" / "gone.json", desk.site.state / "datasets" / "rows.json"
+    gone.write_text("[]")
+    files = next(each for each in STEPS["data"].questions if each.name == "data.train")
+    desk.keep(files.take(desk, f"{gone}"))
+    gone.unlink()
+    assert str(gone) in files.problem(desk)
+    desk.keep(files.take(desk, f"{gone}\n{there}"))
+    assert files.show(desk) == str(there)
+    assert files.problem(desk) == ""
+
+
+# What is kept
+
+
+def a_draft() -> Draft:
+    """A draft with no value as it comes."""
+    draft = Draft(language="zh_CN", page="values", reached="review", preset="best", run=RUN)
+    plan = with_value(draft.plan, "training.rank", 7)
+    plan = with_value(plan, "data.train", (DataFile("/数据/rows 1.json", "alpaca"),))
+    return msgspec.structs.replace(draft, plan=with_value(plan, "model.system", 'a"b\n请'))
+
+
+def test_a_draft_comes_back_as_it_was_kept_for_its_owner_only(tmp_path: Path) -> None:
+    folder = draft_folder(tmp_path, 1234)
+    write_draft(a_draft(), folder)
+    assert read_draft(folder) == (a_draft(), None)
+    assert folder == tmp_path / "wizard" / "1234"
+    assert stat.S_IMODE((folder / "draft.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [path.name for path in folder.iterdir()] == ["draft.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    (
+        "",
+        "{",
+        "[]",
+        '{"format": "islet-draft-9"}',
+        '{"format": "islet-draft-1", "other": 1}',
+        '{"format": "islet-draft-1", "reached": "nowhere"}',
+        "\udcff",
+    ),
+)
+def test_a_draft_that_cannot_be_read_is_set_aside_and_home_says_so(site: Site, content: str) -> None:
+    folder = draft_folder(site.state)
+    folder.mkdir(parents=True)
+    (folder / "draft.json").write_text(content, errors="surrogateescape")
+    desk = Desk(site)
+    assert desk.draft == Draft()
+    assert desk.set_aside == folder / "draft.unreadable"
+    assert desk.set_aside.read_text(errors="surrogateescape") == content
+    assert str(desk.set_aside) in str(to_page(STEPS["home"], desk).blocks)
+    desk.close()
+
+
+def test_a_draft_about_a_run_that_is_gone_opens_at_home(site: Site) -> None:
+    write_draft(a_draft(), draft_folder(site.state))
+    wizard = Wizard(site)
+    assert wizard.page().name == "home"
+    wizard.close()
+
+
+# The fingerprint
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a plan that has no fields of its own, by its dotted name."""
+    for field in msgspec.structs.fields(value):
+        inner = getattr(value, field.name)
+        path = f"{name}.{field.name}".strip(".")
+        if isinstance(inner, msgspec.Struct):
+            yield from leaves(inner, path)
+        else:
+            yield path, inner
+
+
+def other(value: Any) -> Any:
+    """Another value of the same kind."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+    return (*value, "x") if value else ("x",)
+
+
+def test_the_fingerprint_changes_with_every_choice_and_every_byte_of_the_data(desk: Desk) -> None:
+    plan, sums = answered(desk).plan, ("a" * 64, "b" * 64)
+    fields = list(leaves(plan))
+    assert len(fields) > 25
+    plans: list[Plan] = [with_value(plan, name, other(value)) for name, value in fields]
+    seen = {fingerprint(each, sums) for each in plans} | {fingerprint(plan, sums)}
+    for changed in ((), sums[:1], sums[::-1], ("a" * 64, "c" * 64)):
+        seen.add(fingerprint(plan, changed))
+    assert len(seen) == len(fields) + 1 + 4
+    assert fingerprint(plan, sums) == fingerprint(msgspec.convert(msgspec.to_builtins(plan), Plan), sums)
+    assert all(re.fullmatch(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}", each) for each in seen)
+
+
+# Chinese
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a page."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (tuple, list, frozenset)):
+        for each in value:
+            yield from texts(each)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            if field.name not in CODES:
+                yield from texts(getattr(value, field.name))
+
+
+CODES = {"name", "kind", "value_", "level", "key", "mark", "folder", "points", "lines_"}
+"""Fields that hold no words for a person."""
+
+
+def unknown_in(text: str) -> list[str]:
+    """What of a text Chinese has no words for."""
+    template = text.template if isinstance(text, Sentence) else text
+    inner = [
+        each
+        for value in (text.values.values() if isinstance(text, Sentence) else ())
+        if isinstance(value, Sentence)
+        for each in unknown_in(value)
+    ]
+    words = re.sub(r"\{[^{}]*\}", "", template)
+    is_said = not re.search(r"[A-Za-z]{2}", words) or ZH.knows(template)
+    return inner if is_said else [template, *inner]
+
+
+def test_everything_on_every_page_is_known_in_chinese(desk: Desk) -> None:
+    names = {"English", "made-up/tiny", RUN, "GGUF", "f16", "ward", "qlora", "lora", "balanced", "advanced"}
+    missing: set[str] = set()
+    for _, page in all_pages(desk):
+        for field in page.fields:
+            names |= {field.value, *(option.value for option in field.options)}
+        for text in texts(page):
+            missing |= {each for each in unknown_in(text) if each not in names}
+    paths = {each for each in missing if "/" in each or each.startswith(("cd ", "ollama ", "sha256sum "))}
+    assert sorted(missing - paths) == []
+
+
+# What is imported
+
+
+def test_the_wizard_and_its_fronts_import_nothing_heavy() -> None:
+    code = (
+        "import appliance.cli, appliance.wizard.open, appliance.wizard.lines, appliance.wizard.unattended, "
+        "appliance.wizard.full.app, appliance.wizard.full.program, sys; "
+        "heavy = {'torch', 'transformers', 'peft', 'numpy', 'pyarrow', 'datasets', 'safetensors'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
