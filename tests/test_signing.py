@@ -86,6 +86,7 @@ def keyid(shop: Workshop, name: str) -> str:
 # --- k of n -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first, second", list(itertools.permutations(RELEASE_KEYS, 2)))
 def test_two_of_three_sign_one_after_the_other_in_any_order(team: Workshop, first: str, second: str) -> None:
     sign(team, first)
@@ -108,6 +109,7 @@ def test_signatures_made_at_two_places_come_together_as_files(team: Workshop, tm
     assert judge(team, site_of(team)) is None
 
 
+@pytest.mark.slow
 def test_all_three_may_sign(team: Workshop) -> None:
     for name in RELEASE_KEYS:
         sign(team, name)
@@ -126,6 +128,7 @@ def test_the_tally_names_who_has_signed_and_who_may(team: Workshop) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_key_that_signs_twice_is_refused_and_counts_once(team: Workshop) -> None:
     path = sign(team, "anna")
     with pytest.raises(BadInput, match="has signed SHA256SUMS"):
@@ -138,6 +141,7 @@ def test_a_key_that_signs_twice_is_refused_and_counts_once(team: Workshop) -> No
     assert release_tally(team.bundle, check_counts(team.roots)).signed == (team.signer("anna").public,)
 
 
+@pytest.mark.slow
 def test_a_signature_of_ones_own_that_does_not_verify_is_made_again(team: Workshop) -> None:
     flip(sign(team, "anna"))
     sign(team, "anna")
@@ -213,6 +217,7 @@ def test_an_older_copy_of_the_roots_is_not_signed_against(team: Workshop, tmp_pa
 # --- expiry and signing again -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_expired_release_is_neither_signed_nor_installed(team: Workshop) -> None:
     team.release(expires=PAST)
     team.relist()
@@ -225,6 +230,7 @@ def test_an_expired_release_is_neither_signed_nor_installed(team: Workshop) -> N
     assert refused.why == f"it was good until {PAST}"
 
 
+@pytest.mark.slow
 def test_an_expired_root_is_put_right_by_the_next_one(team: Workshop) -> None:
     rotate(team, Change(), "li", "chen", days=-1)
     with pytest.raises(BadInput, match=r"root\.2 has expired"):
@@ -241,6 +247,7 @@ def test_an_expired_root_is_put_right_by_the_next_one(team: Workshop) -> None:
     assert judge(team, site_of(team, had=1)) is None
 
 
+@pytest.mark.slow
 def test_a_release_signed_again_is_the_same_release(team: Workshop) -> None:
     team.resign("anna", "bo")
     before = {path.name: path.read_bytes() for path in team.bundle.glob("SHA256SUMS.sig.*")}
@@ -253,6 +260,7 @@ def test_a_release_signed_again_is_the_same_release(team: Workshop) -> None:
     assert judge(team, site) is None
 
 
+@pytest.mark.slow
 def test_another_list_under_a_number_that_was_had_is_refused_whoever_signs(team: Workshop) -> None:
     site = site_of(team, had=2)
     team.release(created="2026-11-02T00:00:00Z")
@@ -267,6 +275,7 @@ def test_another_list_under_a_number_that_was_had_is_refused_whoever_signs(team:
 # --- roots --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_root_counts_when_the_threshold_of_both_sides_has_signed(team: Workshop) -> None:
     """root.2 has three new root keys: two of the old and two of the new must sign."""
     change = Change(
@@ -298,6 +307,7 @@ def test_a_lost_root_key_is_replaced_by_the_other_two(team: Workshop) -> None:
         sign_root(team.roots, team.signer("wu"))
 
 
+@pytest.mark.slow
 def test_one_root_key_of_two_needed_changes_nothing(team: Workshop) -> None:
     change = Change(add_root=(team.public("li2"),), remove=(keyid(team, "li"), keyid(team, "chen")))
     rotate(team, change, "wu", "li2")
@@ -310,6 +320,7 @@ def test_one_root_key_of_two_needed_changes_nothing(team: Workshop) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_lost_release_key_is_replaced_and_the_retired_one_is_refused(team: Workshop) -> None:
     team.resign("anna", "bo")
     assert judge(team, site_of(team)) is None
