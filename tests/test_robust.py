@@ -188,3 +188,24 @@ def test_the_lines_to_copy_quote_a_folder_with_a_space(tmp_path: Path) -> None:
     wizard._page = "done"
     lines = next(block.lines for block in wizard.page().blocks if isinstance(block, Verbatim))
     assert shlex.split(lines[0]) == ["cd", str(run.export)]
+
+
+def test_answers_that_were_begun_are_asked_about_before_others_take_their_place(
+    site: Site, run: RunFolder
+) -> None:
+    wizard = Wizard(site, language="en")
+    assert next(each for each in wizard.page().actions if each.name == "next").confirm is None
+    wizard._desk.keep(wizard._desk.changed(plan=plan_of(site)))
+    assert wizard.answer("go", "continue") == ""
+    assert next(each for each in wizard.page().actions if each.name == "next").confirm is None
+    assert wizard.answer("go", "new") == ""
+    assert next(each for each in wizard.page().actions if each.name == "next").confirm is not None
+    again = opened(site, run)
+    assert next(each for each in again.page().actions if each.name == "change").confirm is not None
+
+
+def test_an_edited_job_is_shown_without_its_numbers(site: Site, run: RunFolder) -> None:
+    (run.root / "jobs").mkdir()
+    told = {"time": "then", "kind": "advance", "what": {"say": "{a.b}", "with": {"a": 1}}, "done": None}
+    (run.root / "jobs" / "evaluate.jsonl").write_text(json.dumps(told) + "\n", encoding="utf-8")
+    assert opened(site, run).page().name == "training"

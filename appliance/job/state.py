@@ -103,13 +103,18 @@ def _state(started: Event, newest: Event, stage: Event | None, *, at_work: bool)
     return JobState(
         state,
         stage=from_document(fields.get("what", "")),
-        done=int(fields.get("done", 0)),
-        total=int(fields.get("total", 0)),
+        done=_count(fields.get("done")),
+        total=_count(fields.get("total")),
         unit=str(fields.get("unit", "")),
         error=error_of(newest.fields) if newest.kind == "failed" else None,
         started=started.time,
         ended=newest.time if ended or not at_work else "",
     )
+
+
+def _count(told: object) -> int:
+    """A number of an event; 0 where the file was edited."""
+    return told if isinstance(told, int) else 0
 
 
 def _stage(events: Path) -> Event | None:

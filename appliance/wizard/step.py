@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.errors import ApplianceError
+from appliance.sentence import say
 from appliance.wizard.desk import Desk
-from appliance.wizard.page import Action, Block, Fact, Facts, Level, Page
+from appliance.wizard.page import Action, Block, Confirm, Fact, Facts, Level, Page
 from appliance.wizard.question import Question, to_field
 
 NUMBERED = 10
@@ -45,6 +46,8 @@ class Step:
     settle: Callable[[Desk], None] = lambda desk: None
     """What Next still does before it goes on. Raises ApplianceError."""
     next_label: str = "Next"
+    sure: Callable[[Desk], Confirm | None] = lambda desk: None
+    """What is asked before Next; None: nothing."""
     actions: Callable[[Desk], tuple[Action, ...]] = lambda desk: ()
     """Beside Back, Next and Leave."""
     takes: Mapping[str, Taken] = field(default_factory=dict)
@@ -100,5 +103,14 @@ def _actions(step: Step, desk: Desk, verdict: Verdict) -> tuple[Action, ...]:
     onward = []
     if step.after:
         why_not = verdict.text if verdict.stops else ""
-        onward.append(Action("next", step.next_label, why_not=why_not, default=not taken))
+        sure = step.sure(desk)
+        onward.append(Action("next", step.next_label, why_not=why_not, confirm=sure, default=not taken))
     return (*back, *own, Action("leave", "Save and leave", key="f9"), *onward)
+
+
+def begin_anew(desk: Desk) -> Confirm | None:
+    """What is asked before other answers take the place of those that were begun; None where none were."""
+    if not desk.draft.is_begun:
+        return None
+    lines = (say("The answers that were begun are thrown away; runs stay as they are."),)
+    return Confirm("Begin anew?", lines, stay="Keep the answers", go="Begin anew")

@@ -76,6 +76,8 @@ def _answers(desk: Desk) -> tuple[Block, ...]:
         pairs = read_answers(desk.run.run)
     except ApplianceError as error:
         return (error_facts(error),)
+    if not pairs:
+        return ()
     index = int(desk.local.get("answer", 0)) % len(pairs)
     before, after = pairs[index]
     head = say(

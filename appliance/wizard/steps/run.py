@@ -13,7 +13,7 @@ from appliance.training import control
 from appliance.wizard.desk import Desk
 from appliance.wizard.page import Action, Bar, Block, Chart, Confirm, Fact, Facts, Level, Paragraph, Series
 from appliance.wizard.running import RunView
-from appliance.wizard.step import Step, Verdict, error_facts
+from appliance.wizard.step import Step, Verdict, begin_anew, error_facts
 from appliance.wizard.steps.plan import duration
 from appliance.wizard.titles import TITLES
 
@@ -156,9 +156,9 @@ def _actions(desk: Desk) -> tuple[Action, ...]:
         why_not = say("It is being stopped.") if _is_stopping(desk) else ""
         return (Action("stop", "Stop and keep", key="f6", why_not=why_not, confirm=sure),)
     if view.state == "finished":
-        return (Action("change", "Train again with changes", key="f5"),)
+        return (Action("change", "Train again with changes", key="f5", confirm=begin_anew(desk)),)
     return (
-        Action("change", "Change the plan", key="f5"),
+        Action("change", "Change the plan", key="f5", confirm=begin_anew(desk)),
         Action("continue", "Go on training", key="f6", default=True),
     )
 

@@ -14,7 +14,7 @@ from appliance.wizard.draft import Draft
 from appliance.wizard.files import is_file
 from appliance.wizard.page import Action, Block, Fact, Facts, Level, Option, Paragraph
 from appliance.wizard.question import Question, WrongAnswer
-from appliance.wizard.step import Step, Verdict
+from appliance.wizard.step import Step, Verdict, begin_anew
 from appliance.wizard.titles import TITLES
 
 SHOWN_RUNS = 20
@@ -193,6 +193,7 @@ HOME = Step(
         ),
     ),
     after=_open,
+    sure=lambda desk: begin_anew(desk) if _chosen_at_home(desk) == NEW else None,
     live=lambda desk: not (desk.health.done and desk.models.done),
 )
 
