@@ -305,6 +305,49 @@ take_all() { # everything but the volumes, which the appliance reads, once, whil
     done
 }
 
+# --- a delta ------------------------------------------------------------------------------------
+
+check_required() { # CONTENTS: files that a delta leaves out must be in the store, whole; changes nothing
+    if is_complete; then return 0; fi
+    # A delta's contents.json has one line a file, in this form; the appliance refuses it otherwise.
+    sed -n 's/^{.*"parts": \[\], "path": "\([A-Za-z0-9._+@=\/-]*\)", "sha256": "\([0-9a-f]\{64\}\)", "size": \([0-9]\{1,15\}\)},\{0,1\}$/\2 \3 \1/p' "$1" >"$work/required"
+    total=$(wc -l <"$work/required") total=$((total))
+    if [ "$total" -eq 0 ]; then return 0; fi
+    [ -f "$prefix/trust/root" ] || refuse 5 "Release $number is a delta, and nothing is installed here." \
+        "it leaves out $total files that an earlier release brought" "Bring the full bundle of release $number."
+    : >"$work/lacking"
+    while read -r sha256 size path; do
+        stored=$(stored_path "$sha256")
+        if [ -f "$stored" ] && [ ! -L "$stored" ]; then continue; fi
+        printf '%s %s\n' "$sha256" "$path" >>"$work/lacking"
+    done <"$work/required"
+    if [ -s "$work/lacking" ]; then refuse_lacking; fi
+    say "  hashing $total files that this delta takes from the store"
+    while read -r sha256 size path; do
+        stored=$(stored_path "$sha256")
+        [ "$(sha256_of "$stored" 2>/dev/null)" = "$sha256" ] || refuse 4 "$path is damaged on this box." \
+            "the store's copy no longer has its SHA-256, and this delta does not carry the file" \
+            "Bring the full bundle of release $number: it replaces the file."
+        [ "$(wc -c <"$stored")" -eq "$size" ] || malformed contents.json "the size of $path is not that of its bytes"
+    done <"$work/required"
+}
+
+refuse_lacking() { # says which files are not here, and which releases of this box brought them once
+    count=$(wc -l <"$work/lacking")
+    files=$(sed -n '1,3s/^[^ ]* //p' "$work/lacking" | tr '\n' ',' | sed 's/,$//; s/,/, /g')
+    if [ "$count" -gt 3 ]; then files="$files, ..."; fi
+    cut -c1-64 "$work/lacking" >"$work/hashes"
+    had=$(for old in "$prefix"/releases/*; do
+        if [ -f "$old/installed.json" ] && grep -qsFf "$work/hashes" "$old/contents.json"; then printf '%s\n' "${old##*/}"; fi
+    done | sort -n | tr '\n' ',' | sed 's/,$//; s/,/, /g')
+    if [ -n "$had" ]; then had="brought once by release $had"; else had="no release of this box brought them"; fi
+    refuse 5 "Release $number is a delta, and $((count)) of the $total files that it leaves out are not here." \
+        "not here: $files; $had" \
+        "Bring the full bundle of release $number, or install the release before it that brings them."
+}
+
+stored_path() { printf '%s/store/%s/%s' "$prefix" "${1%"${1#??}"}" "${1#??}"; }
+
 # --- this box -----------------------------------------------------------------------------------
 
 need() { # COMMAND WHY
@@ -350,8 +393,7 @@ check_room() { # CONTENTS
     # One line a file in what our bundler writes; were it written otherwise, all room would be asked for.
     sed -n 's/.*"sha256": "\([0-9a-f]\{64\}\)", "size": \([0-9]\{1,15\}\)[,}].*/\1 \2/p' "$1" | sort -u >"$work/files"
     while read -r sha256 size; do
-        rest=${sha256#??}
-        if [ -f "$prefix/store/${sha256%"$rest"}/$rest" ]; then held_bytes=$((held_bytes + size)); fi
+        if [ -f "$(stored_path "$sha256")" ]; then held_bytes=$((held_bytes + size)); fi
     done <"$work/files"
     needed_bytes=$((disk_bytes - held_bytes))
     # shellcheck disable=SC2046  # the fields of df -P are wanted apart
@@ -533,12 +575,14 @@ main() {
     say "  $product, release $number, signed by $(tr '\n' ' ' <"$work/signers")"
     if [ -n "$check_only" ]; then
         check_hash contents.json "$medium/contents.json"
+        check_required "$medium/contents.json"
         check_room "$medium/contents.json"
         check_on_medium
         say "The bundle is whole and signed, and this box has room for it. Nothing was changed."
         return 0
     fi
     take_listed contents.json
+    check_required "$quarantine/contents.json"
     check_room "$quarantine/contents.json"
     say "Copying and hashing"
     take_all

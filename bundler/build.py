@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from appliance.errors import BadInput
 from appliance.process import run
 from appliance.progress import Progress
 from bundler.converter import fetch_converter
+from bundler.listing import read_held
 from bundler.lock import Lock
 from bundler.notes import bundle_notes
 from bundler.pack import Item, lay_out, write_volumes
@@ -50,8 +51,11 @@ def build(
     volume_bytes: int,
     hub_endpoint: str | None,
     progress: Progress,
+    bases: Sequence[Path] = (),
 ) -> Release:
     """Make the bundle folder `out`, unsigned.
+
+    bases: what the site has (a bundle, its contents.json, an inventory); the bundle is a delta then.
 
     Raises: BadInput, when `out` exists or the lock does not fit; DamagedBundle, when a source's bytes
     are not the locked ones; StepFailed, when a tool fails.
@@ -60,13 +64,14 @@ def build(
         raise BadInput(
             f"{out} exists.", why="a finished bundle is never changed", next_step="Give another --out."
         )
+    held = read_held(bases)  # before anything is fetched: a wrong name is told within a second
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     work = partial / "work"
     work.mkdir(parents=True)
     try:
         items = list(_items(lock, manifest_folder, cache, work, hub_endpoint, progress))
-        contents = lay_out(items, volume_bytes)
+        contents = lay_out(items, volume_bytes, held)
         hashes = write_volumes(contents, items, partial, progress)
         (partial / names.CONTENTS).write_bytes(format_contents(contents))
         build_runtime(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from appliance.commands import Commands
+from bundler import medium_commands as medium
 from bundler import signing_commands as signing
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -69,6 +70,14 @@ def lock(manifest: Path, out: Path | None, cache: Path, hub_endpoint: str | None
 @click.option(
     "--volume-size", type=int, default=4_000_000_000, show_default=True, help="Bytes; FAT32 takes this."
 )
+@click.option(
+    "--base",
+    "bases",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="Leave out what the site has: a bundle that is there, its contents.json, or what "
+    "`islet inventory --json` printed there. Repeat for more.",
+)
 @cache_option
 @hub_option
 def build(
@@ -78,6 +87,7 @@ def build(
     number: int,
     roots: Path,
     volume_size: int,
+    bases: tuple[Path, ...],
     cache: Path,
     hub_endpoint: str | None,
 ) -> None:
@@ -95,6 +105,7 @@ def build(
         out=out,
         cache=cache.expanduser(),
         volume_bytes=volume_size,
+        bases=bases,
         hub_endpoint=hub_endpoint,
         progress=Terminal(),
     )
@@ -112,17 +123,20 @@ main.add_command(signing.sign)
 def verify(folder: Path, anchor: str | None) -> None:
     """Judge a signed FOLDER as a new site will, reading every byte."""
     from appliance.progress import Terminal
+    from bundler.delta import carried_words
     from bundler.sign import verify_bundle
 
     found = verify_bundle(folder, anchor, Terminal())
-    files = len(found.contents.entries)
-    click.echo(
-        f"{found.release.product} release {found.release.number}: whole and signed, {files} files inside"
-    )
+    release, words = found.release, carried_words(found.contents)
+    click.echo(f"{release.product} release {release.number}: whole and signed; {words}")
 
 
 main.add_command(signing.anchor)
 main.add_command(signing.sigstore)
+
+
+main.add_command(medium.diff)
+main.add_command(medium.tar)
 
 
 @main.command()

@@ -5,7 +5,7 @@ written, and the same lock gives the same bytes on any machine.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,10 @@ class Item:
     mode: int = 0o644
 
 
-def lay_out(items: Sequence[Item], volume_bytes: int) -> Contents:
+def lay_out(items: Sequence[Item], volume_bytes: int, held: Mapping[str, int] | None = None) -> Contents:
     """Where every byte of `items` will lie, in volumes of at most `volume_bytes`.
+
+    held: SHA-256 to size of files that the site has; they are left out, and what remains is a delta.
 
     Raises: BadInput, when a path is too long for a tar header or a volume is too small to hold anything.
     """
@@ -53,9 +55,11 @@ def lay_out(items: Sequence[Item], volume_bytes: int) -> Contents:
     volumes: list[int] = []  # the size of each so far, end blocks apart
     entries = []
     for item in sorted(items, key=lambda item: item.path):
-        places = list(_places(item.size, volumes, volume_bytes))
+        left_out = held is not None and held.get(item.sha256) == item.size
+        places = [] if left_out else list(_places(item.size, volumes, volume_bytes))
         parts = tuple(Part(f"payload.{volume:03d}.tar", at, length) for volume, at, length in places)
-        if not all(has_header(part_path(item.path, i, len(parts))) for i in range(len(parts))):
+        count = max(len(parts), 1)  # what is left out must fit too: the full bundle has the same paths
+        if not all(has_header(part_path(item.path, i, count)) for i in range(count)):
             raise BadInput(
                 f"{item.path} cannot be packed.",
                 why="its path is too long for a tar header, or is not ASCII",
@@ -67,7 +71,8 @@ def lay_out(items: Sequence[Item], volume_bytes: int) -> Contents:
             )
         )
     sizes = [Volume(f"payload.{i:03d}.tar", size + len(END)) for i, size in enumerate(volumes)]
-    return Contents(tuple(sizes), tuple(entries), requires=())
+    required = sorted({entry.sha256 for entry in entries if not entry.parts})
+    return Contents(tuple(sizes), tuple(entries), tuple(required))
 
 
 def _places(size: int, volumes: list[int], volume_bytes: int) -> Iterator[tuple[int, int, int]]:

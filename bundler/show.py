@@ -11,6 +11,7 @@ from appliance.bundle.contents import parse_contents
 from appliance.bundle.medium import Medium
 from appliance.bundle.release import parse_release
 from appliance.progress import amount_text
+from bundler.delta import carried_words
 from bundler.lock import Lock, Row, table
 
 
@@ -48,6 +49,7 @@ def print_contents(folder: Path) -> None:
     for (kind, component, licence), sizes in groups.items():
         view.add_row(kind, component, licence, str(len(sizes)), amount_text(sum(sizes), "B"))
     Console().print(view)
+    Console(highlight=False, soft_wrap=True).print(f"  {carried_words(contents)}")
 
 
 def _total(rows: list[Row], kind: str) -> int:

@@ -41,7 +41,7 @@ class Entry:
     mode: int
     """0o644 or 0o755."""
     parts: tuple[Part, ...]
-    """In order; their lengths add up to `size`."""
+    """In order; their lengths add up to `size`. None: a delta leaves the file out, the site has it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,12 @@ class Contents:
     entries: tuple[Entry, ...]
     """Sorted by path."""
     requires: tuple[str, ...]
-    """SHA-256 of files that this bundle leaves out because the site has them; empty unless a delta."""
+    """SHA-256 of the files without parts, sorted; empty unless this is a delta."""
+
+    @property
+    def required(self) -> list[Entry]:
+        """The files that a delta leaves out, because the site has them."""
+        return [entry for entry in self.entries if not entry.parts]
 
     def members(self, volume: str) -> list[tuple[Part, str, Entry]]:
         """The parts in one volume, by offset, each with its member name and its file."""
@@ -106,6 +111,7 @@ def parse_contents(data: bytes) -> Contents:
     contents = Contents(volumes, entries, tuple(fields["requires"]))
     _check_paths(entries)
     _check_layout(contents)
+    _check_left_out(contents, data)
     return contents
 
 
@@ -179,8 +185,9 @@ def _entry(value: Any, where: str) -> Entry:
         _expect(0 <= got["length"] <= names.MEMBER_BYTES, f"{at}.length")
         _expect(has_header(part_path(fields["path"], i, len(fields["parts"]))), f"{where}.path")
         parts.append(Part(got["volume"], got["offset"], got["length"]))
-    _expect(len(parts) > 0, f"{where}.parts")
-    _expect(sum(part.length for part in parts) == fields["size"], f"{where}.size")
+    _expect(fields["size"] >= 0, f"{where}.size")
+    if parts:
+        _expect(sum(part.length for part in parts) == fields["size"], f"{where}.size")
     return Entry(
         path=fields["path"],
         kind=fields["kind"],
@@ -237,3 +244,19 @@ def _check_layout(contents: Contents) -> None:
                 raise _invalid(say("files: the place of {path}", path=path))
             at = part.offset + part.length + padding(part.length)
         _expect(volume.size == at + len(END), say("volumes: the size of {volume}", volume=volume.name))
+
+
+def _check_left_out(contents: Contents, data: bytes) -> None:
+    """`requires` is exactly what the files without parts are, and none of these is carried as well."""
+    required = set(contents.requires)
+    for entry in contents.entries:
+        if entry.parts and entry.sha256 in required:
+            raise _invalid(say("files: {path}, which is both carried and required,", path=entry.path))
+    sizes = {entry.sha256: entry.size for entry in contents.required}
+    _expect(contents.requires == tuple(sorted(sizes)), "requires")
+    for entry in contents.required:
+        if entry.size != sizes[entry.sha256]:
+            raise _invalid(say("files: the size of {path}", path=entry.path))
+    if contents.requires and data != format_contents(contents):
+        # install.sh takes what a delta requires from the lines, without a reader of JSON.
+        raise malformed(names.CONTENTS, "a delta's must be written line by line, as islet-bundle does")

@@ -47,6 +47,11 @@ class Medium:
         if not stat.S_ISREG(os.stat(name, dir_fd=self._handle, follow_symlinks=False).st_mode):
             raise not_plain(name)
 
+    def size(self, name: str) -> int:
+        """Bytes of the file called `name`. Raises: DamagedBundle, UntrustedBundle, as `open` does."""
+        with self.open(name) as file:
+            return os.fstat(file.fileno()).st_size
+
     def open(self, name: str) -> BinaryIO:
         """The file called `name`, for reading.
 

@@ -268,7 +268,7 @@ def check_bytes(medium: Medium, hashes: dict[str, str], progress: Progress) -> C
                 lambda entry, piece: files[entry.path].update(piece),
             )
     for entry in contents.entries:
-        if files[entry.path].hexdigest() != entry.sha256:
+        if entry.parts and files[entry.path].hexdigest() != entry.sha256:
             raise malformed(
                 names.CONTENTS, say("the SHA-256 of {path} is not that of its bytes", path=entry.path)
             )

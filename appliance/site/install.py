@@ -4,7 +4,7 @@ Runs from the appliance's own wheel on the release's unpacked Python: only the s
 is there. `install.sh` has checked signatures, list, RELEASE, the exact set and every hash but
 the volumes'; its copies lie in quarantine. In order:
 
-1. read contents.json from quarantine;
+1. read contents.json from quarantine; what a delta leaves out must be in the store, whole;
 2. read each volume once, from the medium, into the store, hashing;
 3. make the release: links into the store, the runtime relocated, the wheels installed;
 4. have all of it on the disk, then write `installed.json`: from here on the release is complete;
@@ -37,6 +37,7 @@ from appliance.errors import ApplianceError, HostNotReady
 from appliance.progress import Progress, Terminal
 from appliance.sentence import say
 from appliance.site import audit
+from appliance.site.delta import check_required
 from appliance.site.layout import STATE_NOTE, Site
 from appliance.site.runtime import install_wheels, relocate, try_imports
 from appliance.site.store import fill_store, link_release
@@ -51,7 +52,8 @@ def install(
     anchor_was: how the first root came to be believed, for the audit log.
 
     Raises: DamagedBundle, UntrustedBundle, for volumes that are not the signed ones; HostNotReady,
-    when the disk is full; StepFailed, when a program of the runtime fails.
+    when the disk is full or files that a delta leaves out are not here; StepFailed, when a program of the
+    runtime fails.
     """
     sums = (quarantine / names.SUMS).read_bytes()
     hashes = parse_sums(sums)
@@ -61,6 +63,7 @@ def install(
     sums_sha256 = hashlib.sha256(sums).hexdigest()
     if not _is_complete(complete, sums_sha256):
         contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
+        check_required(site, release, contents, progress)
         fill_store(site, medium, contents, hashes, quarantine, progress)
         link_release(site, contents, folder)
         relocate(folder / "runtime")

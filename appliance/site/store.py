@@ -8,6 +8,7 @@ somebody left in the way is written through.
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from appliance.bundle.contents import Contents, Entry
@@ -50,12 +51,11 @@ def fill_store(
     quarantine: Path,
     progress: Progress,
 ) -> None:
-    """Read every volume once and publish what the store lacks.
+    """Read every volume once and publish what the store lacks; what a delta requires was checked before.
 
     Raises: DamagedBundle, when a volume or a file is not the signed one; UntrustedBundle, when
     contents.json contradicts the bytes; OSError, when the disk is full.
     """
-    _check_required(site, contents)
     lacking = _lacking(site, contents, progress)
     left = {entry.path: entry.size for entry in lacking}
     handle = os.open(quarantine, os.O_RDONLY | os.O_DIRECTORY)
@@ -94,17 +94,18 @@ def _lacking(site: Site, contents: Contents, progress: Progress) -> list[Entry]:
     What it holds is hashed again: a file that rotted on the disk is replaced, and does not get into
     one more release.
     """
-    held = {e.sha256: e for e in contents.entries if site.stored(e.sha256).exists()}
+    carried = [entry for entry in contents.entries if entry.parts]
+    held = {e.sha256: e for e in carried if site.stored(e.sha256).exists()}
     with progress.stage("checking what is here", total=sum(e.size for e in held.values())) as advance:
         for entry in held.values():
-            if not _is_whole(site.stored(entry.sha256), entry.sha256):
+            if not is_whole(site.stored(entry.sha256), entry.sha256):
                 site.stored(entry.sha256).unlink()
             advance(entry.size)
-    wanted = {entry.sha256: entry for entry in reversed(contents.entries)}
-    return [e for e in contents.entries if wanted[e.sha256] is e and not site.stored(e.sha256).exists()]
+    wanted = {entry.sha256: entry for entry in reversed(carried)}
+    return [e for e in carried if wanted[e.sha256] is e and not site.stored(e.sha256).exists()]
 
 
-def _is_whole(path: Path, sha256: str) -> bool:
+def is_whole(path: Path, sha256: str) -> bool:
     """Whether the file at `path` is plain and has this hash."""
     if path.is_symlink() or not path.is_file():
         return False
@@ -120,24 +121,28 @@ def _publish(site: Site, quarantine: int, entry: Entry, found: str) -> None:
         )
     target = site.stored(entry.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.chmod(entry.sha256, 0o444 | entry.mode & 0o111, dir_fd=quarantine)
+    os.chmod(entry.sha256, _stored_mode(entry), dir_fd=quarantine)
     os.rename(entry.sha256, target, src_dir_fd=quarantine)
 
 
-def _check_required(site: Site, contents: Contents) -> None:
-    for sha256 in contents.requires:
-        if not _is_whole(site.stored(sha256), sha256):
-            raise missing_file(
-                say("the file {name}, which this delta takes from an earlier release,", name=sha256[:16])
-            )
-
-
 def link_release(site: Site, contents: Contents, release: Path) -> None:
-    """Give every file of `contents` its name under `release`, as a hard link into the store."""
+    """Give every file of `contents` its name under `release`, as a hard link into the store.
+
+    Links share one mode: where another release, or another name, came first with another, it is a copy.
+    """
     for entry in contents.entries:
-        target = release / entry.path
+        target, stored = release / entry.path, site.stored(entry.sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.hardlink_to(site.stored(entry.sha256))
+        mode = _stored_mode(entry)
+        if stored.stat().st_mode & 0o777 == mode:
+            target.hardlink_to(stored)
+        else:
+            shutil.copyfile(stored, target)
+            target.chmod(mode)
+
+
+def _stored_mode(entry: Entry) -> int:
+    return 0o444 | entry.mode & 0o111
 
 
 def check_stored(site: Site, contents: Contents, advance: Advance = lambda amount: None) -> None:
@@ -149,6 +154,6 @@ def check_stored(site: Site, contents: Contents, advance: Advance = lambda amoun
         path = site.stored(entry.sha256)
         if not path.is_file():
             raise missing_file(entry.path)
-        if not _is_whole(path, entry.sha256):
+        if not is_whole(path, entry.sha256):
             raise damaged_file(entry.path)
         advance(entry.size)
