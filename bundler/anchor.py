@@ -19,6 +19,8 @@ class Anchor:
     release: Release
     hashes: dict[str, str]
     """SHA-256 of install.sh and of the newest root, by name."""
+    root: str
+    """The newest root's name."""
 
 
 def read_anchor(folder: Path) -> Anchor:
@@ -34,6 +36,7 @@ def read_anchor(folder: Path) -> Anchor:
     return Anchor(
         parse_release((folder / names.RELEASE).read_bytes()),
         {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
+        f"root.{newest}",
     )
 
 
@@ -45,7 +48,11 @@ def anchor_text(anchor: Anchor) -> str:
         rows.append(f"  {name}\n      {first}\n      {second}\n")
     release = anchor.release
     return _TEXT.format(
-        product=release.product, number=release.number, created=release.created, hashes="\n".join(rows)
+        product=release.product,
+        number=release.number,
+        created=release.created,
+        hashes="\n".join(rows),
+        root=anchor.root,
     )
 
 
@@ -65,8 +72,8 @@ def anchor_page(anchor: Anchor) -> str:
         number=release.number,
         created=release.created,
         hashes="\n".join(rows),
-        root=html.escape(list(anchor.hashes)[-1]),
-        sha256=" ".join(grouped(anchor.hashes[list(anchor.hashes)[-1]])),
+        root=html.escape(anchor.root),
+        sha256=" ".join(grouped(anchor.hashes[anchor.root])),
     )
 
 
@@ -77,8 +84,8 @@ ISLET ANCHOR SHEET                                    send this by another road 
 {hashes}
 At the site, before the first installation, two people:
 
-  1. copy both files from the medium to the box:     cp MEDIUM/install.sh MEDIUM/root.* /root/
-  2. have the box hash its own copies:               sha256sum /root/install.sh /root/root.*
+  1. copy both files from the medium to the box:     cp MEDIUM/install.sh MEDIUM/{root} /root/
+  2. have the box hash its own copies:               sha256sum /root/install.sh /root/{root}
   3. compare every group with this sheet, aloud;
   4. run the copy:                                   sh /root/install.sh --anchor "ROOT'S SHA-256" MEDIUM
 
@@ -123,8 +130,8 @@ Send this page by another road than the disk.</p>
 {hashes}
 <p>At the site, before the first installation, two people:</p>
 <ol>
-<li>copy both files from the medium to the box: <code>cp MEDIUM/install.sh MEDIUM/root.* /root/</code></li>
-<li>have the box hash its own copies: <code>sha256sum /root/install.sh /root/root.*</code></li>
+<li>copy both files from the medium to the box: <code>cp MEDIUM/install.sh MEDIUM/{root} /root/</code></li>
+<li>have the box hash its own copies: <code>sha256sum /root/install.sh /root/{root}</code></li>
 <li>compare every group with this sheet, aloud: one reads, the other follows on the paper;</li>
 <li>run the copy, with the SHA-256 of {root}:<br>
 <code>sh /root/install.sh --anchor "{sha256}" MEDIUM</code></li>

@@ -133,7 +133,7 @@ class Command:
     def _failed(self, how: str, why: str) -> StepFailed:
         return StepFailed(
             f"The signing command {how}.",
-            why=f"{' '.join(self._words)}: {why}",
+            why=f"{self._words[0]}: {why}",  # its arguments may hold a PIN
             next_step="Nothing was signed. Try the command by hand, then start again.",
         )
 

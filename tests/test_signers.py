@@ -132,9 +132,11 @@ def test_a_command_that_misbehaves_signs_nothing(name: str, keys: Path, tmp_path
     assert refused.value.next_step.startswith("Nothing was signed.")
 
 
-def test_a_command_that_is_not_there_is_named(keys: Path) -> None:
-    with pytest.raises(StepFailed, match="/nowhere/pkcs11-tool --sign: No such file"):
-        signature_by(Command(["/nowhere/pkcs11-tool", "--sign"], keys / "anna.pem.pub"), DOCUMENT)
+def test_a_command_that_is_not_there_is_named_without_its_pin(keys: Path) -> None:
+    command = Command(["/nowhere/pkcs11-tool", "--pin", "4711"], keys / "anna.pem.pub")
+    with pytest.raises(StepFailed, match="/nowhere/pkcs11-tool: No such file") as refused:
+        signature_by(command, DOCUMENT)
+    assert "4711" not in str(refused.value)
 
 
 # --- key files ----------------------------------------------------------------------------------
@@ -214,6 +216,10 @@ def test_openssl_opens_a_protected_key(keys: Path, tmp_path: Path) -> None:
     command = ["openssl", "dgst", "-sha256", "-sign", keys / "bo.pem", "-passin", "pass:horse staple"]
     made = subprocess.run(command, input=DOCUMENT, capture_output=True, check=True).stdout
     assert verifies(KeyFile(keys / "bo.pem", b"horse staple").public, made, DOCUMENT)
+    parse = ["openssl", "asn1parse", "-in", keys / "bo.pem"]
+    shown = subprocess.run(parse, capture_output=True, text=True, check=True).stdout
+    for word in ("PBKDF2", f"INTEGER           :{600_000:06X}", "hmacWithSHA256", "aes-256-cbc"):
+        assert word in shown
 
 
 # --- the commands -------------------------------------------------------------------------------
