@@ -28,6 +28,7 @@ from bundler.listing import read_held
 from bundler.lock import Lock
 from bundler.notes import bundle_notes
 from bundler.pack import Item, lay_out, write_volumes
+from bundler.sbom import format_sbom
 from bundler.sources import file_sha256
 from bundler.sources.conda import build_runtime
 from bundler.sources.hub import fetch_model
@@ -94,7 +95,10 @@ def build(
             disk_bytes=_disk_bytes(partial / names.RUNTIME, items),
         )
         (partial / names.RELEASE).write_bytes(format_release(release))
-        (partial / names.NOTES).write_text(bundle_notes(lock, release), encoding="utf-8")
+        sources = {item.path: item.source for item in items}
+        (partial / names.SBOM).write_bytes(format_sbom(lock, release, contents, sources, partial))
+        notes = bundle_notes(lock, release, contents, partial)
+        (partial / names.NOTES).write_text(notes, encoding="utf-8")
         shutil.rmtree(work)
         _list(partial, hashes)
         check_built(partial, progress)

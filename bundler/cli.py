@@ -141,8 +141,22 @@ main.add_command(medium.tar)
 
 @main.command()
 @click.argument("folder", type=FOLDER)
-def inspect(folder: Path) -> None:
-    """Say what is inside FOLDER, without judging it."""
-    from bundler.show import print_contents
+@click.option(
+    "--anchor", help="SHA-256 of the root, as on the anchor sheet; by default the root on the folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="For a script.")
+def inspect(folder: Path, anchor: str | None, as_json: bool) -> None:
+    """Say what is inside FOLDER, who signed it and what keeps a site from it; exits as `verify` does."""
+    import json
 
-    print_contents(folder)
+    from appliance.progress import Terminal
+    from bundler.inspection import as_document, inspect_bundle
+    from bundler.inspection_table import print_inspection
+
+    found = inspect_bundle(folder, anchor, Terminal())
+    if as_json:
+        click.echo(json.dumps(as_document(found), indent=1, ensure_ascii=False))
+    else:
+        print_inspection(found)
+    if found.refusal is not None:
+        raise found.refusal

@@ -45,6 +45,8 @@ class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     manifest_sha256: str
     """Over the manifest's bytes: a lock belongs to one manifest."""
     product: str
+    sender: str = ""
+    """Who says to have made it."""
     valid_days: int
     target: Target
     """With `local` resolved."""
@@ -86,6 +88,7 @@ def lock(
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         manifest_sha256=file_sha256(source),
         product=manifest.bundle.product,
+        sender=manifest.bundle.sender,
         valid_days=manifest.bundle.valid_days,
         target=target,
         runtime=runtime,

@@ -23,6 +23,8 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lower-case letters, digits and `-`. A site installs releases of one product only."""
     valid_days: int = 400
     """Days from the lock's time to the release's expiry."""
+    sender: str = ""
+    """Who makes it, for the person who lets media in: `Clinic IT, tel. 123`. A claim; signatures prove it."""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +138,10 @@ def _problems(manifest: Manifest) -> list[str]:
         (
             re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", bundle.product) is not None,
             f"bundle.product: {bundle.product!r} is not lower-case letters, digits and '-'",
+        ),
+        (
+            len(bundle.sender) <= 100 and (bundle.sender + "x").isprintable(),
+            "bundle.sender: it must be one line of at most 100 characters",
         ),
         (1 <= bundle.valid_days <= 3650, f"bundle.valid_days: {bundle.valid_days} is not within 1 to 3650"),
         (

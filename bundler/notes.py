@@ -1,51 +1,279 @@
-"""BUNDLE.md: what is inside, for the person who lets media in."""
+"""BUNDLE.md: one page for the person who lets media in, in English and then in Chinese.
 
+It follows from the lock and the contents alone, so its bytes are the same for everybody. It says only what
+holds for every such bundle or stands in these two: who signed is not known yet when it is written.
+"""
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.bundle import names
+from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.release import Release
 from appliance.progress import amount_text
-from bundler.lock import Lock, table
+from bundler.licence import is_stated, shown
+from bundler.lock import Lock
+from bundler.policy import is_card, is_licence_text
+from bundler.sources.hub import LockedModel
+
+PAGES = Path(__file__).parent / "pages"
+WIDTH = 80
+"""Cells of a terminal's line; a Chinese character takes two."""
+BIGGEST = 20
+
+DRIVER_OF = {
+    "11.8": 520, "12.0": 525, "12.1": 530, "12.2": 535, "12.3": 545, "12.4": 550, "12.5": 555,
+    "12.6": 560, "12.8": 570, "12.9": 575, "13.0": 580,
+}  # fmt: skip
+"""CUDA version to the driver branch that came with it. Source: NVIDIA, CUDA Toolkit release notes, table
+"CUDA Toolkit and Corresponding Driver Versions"."""
 
 
-def bundle_notes(lock: Lock, release: Release) -> str:
-    """BUNDLE.md; the same lock gives the same text."""
-    rows = table(lock)
-    lines = [
-        f"| {r.component} | {r.name} | {r.version} | {r.licence} | {amount_text(r.size, 'B')} |" for r in rows
-    ]
-    target = lock.target
-    return NOTES.format(
-        product=release.product,
-        number=release.number,
-        created=release.created,
-        expires=release.expires,
-        target=f"Python {target.python}, {target.platform}, glibc {target.glibc}+, CUDA {target.cuda}",
-        room=amount_text(release.disk_bytes, "B"),
-        total=amount_text(sum(row.size for row in rows), "B"),
-        rows="\n".join(lines),
+@dataclass(frozen=True)
+class Words:
+    """What the page's lists and tables say in one language."""
+
+    page: str
+    kinds: dict[str, str]
+    columns: tuple[str, str, str, str]
+    unstated: str
+    no_models: str
+    no_sender: str
+    model: tuple[str, ...]
+    """Lines below a model's name."""
+    no_card: str
+    no_licence_text: str
+    datasets: str
+    complete: str
+    delta: str
+    no_gpu: str
+    gpu: str
+    driver: str
+    medium: str
+
+
+ENGLISH = Words(
+    page="BUNDLE.en.md",
+    kinds={
+        "model": "models",
+        "dataset": "data sets",
+        "tool": "tools",
+        "conda": "conda packages",
+        "wheel": "Python wheels",
+        "appliance": "the appliance",
+    },
+    columns=("kind", "count", "files", "size"),
+    unstated="not stated by its source",
+    no_models="None.",
+    no_sender="not named",
+    model=("licence       {licence}", "commit        {commit}", "size          {size} in {files} files"),
+    no_card="model card    none among its files",
+    no_licence_text="licence text  none among its files",
+    datasets="### Data sets",
+    complete="complete: installs on a box that has nothing",
+    delta="delta: the box must already hold {count} files ({size})",
+    no_gpu="none needed and none used: works on the processor",
+    gpu="NVIDIA, with a driver that supports CUDA {cuda} or newer",
+    driver=" ({branch} or newer)",
+    medium="{size} in payload volumes ({count}), {rest} beside them",
+)
+
+CHINESE = Words(
+    page="BUNDLE.zh_CN.md",
+    kinds={
+        "model": "模型",
+        "dataset": "数据集",
+        "tool": "工具",
+        "conda": "conda 软件包",
+        "wheel": "Python wheel 包",
+        "appliance": "本软件",
+    },
+    columns=("种类", "数量", "文件", "大小"),
+    unstated="来源未说明",
+    no_models="无。",
+    no_sender="未写明",
+    model=("许可证        {licence}", "提交          {commit}", "大小          {size}，{files} 个文件"),
+    no_card="模型卡        其文件中没有",
+    no_licence_text="许可证文本    其文件中没有",
+    datasets="### 数据集",
+    complete="完整：可装在没有任何旧发布的主机上",
+    delta="增量：主机上须已有 {count} 个文件（{size}）",
+    no_gpu="不需要也不使用：在处理器上运行",
+    gpu="NVIDIA，驱动须支持 CUDA {cuda} 或更新",
+    driver="（{branch} 或更新）",
+    medium="{count} 个卷共 {size}，另有 {rest}",
+)
+
+
+def bundle_notes(lock: Lock, release: Release, contents: Contents, folder: Path) -> str:
+    """BUNDLE.md. `folder`: where everything but the control files lies already."""
+    pages = [_page(words, lock, release, contents, folder) for words in (ENGLISH, CHINESE)]
+    return "\n".join([*pages, _lists(lock, contents)])
+
+
+def _page(words: Words, lock: Lock, release: Release, contents: Contents, folder: Path) -> str:
+    own = next(path for path in sorted(folder.iterdir()) if names.WHEEL.fullmatch(path.name))
+    left_out = {entry.sha256: entry.size for entry in contents.entries if not entry.parts}
+    kind = words.complete
+    if left_out:
+        kind = words.delta.format(count=len(left_out), size=amount_text(sum(left_out.values()), "B"))
+    beside = (own, folder / names.RUNTIME, folder / names.INSTALLER, folder / names.CONTENTS)
+    medium = words.medium.format(
+        size=amount_text(sum(volume.size for volume in contents.volumes), "B"),
+        count=len(contents.volumes),
+        rest=amount_text(sum(path.stat().st_size for path in beside), "B"),
+    )
+    components = _components(lock, contents)
+    return (
+        (PAGES / words.page)
+        .read_text(encoding="utf-8")
+        .format(
+            product=release.product,
+            number=release.number,
+            created=release.created,
+            expires=release.expires,
+            root=release.root_version,
+            room=amount_text(release.disk_bytes, "B"),
+            medium=medium,
+            kind=kind,
+            key_lines=KEY_LINES.format(root=release.root_version),
+            check_lines=CHECK_LINES,
+            kinds=_kinds(words, lock, contents, own),
+            models="\n\n".join(_model(words, model) for model in lock.models) or words.no_models,
+            datasets=_datasets(words, contents),
+            sender=lock.sender or words.no_sender,
+            stated=sum(is_stated(licence) for _, licence in components),
+            unstated=sum(not is_stated(licence) for _, licence in components),
+            wheel=own.name,
+            glibc=lock.target.glibc,
+            python=lock.target.python,
+            gpu=_gpu(words, lock.target.cuda),
+        )
     )
 
 
-NOTES = """\
-# {product}, release {number}
+KEY_LINES = """\
+    sed -n 's/^key release //p' root.{root} | while read -r key; do
+      printf %s "$key" | openssl base64 -d -A >~/key.der
+      id=$(openssl dgst -sha256 -r ~/key.der | cut -c1-16)
+      openssl pkey -pubin -inform DER -in ~/key.der -out ~/$id.pem
+    done"""
 
-Made {created}; may be installed until {expires}. What is installed never stops for age.
+CHECK_LINES = """\
+    openssl dgst -sha256 -verify ~/KEYID.pem \\
+      -signature SHA256SUMS.sig.KEYID SHA256SUMS
+    sha256sum -c --strict SHA256SUMS"""
 
-- For: {target}
-- Room needed at the site: {room}
-- Components: {total}
 
-## Check it with stock tools
+def _kinds(words: Words, lock: Lock, contents: Contents, own: Path) -> str:
+    """The table of what is inside, by kind."""
+    rows = [words.columns]
+    for kind in ("model", "dataset", "tool"):
+        entries = [entry for entry in contents.entries if entry.kind == kind]
+        rows.append(_row(words, kind, len({entry.component for entry in entries}), _sizes(entries)))
+    rows.append(_row(words, "conda", len(lock.runtime.packages), [p.size for p in lock.runtime.packages]))
+    rows.append(_row(words, "wheel", len(lock.wheels), [wheel.size for wheel in lock.wheels]))
+    rows.append(_row(words, "appliance", 1, [own.stat().st_size]))
+    widths = [max(cells(row[i]) for row in rows) for i in range(4)]
+    lines = [
+        f"| {_padded(a, widths[0])} | {_padded(b, widths[1], right=True)} "
+        f"| {_padded(c, widths[2], right=True)} | {_padded(d, widths[3], right=True)} |"
+        for a, b, c, d in rows
+    ]
+    rule = f"|{'-' * (widths[0] + 2)}|" + "".join(f"{'-' * (width + 1)}:|" for width in widths[1:])
+    return "\n".join([lines[0], rule, *lines[1:]])
 
-    openssl base64 -d -A <<< "THE KEY'S BASE64 FROM root.N" | openssl pkey -pubin -inform DER -out key.pem
-    openssl dgst -sha256 -verify key.pem -signature SHA256SUMS.sig.KEYID SHA256SUMS
-    sha256sum -c --strict SHA256SUMS
 
-`sh install.sh --check FOLDER` does this and the rest (exact set of files, roots, expiry); it changes nothing.
+def _row(words: Words, kind: str, count: int, sizes: list[int]) -> tuple[str, str, str, str]:
+    return words.kinds[kind], str(count), str(len(sizes)), amount_text(sum(sizes), "B")
 
-## What is inside
 
-`contents.json` lists every file with its SHA-256 and the place of its bytes.
+def _sizes(entries: Iterable[Entry]) -> list[int]:
+    return [entry.size for entry in entries]
 
-| kind | name | version | licence | size |
-|---|---|---|---|---|
-{rows}
-"""
+
+def _model(words: Words, model: LockedModel) -> str:
+    """A model's paragraph."""
+    facts = {
+        "licence": shown(model.licence, words.unstated),
+        "commit": model.commit,
+        "size": amount_text(sum(file.size for file in model.files), "B"),
+        "files": len(model.files),
+    }
+    lines = [f"- **{model.hub}**", "", *(f"      {line.format(**facts)}" for line in words.model)]
+    for none, holds in ((words.no_card, is_card), (words.no_licence_text, is_licence_text)):
+        paths = [file.path for file in model.files if holds(file.path)]
+        label = _padded(none.split("  ")[0], 14)
+        lines += [f"      {label}models/{model.hub}/{path}" for path in paths] or [f"      {none}"]
+    return "\n".join(lines)
+
+
+def _datasets(words: Words, contents: Contents) -> str:
+    entries = [entry for entry in contents.entries if entry.kind == "dataset"]
+    lines = [
+        f"- **{entry.component}** ({amount_text(entry.size, 'B')}): {shown(entry.licence, words.unstated)}"
+        for entry in entries
+    ]
+    return "\n".join(["", words.datasets, "", *lines, ""]) if lines else ""
+
+
+def _components(lock: Lock, contents: Contents) -> list[tuple[str, str]]:
+    """Every component with the licence that its source states."""
+    files = {(e.component, e.licence) for e in contents.entries if e.kind in ("dataset", "tool")}
+    return [
+        *((model.hub, model.licence) for model in lock.models),
+        *sorted(files),
+        *((f"{package.name} {package.version}", package.licence) for package in lock.runtime.packages),
+        *((f"{wheel.name} {wheel.version}", wheel.licence) for wheel in lock.wheels),
+    ]
+
+
+def _lists(lock: Lock, contents: Contents) -> str:
+    """What is the same in every language: components by licence, what has none first, and big files."""
+    unstated = f"{ENGLISH.unstated} {CHINESE.unstated}"
+    found: dict[str, set[str]] = {}
+    for name, licence in _components(lock, contents):
+        found.setdefault(shown(licence, unstated), set()).add(name)
+    order = sorted(found, key=lambda licence: (licence != unstated, licence.lower()))
+    biggest = sorted(contents.entries, key=lambda entry: (-entry.size, entry.path))[:BIGGEST]
+    return (
+        (PAGES / "BUNDLE.lists.md")
+        .read_text(encoding="utf-8")
+        .format(
+            licences="\n".join(_wrapped(each, sorted(found[each], key=str.lower)) for each in order),
+            biggest_count=len(biggest),
+            biggest="\n".join(f"    {amount_text(entry.size, 'B'):>9}  {entry.path}" for entry in biggest),
+        )
+    )
+
+
+def _wrapped(licence: str, members: list[str]) -> str:
+    """`- **licence** (count): members`, no name broken."""
+    lines = textwrap.wrap(f"- **{licence}** ({len(members)}):", WIDTH, subsequent_indent="  ")
+    for i, member in enumerate(members):
+        text = member + ("," if i < len(members) - 1 else "")
+        if cells(f"{lines[-1]} {text}") <= WIDTH:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(f"  {text}")
+    return "\n".join(lines)
+
+
+def _gpu(words: Words, cuda: str) -> str:
+    if cuda == "none":
+        return words.no_gpu
+    branch = DRIVER_OF.get(cuda)
+    return words.gpu.format(cuda=cuda) + (words.driver.format(branch=branch) if branch else "")
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal's line `text` takes."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _padded(text: str, width: int, *, right: bool = False) -> str:
+    gap = " " * (width - cells(text))
+    return gap + text if right else text + gap

@@ -6,6 +6,7 @@ CVE-2026-5241, CVE-2025-66448 and others), so such keys are refused where they s
 """
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +18,12 @@ IGNORED = frozenset({".gitattributes", ".gitignore"})
 """The hub's own housekeeping: never carried."""
 
 TEXT_SUFFIXES = frozenset({".json", ".txt", ".model", ".jinja", ".md"})
-PLAIN_NAMES = frozenset({"LICENSE", "LICENCE", "NOTICE"})
+CARD = "README.md"
+"""The model's card, as hubs show it."""
+LICENCE_TEXT = re.compile(
+    r"(.*/)?(MODEL[-_])?(LICENSE|LICENCE|NOTICE|COPYING|COPYRIGHT|USE_POLICY)([-_][A-Z0-9_-]+)?(\.(TXT|MD|RST))?"
+)
+"""Licences and what goes with them, in capitals: `LICENSE`, `LICENSE-MODEL`, `NOTICE.TXT`."""
 VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
 """JSON whose keys are tokens, not settings."""
 
@@ -54,10 +60,9 @@ def check_name(hub: str, path: str) -> None:
     if not all(char.isascii() and (char.isalnum() or char in "._-+/ ()") for char in path):
         raise _refused(hub, path, "its name has characters other than letters, digits and ._-+() ")
     name = PurePosixPath(path)
-    stem = name.name.split(".")[0].upper()
     if name.suffix == ".safetensors" or name.suffix in TEXT_SUFFIXES:
         return
-    if stem in PLAIN_NAMES and name.suffix in ("", ".txt", ".md", ".rst"):
+    if is_licence_text(path):
         return
     if name.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"):
         raise _refused(
@@ -66,6 +71,16 @@ def check_name(hub: str, path: str) -> None:
     if name.suffix in (".py", ".pyc", ".so", ".sh"):
         raise _refused(hub, path, "a model brings no code")
     raise _refused(hub, path, "files of this kind are not carried")
+
+
+def is_card(path: str) -> bool:
+    """Whether a model's file is its card."""
+    return path == CARD
+
+
+def is_licence_text(path: str) -> bool:
+    """Whether a model's file is the text of a licence, or goes with one."""
+    return LICENCE_TEXT.fullmatch(path.upper()) is not None
 
 
 def check_content(hub: str, path: str, file: Path) -> None:

@@ -20,6 +20,7 @@ def write_wheel(
     version: str = "1.0",
     tag: str = "py3-none-any",
     needs: tuple[str, ...] = (),
+    summary: str = "",
     unlisted: tuple[str, ...] = (),
     invented: tuple[str, ...] = (),
     wrong: tuple[str, ...] = (),
@@ -29,6 +30,7 @@ def write_wheel(
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nLicense-Expression: MIT\n"
     metadata += "".join(f"Requires-Dist: {need}\n" for need in needs)
+    metadata += f"Summary: {summary}\n" if summary else ""
     bodies = {
         f"{name}/__init__.py": b"",
         f"{info}/METADATA": metadata.encode(),

@@ -11,6 +11,7 @@ CONTENTS = "contents.json"
 RUNTIME = "runtime.tar.gz"
 SUMS = "SHA256SUMS"
 NOTES = "BUNDLE.md"
+SBOM = "sbom.cdx.json"
 
 WHEEL = re.compile(r"islet-[A-Za-z0-9._]+-py3-none-any\.whl")
 VOLUME = re.compile(r"payload\.[0-9]{3}\.tar")
