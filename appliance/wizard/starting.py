@@ -42,7 +42,13 @@ def start_run(plan: Plan, site: Site, folder: Path) -> RunFolder:
     command += ["train", "--plan", str(path), "--detach", "--json"]
     try:
         ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+            start_new_session=True,  # a Ctrl+C or a closed window must not end it half-way
         )
         told = json.loads(ended.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
