@@ -545,6 +545,8 @@ def test_half_of_the_rows_being_bad_stops_until_the_person_goes_on_without_them(
         screen.wait_for(driver.say("Rows that cannot be used"), WORK_S)
         assert not driver.sees(driver.button("Next"))
         driver.toggle("Go on without the rows that cannot be used")
+        driver.fill("Keep for test (%)", "20")  # of so few rows, a twentieth is none
+        driver.press("enter")
         driver.push("Next")
         driver.page("plan")
         driver.back("check")
@@ -568,7 +570,8 @@ def test_an_empty_file_is_not_taken(installed_site: InstalledSite, state: Path) 
         driver.page("check")
         says_three_things(driver)
         driver.back("data")
-        driver.type_path(empty)
+        driver.focus_file(empty)
+        driver.press("enter")  # left out again
         driver.take_file(state / "datasets" / "ward.json")
         driver.push("Next")
         driver.page("check")
@@ -584,6 +587,7 @@ def test_a_model_that_cannot_be_tuned_says_why_and_another_can_be_chosen(
     with_models(installed_site.prefix, prefix)
     bad = prefix / "current" / "models" / "islet-test" / "pickled"
     bad.mkdir()
+    (bad / "config.json").write_text("{}")
     (bad / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     with start(installed_site, state, "--prefix", prefix) as screen:
         driver = FullScreen(screen, "en")
@@ -632,6 +636,7 @@ def test_packs_too_short_for_every_row_do_not_start_and_can_be_made_longer(
         for page in ("result", "values"):
             driver.back(page)
         driver.fill("Longest row (tokens)", "256")
+        driver.press("enter")
         on_to_review(driver, ("values", "result"))
         driver.await_button("Start training")
         assert leave(driver) == 0
@@ -647,11 +652,6 @@ def test_a_run_that_is_removed_while_it_is_looked_at_leads_home(
         driver.page("training")
         driver.await_button("Next")
         shutil.rmtree(only_run(state).root)
-        driver.push("Next")
-        driver.screen.wait_until(lambda: driver.is_on("home") or driver.sees("What happened"), PAGE_S)
-        if not driver.is_on("home"):
-            says_three_things(driver)
-            driver.press("enter")
         driver.page("home")
         driver.push("Next")
         driver.page("health")

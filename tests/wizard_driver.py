@@ -269,7 +269,8 @@ class FullScreen:
 
     def type_path(self, path: Path) -> None:
         """Type a path, under the list of files."""
-        self._move("tab", rf"^\s*>?\s*{re.escape(self.say('or type a path'))}")
+        self._move("tab", r"^> \[")
+        self.press("tab")
         self.press(str(path), "enter")
 
     def fill(self, label: str, value: str) -> None:
