@@ -104,8 +104,8 @@ def test_lists_the_twenty_biggest_files(papers: Papers) -> None:
 def test_says_of_a_delta_what_the_box_must_have(papers: Papers, tmp_path: Path) -> None:
     delta = make_papers(tmp_path / "delta", left_out=("models/org/carded/m.safetensors",))
     english, chinese, _ = parts(page_of(delta))
-    assert "delta: the box must already hold 1 files (900 B)" in english
-    assert "增量：主机上须已有 1 个文件（900 B）" in chinese
+    assert "delta: the box must already hold other files (1, 900 B)" in english
+    assert "增量：主机上须已有其他文件（1 个，900 B）" in chinese
     assert "complete: installs on a box that has nothing" in page_of(papers)
 
 

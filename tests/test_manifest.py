@@ -82,6 +82,8 @@ def test_the_manifest_of_the_demonstration_is_valid() -> None:
         ("valid_days = 30", "valid_days = true", "$.bundle.valid_days"),
         ("valid_days = 30", "valid_days = 0", "bundle.valid_days"),
         ('"islet-hospital"', '"Islet Hospital"', "bundle.product"),
+        ("valid_days = 30", 'sender = "A\\nB"', "bundle.sender"),
+        ("valid_days = 30", "sender = 5", "$.bundle.sender"),
         ('python = "3.12"', 'python = "2.7"', "target.python"),
         ('python = "3.12"', "", "python"),
         ('"linux-64"', '"win-64"', "$.target.platform"),
