@@ -5,7 +5,6 @@ The files are made as they would be found; nothing is trained.
 
 import json
 import os
-import shlex
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, Training
 from appliance.site.layout import Site
 from appliance.trace import keep_trace
 from appliance.wizard.files import list_folder
-from appliance.wizard.page import Page, Verbatim
+from appliance.wizard.page import Page
 from appliance.wizard.running import RunView
 from appliance.wizard.session import Wizard
 from appliance.wizard.steps.plan import changed_facts
@@ -176,18 +175,6 @@ def test_what_a_preset_had_to_give_up_is_shown_as_long_as_it_is_given_up(site: S
     (fact,) = changed_facts(desk, TrainingChoice(pack_tokens=1024, packs_per_step=2))
     assert fact.value == "pack_tokens = 1024, packs_per_step = 2"
     assert fact.level == "warn"
-
-
-def test_the_lines_to_copy_quote_a_folder_with_a_space(tmp_path: Path) -> None:
-    site = Site(tmp_path / "opt", tmp_path / "a state")
-    site.models.mkdir(parents=True)
-    site.runs.mkdir(parents=True)
-    (site.state / "datasets").mkdir()
-    run = create_run(plan_of(site), site.runs, base=site.models)
-    wizard = opened(site, run)
-    wizard._page = "done"
-    lines = next(block.lines for block in wizard.page().blocks if isinstance(block, Verbatim))
-    assert shlex.split(lines[0]) == ["cd", str(run.export)]
 
 
 def test_answers_that_were_begun_are_asked_about_before_others_take_their_place(
