@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from appliance.bundle import names
@@ -39,7 +39,8 @@ from bundler.sources.wheels import LockedWheel
 
 Json = dict[str, Any]
 
-MAX_CONFIG_BYTES = 64 << 20
+CONFIG_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings")
+"""Keys of config.json that tell how large a model is."""
 _SINGLE_LICENCE = re.compile(r"(?!LicenseRef-)[A-Za-z0-9.-]+")
 
 
@@ -86,10 +87,10 @@ def format_sbom(
 
 
 def wheel_metadata(wheel: Path) -> Message:
-    """The headers of METADATA in the wheel at that path."""
+    """The headers of METADATA in the wheel at that path; none, if it has no such file."""
     with zipfile.ZipFile(wheel) as archive:
-        name = next(n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n))
-        return BytesHeaderParser().parsebytes(archive.read(name))
+        found = [n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n)]
+        return BytesHeaderParser().parsebytes(archive.read(found[0]) if found else b"")
 
 
 def purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
@@ -157,23 +158,20 @@ def _model(model: LockedModel, sources: Mapping[str, Path]) -> Json:
 
 def _model_card(config: Path | None) -> Json:
     """What the model's own config.json says of it; nothing in it is our judgement."""
-    parameters: Json = {
-        "task": "text-generation",
-        "inputs": [{"format": "text"}],
-        "outputs": [{"format": "text"}],
-    }
-    facts: dict[str, str] = {}
-    if config is not None and config.stat().st_size <= MAX_CONFIG_BYTES:
-        stated = json.loads(config.read_bytes())
-        architectures = stated.get("architectures")
-        if isinstance(stated.get("model_type"), str):
-            parameters["architectureFamily"] = stated["model_type"]
-        if isinstance(architectures, list) and architectures:
-            parameters["modelArchitecture"] = str(architectures[0])
-        for key in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
-            if isinstance(stated.get(key), int):
-                facts[f"config:{key}"] = str(stated[key])
-    return {"modelParameters": parameters, "properties": _properties(facts)}
+    stated = json.loads(config.read_bytes()) if config is not None else {}
+    if not isinstance(stated, dict):
+        return {}
+    parameters: Json = {}
+    architectures = stated.get("architectures")
+    if isinstance(stated.get("model_type"), str):
+        parameters["architectureFamily"] = stated["model_type"]
+    if isinstance(architectures, list) and architectures:
+        parameters["modelArchitecture"] = str(architectures[0])
+        if str(architectures[0]).endswith("ForCausalLM"):
+            text = [{"format": "text"}]
+            parameters |= {"task": "text-generation", "inputs": text, "outputs": text}
+    sizes = {f"config:{key}": str(stated[key]) for key in CONFIG_SIZES if isinstance(stated.get(key), int)}
+    return {"modelParameters": parameters, "properties": _properties(sizes)}
 
 
 def _documents(folder: str, paths: list[str]) -> list[Json]:
@@ -313,9 +311,11 @@ def _requirements(metadata: Message, target: Target, refs: Mapping[str, str]) ->
         "python_version": target.python,
         "sys_platform": "linux",
     }
+    if "Name" not in metadata:
+        return None
     try:
         stated = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
-    except InvalidRequirement:
+        wanted = {canonicalize_name(r.name) for r in stated if r.marker is None or r.marker.evaluate(place)}
+    except ValueError:  # what packaging raises for a line or a marker that is none
         return None
-    wanted = {canonicalize_name(r.name) for r in stated if r.marker is None or r.marker.evaluate(place)}
     return [refs[name] for name in wanted if name in refs]

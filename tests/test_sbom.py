@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bundler.lock import read_lock
 from bundler.sbom import format_sbom, purl
 from tests.papers import COMMIT, CONDA_SHA256, Papers, make_papers, sha256
 from tests.real import RealBundle
+from tests.wheel_maker import write_wheel
 
 Json = dict[str, Any]
 
@@ -189,11 +191,8 @@ def test_tells_an_spdx_licence_from_other_text(text: str, expression: str | None
 def test_every_licence_that_passes_for_spdx_is_one_by_the_schema() -> None:
     ids = [each["id"] for each in _spdx.LICENSES.values()]
     assert len(ids) > 500
-    document: Json = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}
-    for one in ids:
-        document["components"].append(
-            {"type": "library", "name": one, "licenses": [{"license": {"id": one}}]}
-        )
+    component = {"type": "library", "name": "x", "licenses": [{"license": {"id": one}} for one in ids]}
+    document = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [component]}
     assert problems(json.dumps(document).encode()) == []
 
 
@@ -206,6 +205,28 @@ def test_the_graph_has_what_wheels_declare_for_the_target(document: Json) -> Non
     assert "model:org/carded" in graph["release"]
     known = set(by_ref(document)) | {"release"}
     assert set(graph) | {ref for on in graph.values() for ref in on} <= known
+
+
+@pytest.mark.parametrize("need", ["a b c", "x; python_version <", "x; nothing == '1'"])
+def test_a_wheel_whose_requirements_cannot_be_read_is_left_out_of_the_graph(
+    need: str, papers: Papers, tmp_path: Path
+) -> None:
+    odd = write_wheel(tmp_path, name="tiny", version="1.0", needs=(need,))
+    path = f"wheels/{papers.lock.wheels[1].filename}"
+    document = json.loads(written(replace(papers, sources=papers.sources | {path: odd})))
+    assert "wheel:tiny" not in {each["ref"] for each in document["dependencies"]}
+    assert "wheel:tiny" in by_ref(document)
+
+
+@pytest.mark.parametrize("config", [b"[]", b"{}", b'{"architectures": [["\\ud800"]], "vocab_size": "many"}'])
+def test_a_model_whose_config_says_little_has_a_short_card(
+    config: bytes, papers: Papers, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_bytes(config)
+    sources = papers.sources | {"models/org/carded/config.json": tmp_path / "config.json"}
+    body = written(replace(papers, sources=sources))
+    assert problems(body) == []
+    assert "task" not in by_ref(json.loads(body))["model:org/carded"]["modelCard"].get("modelParameters", {})
 
 
 def test_the_appliance_and_the_installer_are_in_it(document: Json, papers: Papers) -> None:
