@@ -9,14 +9,15 @@ from bundler.diff import Difference
 
 def print_difference(found: Difference) -> None:
     """One line a component that is not the same, then the totals."""
-    view = Table(title=f"{found.old} → {found.new}", box=None, header_style="bold")
+    view = Table(box=None, header_style="bold")
     for title in ("", "kind", "name"):
         view.add_column(title, overflow="fold")
     view.add_column("what", overflow="fold")
     view.add_column("size", justify="right", no_wrap=True)
     for row in found.rows:
         view.add_row(row.change, row.kind, row.name, row.words, amount_text(row.size, "B"))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
+    console.print(f"{found.old} → {found.new}", soft_wrap=True)
     console.print(view)
     counts = [f"{found.count(change)} {change}" for change in ("new", "changed", "removed")]
     console.print(f"  {', '.join(counts)}, {found.same} the same")
