@@ -61,9 +61,9 @@ def main() -> None:
 def measure(site: InstalledSite, state: Path, model: str) -> None:
     """First pages, then keys beside a training."""
     print("| what | median | p95 | worst | times |\n|---|---|---|---|---|")
-    tell(
-        "first page, from exec to the last line drawn", [first_page(site, state) for _ in range(FIRST_PAGES)]
-    )
+    pages = [first_page(site, state) for _ in range(FIRST_PAGES)]
+    tell("first page, from exec to the last line drawn", [wall for wall, _ in pages])
+    tell("of it, CPU time", [cpu for _, cpu in pages])
     rows = [
         {"instruction": f"Which extension has ward {number}?", "output": f"It is {7000 + number}. 分机号。"}
         for number in range(ROWS)
@@ -96,12 +96,16 @@ def tell(what: str, seconds: list[float]) -> None:
     print("| " + " | ".join([what, *cells, str(len(ordered))]) + " |", flush=True)
 
 
-def first_page(site: InstalledSite, state: Path) -> float:
-    """Seconds from exec until the first page stands there whole."""
+def first_page(site: InstalledSite, state: Path) -> tuple[float, float]:
+    """Seconds, and CPU seconds of the program, from exec until the first page stands there whole."""
     began = time.perf_counter()
     with start(site, state) as screen:
         screen.wait_until(lambda: "F1 " in screen.text()[-1], 60, "the first page")
-        return time.perf_counter() - began
+        wall = time.perf_counter() - began
+        fields = (
+            Path(f"/proc/{screen.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        )
+        return wall, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def typed(site: InstalledSite, state: Path) -> list[float]:
@@ -110,9 +114,12 @@ def typed(site: InstalledSite, state: Path) -> list[float]:
         driver = FullScreen(screen, "en")
         driver.page("home")
         driver.choose("A new model")
-        for page in ("home", "health"):
-            driver.page(page)
-            driver.push("Next")
+        driver.push("Next")
+        screen.wait_until(lambda: driver.is_on("health") or screen.shows("Begin anew?"), 60, "the next page")
+        if not driver.is_on("health"):
+            driver.push("Begin anew")
+        driver.page("health")
+        driver.push("Next")
         driver.page("model")
         driver.focus_option("")
         driver.press("space")
