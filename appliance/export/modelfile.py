@@ -70,7 +70,7 @@ class Modelfile:
             )
         lines = [f"FROM ./{self.gguf}", f"TEMPLATE {_quoted(self.template, 'the chat template')}"]
         if self.system:
-            lines.append(f"SYSTEM {_quoted(self.system, 'the system prompt')}")
+            lines.append(f"SYSTEM {_quoted(self.system, say('the system prompt'))}")
         lines += [f"PARAMETER {name} {value}" for name, value in self._parameters()]
         lines += [f"PARAMETER stop {_quoted_short(stop)}" for stop in self.stops]
         if self.licence:

@@ -120,7 +120,7 @@ class Desk:
         """How far the look at the draft's data is; begins one where the answers ask for it."""
         plan = self.draft.plan
         training, data = plan.training, plan.data
-        key = (plan.model, data.train, data.held_out_share, training.pack_tokens, training.seed)
+        key = (plan.model, data, training.pack_tokens, training.seed)
         if key != self._look_of:
             self._end_look()
             self._look_of = key
@@ -151,19 +151,20 @@ class Desk:
         look, model = self.found(), self.model()
         if look is None or model is None:
             return None
-        return fit(training or self.draft.plan.training, model.shape, look)
+        return fit(training or self.wanted(self.draft), model.shape, look)
 
-    def preset(self, draft: Draft | None = None) -> TrainingChoice:
-        """What the preset of `draft` (the current one, if None) means for its model and this box."""
-        draft = draft or self.draft
+    def wanted(self, draft: Draft) -> TrainingChoice:
+        """What the preset of `draft` means for its model and rows, whether or not it fits."""
         model = self.model(draft.plan.model.base)
-        wanted = preset_settings(draft.preset, draft.plan.training, model.context_tokens if model else None)
-        look = self._look.look
-        if look is None or model is None or draft.preset == "advanced":
-            return wanted
-        if draft.plan.model.base != self.draft.plan.model.base:
-            return wanted  # the rows were counted in the tokens of another model
-        return fit(wanted, model.shape, look).training
+        # Rows that were counted in the tokens of another model say nothing.
+        counted = draft.plan.model.base == self.draft.plan.model.base
+        return preset_settings(
+            draft.preset,
+            draft.plan.training,
+            context_tokens=model.context_tokens if model else None,
+            shape=model.shape if model else None,
+            look=self._look.look if counted else None,
+        )
 
     def trial(self) -> LookState:
         """How far a trial of the draft's settings is, as this box can run them; begins one where none is.

@@ -69,18 +69,25 @@ def plan_question(
     read: Callable[[str], Any] = str.strip,
     asked: Callable[["Desk"], bool] = lambda desk: True,
     show: Callable[[Any], str] = str,
+    wrong: str = "",
 ) -> Question:
-    """A question for one field of the plan, judged by the plan's own rules."""
+    """A question for one field of the plan, judged by the plan's own rules.
+
+    wrong: said of every answer that cannot be taken, where the plan's own words are of another unit
+    """
 
     def take(desk: "Desk", text: str) -> Draft:
-        plan = with_value(desk.draft.plan, field, read(text))
+        try:
+            plan = with_value(desk.draft.plan, field, read(text))
+        except WrongAnswer as error:
+            raise WrongAnswer(wrong or error.why) from error
         if problem := field_problem(plan, field):
-            raise WrongAnswer(_rule(problem))
+            raise WrongAnswer(wrong or _rule(problem))
         return desk.changed(plan=plan)
 
     def problem(desk: "Desk") -> str:
         found = field_problem(desk.draft.plan, field)
-        return _rule(found) if found else ""
+        return (wrong or _rule(found)) if found else ""
 
     return Question(
         name=field,

@@ -91,7 +91,8 @@ class Wizard:
         if action == "next":
             self._next()
         elif action == "back":
-            self._go(self._back())
+            if self._desk.local.pop("shown", None) is None:  # else only what was opened on the page closes
+                self._go(self._back())
         elif (target := self._step().takes[action](self._desk)) is not None:
             self._go(target)
 

@@ -83,11 +83,12 @@ def _findings(look: Look) -> tuple[Block, ...]:
     blocks: list[Block] = [Facts((*files, *counts))]
     if look.problems:
         rows = tuple(
-            (str(each.row), each.field, each.what, each.fix) for each in look.problems[:SHOWN_PROBLEMS]
+            (each.file, str(each.row), each.field, each.what, each.fix)
+            for each in look.problems[:SHOWN_PROBLEMS]
         )
         blocks += [
             Heading("Rows that cannot be used"),
-            Table(("Row", "Field", "Problem", "What to do"), rows),
+            Table(("File", "Row", "Field", "Problem", "What to do"), rows),
         ]
         if look.problem_count > len(rows):
             more = say(
@@ -190,6 +191,10 @@ def _show(desk: Desk, what: str) -> None:
     desk.local["shown"] = what
 
 
+def _hide(desk: Desk) -> None:
+    desk.local.pop("shown", None)
+
+
 def _another(desk: Desk) -> None:
     desk.local["row"] = int(desk.local.get("row", 0)) + 1
 
@@ -232,6 +237,7 @@ CHECK = Step(
             kind="number",
             read=percent,
             show=lambda share: show_number(100 * share),
+            wrong="Type a share in percent, from 0 to 50.",
             asked=_none_held_out,
         ),
     ),
@@ -241,7 +247,7 @@ CHECK = Step(
     takes={
         "again": lambda desk: desk.look_again(),
         "rows": lambda desk: _show(desk, "rows"),
-        "findings": lambda desk: _show(desk, "findings"),
+        "findings": _hide,
         "another": _another,
     },
     live=lambda desk: desk.look().look is None,

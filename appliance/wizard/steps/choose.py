@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from appliance.errors import BadInput
+from appliance.export.modelfile import check_quotable
 from appliance.progress import amount_text
 from appliance.run.plan import DataFile
 from appliance.sentence import listed, say
@@ -58,7 +60,7 @@ def _fit_word(model: ModelFacts) -> str:
         return say("cannot be tuned")
     if model.shape is None:
         return say("not known")
-    training = preset_settings("balanced", BALANCED, model.context_tokens)
+    training = preset_settings("balanced", BALANCED, context_tokens=model.context_tokens, shape=model.shape)
     tokens = training.pack_tokens
     free = SHARE * free_memory_bytes()
     need = estimate_memory(training, model.shape, tokens=tokens, learned_tokens=tokens).total_bytes
@@ -75,7 +77,7 @@ def _take_model(desk: Desk, text: str) -> Draft:
         raise WrongAnswer(listed([model.refused.what, model.refused.why], " "))
     plan = with_value(desk.draft.plan, "model.base", text)
     draft = desk.changed(plan=plan)
-    return desk.changed(plan=with_value(plan, "training", desk.preset(draft)))
+    return desk.changed(plan=with_value(plan, "training", desk.wanted(draft)))
 
 
 def _model_blocks(desk: Desk) -> tuple[Block, ...]:
@@ -148,6 +150,16 @@ MODEL = Step(
 # Training data
 
 
+def _system_prompt(text: str) -> str:
+    """What was typed, if a Modelfile can hold it: else it would be refused after hours of training."""
+    text = text.strip()
+    try:
+        check_quotable(text, say("the system prompt"))
+    except BadInput as error:
+        raise WrongAnswer(listed([error.what, error.why], " ")) from error
+    return text
+
+
 def _take_files(desk: Desk, text: str) -> Draft:
     paths = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     known = {file.path: file for file in desk.draft.plan.data.train}
@@ -210,6 +222,7 @@ DATA = Step(
             "System prompt",
             "What the model is told before every question, in training and in Ollama: who it is and how it "
             "should answer. May be left empty.",
+            read=_system_prompt,
         ),
     ),
     before=lambda desk: "model",

@@ -145,6 +145,10 @@ def _show(desk: Desk, what: str) -> None:
     desk.local["shown"] = what
 
 
+def _hide(desk: Desk) -> None:
+    desk.local.pop("shown", None)
+
+
 def _another(desk: Desk) -> None:
     desk.local["answer"] = int(desk.local.get("answer", 0)) + 1
 
@@ -168,7 +172,7 @@ COMPARE = Step(
         "compare": lambda desk: begin_job(desk, "evaluate"),
         "stop-evaluate": lambda desk: end_job(desk, "evaluate"),
         "answers": lambda desk: _show(desk, "answers"),
-        "figures": lambda desk: _show(desk, "figures"),
+        "figures": _hide,
         "another": _another,
     },
     live=lambda desk: desk.run.job("evaluate").state == "running",

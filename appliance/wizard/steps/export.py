@@ -1,7 +1,5 @@
 """The files for Ollama, and the report."""
 
-from shlex import quote
-
 import msgspec
 
 from appliance.report.facts import Parity
@@ -117,7 +115,6 @@ def _done_blocks(desk: Desk) -> tuple[Block, ...]:
     report = run.root / "report" / "report.html"
     state = desk.run.job("report")
     lines = (
-        f"cd {quote(str(run.export))}",
         "sha256sum -c SHA256SUMS",
         f"ollama create {plan.export.name} -f Modelfile",
         f"ollama run {plan.export.name}",
@@ -133,7 +130,7 @@ def _done_blocks(desk: Desk) -> tuple[Block, ...]:
     ]
     return (
         Facts(tuple(facts)),
-        Heading("On the machine that has Ollama, in that folder:"),
+        Heading("Copy that folder to the machine that has Ollama; there, in the folder:"),
         Verbatim(lines),
         Paragraph("The report is for the quality officer, to print and sign. It shows rows of your data."),
         *(job_blocks(state) if state.state in ("running", "failed") else ()),

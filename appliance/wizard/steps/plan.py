@@ -12,7 +12,6 @@ from appliance.training.looked import estimate_seconds
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft, Preset, with_value
 from appliance.wizard.page import Action, Bar, Block, Fact, Facts, Level, Option, Paragraph
-from appliance.wizard.presets import preset_settings
 from appliance.wizard.question import (
     Question,
     WrongAnswer,
@@ -43,8 +42,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _wanted(desk: Desk, preset: Preset) -> TrainingChoice:
-    model = desk.model()
-    return preset_settings(preset, desk.draft.plan.training, model.context_tokens if model else None)
+    return desk.wanted(desk.changed(preset=preset))
 
 
 def seconds_of(desk: Desk, training: TrainingChoice) -> float | None:
@@ -91,7 +89,7 @@ def _take_preset(desk: Desk, text: str) -> Draft:
     if preset is None:
         raise WrongAnswer("Choose one of the lines.")
     draft = desk.changed(preset=preset)
-    return msgspec.structs.replace(draft, plan=with_value(draft.plan, "training", desk.preset(draft)))
+    return msgspec.structs.replace(draft, plan=with_value(draft.plan, "training", desk.wanted(draft)))
 
 
 def _plan_blocks(desk: Desk) -> tuple[Block, ...]:
@@ -181,9 +179,9 @@ def plan_verdict(desk: Desk) -> Verdict:
 
 
 def settle_plan(desk: Desk) -> None:
-    """Take over what had to be changed to fit."""
+    """Take over what the preset means for these rows, and what had to be changed to fit."""
     fitted = desk.settings()
-    if fitted is not None and fitted.changed:
+    if fitted is not None and fitted.training != desk.draft.plan.training:
         desk.keep(desk.changed(plan=with_value(desk.draft.plan, "training", fitted.training)))
 
 
@@ -219,6 +217,7 @@ PLAN = Step(
             kind="number",
             read=percent,
             show=lambda share: show_number(100 * share),
+            wrong="Type a share in percent, from 0 to 50.",
         ),
     ),
     before=lambda desk: "check",

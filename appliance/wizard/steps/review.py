@@ -42,6 +42,14 @@ def _fingerprint(desk: Desk) -> str:
     return fingerprint(desk.draft.plan, tuple(file.sha256 for file in look.files) if look else ())
 
 
+def _memory(desk: Desk) -> str:
+    """What the run takes: the larger of what was computed and what a trial measured."""
+    fitted, trial = desk.settings(), desk.measured()
+    known = [fitted.estimate.total_bytes] if fitted and fitted.estimate else []
+    known += [trial.peak_bytes] if trial else []
+    return amount_text(max(known), "B") if known else "?"
+
+
 def _takes(memory: str, seconds: float | None) -> str:
     if seconds is None:
         return say("{memory} of memory; the time is being measured", memory=memory)
@@ -53,7 +61,10 @@ def _review_blocks(desk: Desk) -> tuple[Block, ...]:
     training = plan.training
     rows = (
         say(
-            "{learn} rows to learn, {test} kept for test", learn=look.rows - look.held_out, test=look.held_out
+            "{learn} rows to learn, {test} kept for test, {refused} left out",
+            learn=look.rows - look.held_out,
+            test=look.held_out,
+            refused=look.problem_count,
         )
         if look
         else say("being looked at")
@@ -69,10 +80,11 @@ def _review_blocks(desk: Desk) -> tuple[Block, ...]:
         seed=training.seed,
     )
     fitted = desk.settings()
-    memory = amount_text(fitted.estimate.total_bytes, "B") if fitted and fitted.estimate else "?"
+    memory = _memory(desk)
     facts = [
         Fact("Base model", plan.model.base),
         Fact("Data", listed([*(Path(file.path).name for file in plan.data.train), rows])),
+        *([Fact("System prompt", plan.model.system)] if plan.model.system else []),
         Fact("Plan", values),
         Fact("Takes", _takes(memory, seconds_of(desk, training))),
         Fact(
@@ -94,7 +106,8 @@ def _review_blocks(desk: Desk) -> tuple[Block, ...]:
     if fitted is not None and (changed := changed_facts(desk, fitted.training)):
         blocks.append(Facts(changed))
     if saved := desk.local.get("saved"):
-        lines = (f"islet --plan {quote(str(saved))}",)
+        islet = desk.site.prefix / "bin" / "islet"
+        lines = (f"{quote(str(islet))} --plan {quote(str(saved))}",)
         blocks += [
             Paragraph("The answers are saved. This repeats them without questions:", "ok"),
             Verbatim(lines),

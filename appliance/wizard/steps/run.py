@@ -18,6 +18,8 @@ from appliance.wizard.steps.plan import duration
 from appliance.wizard.titles import TITLES
 
 TAIL_LINES = 3
+FEWEST_TO_TELL = 10
+"""Steps in a tenth of the curve below which its mean says nothing."""
 CHART_ROWS = 4
 """With the figures above and the log below, all of a page of 24 lines."""
 
@@ -73,16 +75,14 @@ def local_time(moment: str) -> str:
 
 def _figures(view: RunView) -> tuple[Fact, ...]:
     progress, memory = view.progress, view.memory
-    ends = say("measuring")
+    ends = [Fact("Ends", say("measuring"))] if view.at_work else []
     if view.at_work and progress.get("eta_s") is not None:
         at = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=progress["eta_s"])
-        ends = say("{time}, in {left}", time=f"{at:%H:%M}", left=duration(progress["eta_s"]))
-    elif not view.at_work:
-        ends = say("not running")
+        ends = [Fact("Ends", say("{time}, in {left}", time=f"{at:%H:%M}", left=duration(progress["eta_s"])))]
     used = amount_text(progress.get("memory_bytes", 0), "B")
     limit = say(" of {free} free", free=amount_text(memory["free_bytes"], "B")) if memory else ""
     return (
-        Fact("Ends", ends),
+        *ends,
         Fact("Speed", say("{rate:,.0f} tokens/s", rate=progress["tokens_per_s"])),
         Fact("Memory", say("{used}{limit}", used=used, limit=limit)),
         Fact("Saved", say("step {step}", step=view.saved_step) if view.saved_step else say("not yet")),
@@ -114,7 +114,9 @@ def _hint(view: RunView) -> str:
     if len(losses) >= 3 and losses[-1] > 1.05 * min(losses):
         return say("Trained. The test loss rose at the end: fewer passes may do better.")
     last = [loss for _, loss in view.losses]
-    tenth = max(len(last) // 10, 1)
+    tenth = len(last) // 10
+    if tenth < FEWEST_TO_TELL:
+        return say("Trained. Next: the same questions before and after.")
     before, end = last[-2 * tenth : -tenth], last[-tenth:]
     if before and sum(end) / len(end) < 0.9 * sum(before) / len(before):
         return say("Trained. The loss was still falling: more passes may help.")

@@ -169,6 +169,12 @@ def furthest_page(desk: Desk) -> str:
     return "compare" if view.state == "finished" else "training"
 
 
+def _home_verdict(desk: Desk) -> Verdict:
+    if desk.draft.is_begun and _chosen_at_home(desk) == NEW:
+        return Verdict("warn", "A new model begins without the answers so far: they are dropped.")
+    return Verdict("info", "Choose a line and press Next.")
+
+
 HOME = Step(
     name="home",
     number=0,
@@ -179,7 +185,7 @@ HOME = Step(
         "Leaving never stops a training. To come back, log in and type: islet",
     ),
     blocks=_home_blocks,
-    verdict=lambda desk: Verdict("info", "Choose a line and press Next."),
+    verdict=_home_verdict,
     questions=(
         Question(
             name="go",
