@@ -5,6 +5,8 @@ The files are made as they would be found; nothing is trained.
 
 import json
 import os
+import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from appliance.run.lock import worker_lock
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice, write_plan
 from appliance.site.layout import Site
 from appliance.trace import keep_trace
+from appliance.wizard.draft import Draft, draft_folder, write_draft
 from appliance.wizard.files import list_folder
 from appliance.wizard.page import Page
 from appliance.wizard.running import RunView
@@ -196,3 +199,24 @@ def test_an_edited_job_is_shown_without_its_numbers(site: Site, run: RunFolder) 
     told = {"time": "then", "kind": "advance", "what": {"say": "{a.b}", "with": {"a": 1}}, "done": None}
     (run.root / "jobs" / "evaluate.jsonl").write_text(json.dumps(told) + "\n", encoding="utf-8")
     assert opened(site, run).page().name == "training"
+
+
+def test_a_run_whose_folder_goes_away_leads_home_and_is_said(site: Site, run: RunFolder) -> None:
+    wizard = Wizard(site, language="en")
+    wizard.answer("go", run.root.name)
+    wizard.act("next")
+    assert wizard.page().name == "training"
+    shutil.rmtree(run.root)
+    assert wizard.tick()
+    page = wizard.page()
+    assert page.name == "home"
+    assert f"the folder of the run {run.root.name} is gone" in str(page.blocks)
+
+
+def test_the_folder_of_answers_is_open_to_whoever_may_make_runs(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    runs.chmod(0o2770)
+    write_draft(Draft(), draft_folder(tmp_path))
+    assert stat.S_IMODE((tmp_path / "wizard").stat().st_mode) == 0o2770
+    assert draft_folder(tmp_path).stat().st_mode & 0o777 == 0o700

@@ -94,6 +94,13 @@ class Desk:
             write_draft(draft, self.folder)
             self.draft = draft
 
+    def keep_if_possible(self, draft: Draft) -> None:
+        """Make `draft` the one that counts, also where it cannot be written down."""
+        try:
+            self.keep(draft)
+        except ApplianceError:
+            self.draft = draft
+
     @property
     def language(self) -> Language:
         """The person's language; English until one is chosen."""

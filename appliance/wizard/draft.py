@@ -75,13 +75,26 @@ def read_draft(folder: Path) -> tuple[Draft, Path | None]:
         return Draft(), aside
 
 
+def share_as_runs(folder: Path) -> None:
+    """Make `folder`, under the state folder or deeper, writable for whoever may make runs.
+
+    Raises: OSError.
+    """
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True)
+    runs = folder.parent / "runs"
+    if runs.is_dir():  # whatever the umask of who came first
+        folder.chmod(runs.stat().st_mode & 0o7777)
+
+
 def write_draft(draft: Draft, folder: Path) -> None:
     """Keep `draft`.
 
     Raises: HostNotReady, when it cannot be written.
     """
     try:
-        folder.parent.mkdir(mode=0o2775, parents=True, exist_ok=True)
+        share_as_runs(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         write_whole(
             folder / "draft.json", msgspec.json.format(msgspec.json.encode(draft), indent=1), mode=0o600

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.errors import HostNotReady
+from appliance.errors import ApplianceError, HostNotReady
 from appliance.locale import LANGUAGES, Language
 from appliance.run.plan import Plan
 from appliance.sentence import reason, say
@@ -50,8 +50,15 @@ class Wizard:
         return self._desk.language if self._chinese else "en"
 
     def page(self) -> Page:
-        """What to show now."""
-        return to_page(self._step(), self._desk)
+        """What to show now; home, with the reason, where a page's run went away or cannot be read."""
+        try:
+            return to_page(self._step(), self._desk)
+        except (ApplianceError, OSError) as error:
+            if self._page not in AFTER_START:
+                raise
+            self._desk.local["trouble"] = error.what if isinstance(error, ApplianceError) else reason(error)
+            self._page = "home"
+            return to_page(self._step(), self._desk)
 
     def answer(self, field: str, value: str) -> str:
         """Keep an answer. Returns what is wrong with it; a wrong one is not kept.
@@ -98,7 +105,9 @@ class Wizard:
 
     def tick(self) -> bool:
         """Look at running work; whether the page may be another now."""
-        return self._desk.tick()
+        before = self._page
+        changed = self._desk.tick()
+        return self._step().name != before or changed
 
     def switch_language(self) -> None:
         """The other language, where this terminal can draw it; everything else stays."""
@@ -128,6 +137,9 @@ class Wizard:
         """The step that is shown; home, where a run that it was about is gone."""
         view = self._desk.view
         if self._page in AFTER_START and (view is None or not is_file(view.run.plan)):
+            if view is not None:
+                gone = say("the folder of the run {run} is gone", run=view.run.root.name)
+                self._desk.local["trouble"] = gone
             self._page = "home"
         return STEPS[self._page]
 
@@ -150,7 +162,10 @@ class Wizard:
             draft = desk.changed(page=name, reached=reached)
         if name == "result":
             draft = msgspec.structs.replace(draft, plan=named(desk.draft.plan))
-        desk.keep(draft)
+        if name in AFTER_START or name == "home":
+            desk.keep_if_possible(draft)  # a full disk must not stop anybody from seeing and stopping a run
+        else:
+            desk.keep(draft)
         desk.local.pop("shown", None)
         self._page = name
 

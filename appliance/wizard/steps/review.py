@@ -11,7 +11,7 @@ from appliance.progress import amount_text
 from appliance.run.plan import Plan, write_plan
 from appliance.sentence import listed, say
 from appliance.wizard.desk import Desk
-from appliance.wizard.draft import Draft
+from appliance.wizard.draft import Draft, share_as_runs
 from appliance.wizard.page import Action, Block, Fact, Facts, Heading, Paragraph, Verbatim
 from appliance.wizard.starting import start_run
 from appliance.wizard.step import Step, Verdict
@@ -125,7 +125,7 @@ def _review_verdict(desk: Desk) -> Verdict:
 def _save(desk: Desk) -> None:
     """Write the answers as a plan file that `islet --plan` and `islet train --plan` read."""
     path = desk.answer_file()
-    path.parent.mkdir(mode=0o2775, exist_ok=True)
+    share_as_runs(path.parent)
     write_plan(desk.draft.plan, path)
     desk.local["saved"] = path
 

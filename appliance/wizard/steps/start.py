@@ -107,6 +107,8 @@ def _home_blocks(desk: Desk) -> tuple[Block, ...]:
         facts.append(Fact("Models", more or "none installed", "ok" if models else "warn"))
     facts.append(Fact("Data", _data(desk)))
     facts += [_warning(finding) for finding in desk.health.value or () if not finding.good]
+    if trouble := desk.local.get("trouble"):
+        facts.append(Fact("Run", trouble, "warn"))
     if desk.set_aside is not None:
         what = say("your last answers could not be read; they are kept in {path}", path=desk.set_aside)
         facts.append(Fact("Answers", what, "warn"))
