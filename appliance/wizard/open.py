@@ -1,6 +1,7 @@
 """Opening the wizard: offline first, then the front that this terminal can show."""
 
 import os
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -32,3 +33,15 @@ def open_wizard(site: Site, ui: str) -> int:
         return run_lines(wizard, display)
     finally:
         wizard.close()
+        let_go_of_lost_terminal()
+
+
+def let_go_of_lost_terminal() -> None:
+    """Have what cannot be written any more go nowhere: Python would try again at its end and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # hung up
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
