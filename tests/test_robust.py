@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,13 @@ def test_the_folder_of_answers_is_open_to_whoever_may_make_runs(tmp_path: Path) 
     write_draft(Draft(), draft_folder(tmp_path))
     assert stat.S_IMODE((tmp_path / "wizard").stat().st_mode) == 0o2770
     assert draft_folder(tmp_path).stat().st_mode & 0o777 == 0o700
+
+
+def test_home_shows_a_run_that_somebody_else_made_meanwhile(site: Site) -> None:
+    wizard = Wizard(site, language="en")
+    wizard.page()
+    run = create_run(plan_of(site), site.runs, base=site.models)
+    deadline = time.monotonic() + 20  # the list may be a second old
+    while not wizard.tick() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert run.root.name in [option.value for field in wizard.page().fields for option in field.options]

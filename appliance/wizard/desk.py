@@ -202,6 +202,11 @@ class Desk:
 
     # the runs
 
+    @property
+    def known_runs(self) -> list[RunLine]:
+        """What `runs` last found."""
+        return self._runs
+
     def runs(self) -> list[RunLine]:
         """All runs, the newest first: by day, which begins the name, then by when their work began."""
         now = time.monotonic()

@@ -105,9 +105,12 @@ class Wizard:
 
     def tick(self) -> bool:
         """Look at running work; whether the page may be another now."""
-        before = self._page
+        page = self._page
+        runs = self._desk.known_runs if page == "home" else None
         changed = self._desk.tick()
-        return self._step().name != before or changed
+        if runs is not None:
+            changed |= self._desk.runs() != runs
+        return self._step().name != page or changed
 
     def switch_language(self) -> None:
         """The other language, where this terminal can draw it; everything else stays."""
