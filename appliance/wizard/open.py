@@ -37,7 +37,9 @@ def open_wizard(site: Site, ui: str) -> int:
 
 
 def let_go_of_lost_terminal() -> None:
-    """Have what cannot be written any more go nowhere: Python would try again at its end and exit with 120."""
+    """Have what cannot be written any more go nowhere: Python would try again at its end and exit 120.
+
+    That is no fault of the person's, whose terminal is gone."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
