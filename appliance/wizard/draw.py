@@ -41,7 +41,7 @@ MARKS: dict[Level, str] = {
     "warn": say("[WARN]"),
     "fail": say("[FAIL]"),
     "busy": say("[ .. ]"),
-    "info": say("[    ]"),
+    "info": say("[INFO]"),
 }
 """Six cells in every language."""
 

@@ -243,7 +243,8 @@ class Board(Screen[None]):
         focused = self.focused
         if isinstance(focused, PushButton):
             action = self.action(focused.action_name)
-            text = said(action.why_not, self.catalogue) if action else ""
+            why_not = action.why_not if action else ""
+            text = "" if why_not == self.page.verdict else said(why_not, self.catalogue)  # told once, below
         elif view := self.focused_view():
             text = said(view.field.help, self.catalogue)
         self._hint.tell(Text(" " + shorten_end(text, self.size.width - 2), style="dim"))
