@@ -42,6 +42,9 @@ def duration(seconds: float | None) -> str:
 
 
 def _wanted(desk: Desk, preset: Preset) -> TrainingChoice:
+    """What a preset means here; own values begin with those of the preset chosen so far."""
+    if preset == "advanced":
+        return desk.wanted(desk.draft)
     return desk.wanted(desk.changed(preset=preset))
 
 
@@ -88,8 +91,8 @@ def _take_preset(desk: Desk, text: str) -> Draft:
     preset = next((each for each in PRESET_LABELS if each == text), None)
     if preset is None:
         raise WrongAnswer("Choose one of the lines.")
-    draft = desk.changed(preset=preset)
-    return msgspec.structs.replace(draft, plan=with_value(draft.plan, "training", desk.wanted(draft)))
+    plan = with_value(desk.draft.plan, "training", _wanted(desk, preset))
+    return desk.changed(preset=preset, plan=plan)
 
 
 def _plan_blocks(desk: Desk) -> tuple[Block, ...]:
