@@ -418,3 +418,13 @@ def test_the_wizard_and_its_fronts_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("content", "problem"), ((b"", "empty"), (b"%PDF-1.7\n", "not a text format")))
+def test_a_typed_path_to_what_is_no_data_is_refused(desk: Desk, content: bytes, problem: str) -> None:
+    file = desk.site.state / "scan.json"
+    file.write_bytes(content)
+    files = next(each for each in STEPS["data"].questions if each.name == "data.train")
+    with pytest.raises(WrongAnswer) as refused:
+        files.take(desk, str(file))
+    assert refused.value.why == f"{file} cannot be taken: {problem}."

@@ -108,7 +108,7 @@ def _entry(path: Path) -> Entry:
     modified = _moment(found.st_mtime)
     if stat.S_ISDIR(found.st_mode):
         return Entry(path, name, True, 0, modified)
-    problem = _problem(path) if stat.S_ISREG(found.st_mode) else say("not a file")
+    problem = file_problem(path) if stat.S_ISREG(found.st_mode) else say("not a file")
     return Entry(path, name, False, found.st_size, modified, problem)
 
 
@@ -130,7 +130,13 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def _problem(path: Path) -> str:
+def typed_problem(path: Path) -> str:
+    """Why the file at a typed path cannot be data; what is no file at all is judged by who takes it."""
+    return file_problem(path) if is_file(path) else ""
+
+
+def file_problem(path: Path) -> str:
+    """Why the file at `path` cannot be data, as far as its first bytes tell; empty when it can."""
     if not is_utf8(str(path)):
         return say("the name is not UTF-8")
     try:

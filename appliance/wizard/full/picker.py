@@ -21,7 +21,7 @@ from appliance.progress import amount_text
 from appliance.sentence import say
 from appliance.wizard.cells import one_line, pad, shorten
 from appliance.wizard.files import Entry as FileEntry
-from appliance.wizard.files import expanded, is_folder, list_folder
+from appliance.wizard.files import expanded, is_folder, list_folder, typed_problem
 from appliance.wizard.full.fields import Entry, FieldView, ProblemLines
 from appliance.wizard.full.lane import Lane
 from appliance.wizard.full.rows import FOCUSED, Rows, Said, Taken, indented, said
@@ -258,7 +258,7 @@ class FilesField(Vertical, FieldView):
         self._tell()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """A typed path: a folder is opened, a file is taken."""
+        """A typed path: a folder is opened, a file is taken, or left out again."""
         event.stop()
         text = event.value.strip()
         if not text:
@@ -271,7 +271,14 @@ class FilesField(Vertical, FieldView):
     async def _take_path(self, path: Path) -> None:
         if await self._lane.call(is_folder, path):
             self.open(path)
-        elif str(path) not in self.paths:
+            return
+        problem = "" if str(path) in self.paths else await self._lane.call(typed_problem, path)
+        self.wrong = (
+            say("{name}: {problem}", name=path.name, problem=self.catalogue.say(problem)) if problem else ""
+        )
+        if problem:
+            self._tell()
+        else:
             self._toggle(str(path))
 
     def _tell(self) -> None:

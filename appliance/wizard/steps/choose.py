@@ -10,7 +10,7 @@ from appliance.sentence import listed, say
 from appliance.training.memory import SHARE, estimate_memory, free_memory_bytes
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft, with_value
-from appliance.wizard.files import expanded, is_file, is_folder
+from appliance.wizard.files import expanded, file_problem, is_file, is_folder
 from appliance.wizard.models import ModelFacts
 from appliance.wizard.page import (
     Block,
@@ -167,6 +167,8 @@ def _take_files(desk: Desk, text: str) -> Draft:
     for path in paths:
         absolute = Path(home_folder(desk)) / expanded(path)
         if is_file(absolute):
+            if str(absolute) not in known and (problem := file_problem(absolute)):
+                raise WrongAnswer(say("{path} cannot be taken: {problem}.", path=absolute, problem=problem))
             files.append(known.get(str(absolute)) or DataFile(str(absolute)))
         elif str(absolute) not in known:  # one that has gone since is left out: nobody could take it back
             raise WrongAnswer(say("{path} is no file.", path=absolute))
