@@ -267,12 +267,6 @@ class FullScreen:
         self.press("home")
         self._move("down", rf"^> \[.*\] {name}")
 
-    def type_path(self, path: Path) -> None:
-        """Type a path, under the list of files."""
-        self._move("tab", r"^> \[")
-        self.press("tab")
-        self.press(str(path), "enter")
-
     def fill(self, label: str, value: str) -> None:
         line = rf"^>{re.escape(self.say(label))} +\["
         self._move("tab", line)
