@@ -1,7 +1,8 @@
 """`make campaign`: the hard tests in their long form, counted. Takes the better part of an hour.
 
 Every named attack against every judge; random bit flips over a whole bundle; truncation at every byte of
-the control files; then the tests that kill an installation and a worker, with more kills than `make test`.
+the control files; then the tests that kill an installation and a worker, with more kills than `make test`;
+then every variant of the wizard's journeys.
 Exit code 0 only when nothing was accepted that must not be, and every kill was survived.
 """
 
@@ -37,14 +38,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="islet-campaign-") as folder:
         honest = make_workshop(Path(folder) / "honest")
         wrong = attacks(honest, Path(folder)) + flips(honest) + truncations(honest)
-    environment = os.environ | {"ISLET_KILLS": KILLS, "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"ISLET_KILLS": KILLS, "ISLET_CAMPAIGN": "1", "OMP_NUM_THREADS": "1"}
     kills = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "slow", "-k", "kill or SIGKILL", "tests"],
         env=environment,
     )
+    journeys = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/test_wizard_journey.py"], env=environment
+    )
     survived = "survived" if kills.returncode == 0 else "NOT SURVIVED"
     print(f"accepted or answered wrongly: {wrong}; kills: {survived}")
-    return 0 if wrong == 0 and kills.returncode == 0 else 1
+    print(f"the wizard, every front, language, size and end: exit code {journeys.returncode}")
+    return 0 if wrong == kills.returncode == journeys.returncode == 0 else 1
 
 
 def attacks(honest: Workshop, folder: Path) -> int:

@@ -148,8 +148,13 @@ def may_hold(path: Path, state: Path) -> bool:
 # From home to done
 
 
-@pytest.mark.parametrize("language", ("en", "zh_CN"))
-@pytest.mark.parametrize(("columns", "rows"), ((80, 24), (120, 40)))
+SCREENS = (("zh_CN", 80, 24), ("en", 120, 40), ("en", 80, 24), ("zh_CN", 120, 40))
+ENDS = ("killed", "hung up")
+LONG = "ISLET_CAMPAIGN" in os.environ
+"""Whether every variant is driven, as `make campaign` does; `make test` drives some of each kind."""
+
+
+@pytest.mark.parametrize(("language", "columns", "rows"), SCREENS if LONG else SCREENS[:2])
 def test_the_full_screen_leads_from_home_to_a_model(
     installed_site: InstalledSite, state: Path, language: Language, columns: int, rows: int
 ) -> None:
@@ -326,7 +331,7 @@ def test_answers_can_be_changed_on_every_page_and_the_last_ones_count(
 # The front killed, and its terminal lost
 
 
-@pytest.mark.parametrize("end", ("killed", "hung up"))
+@pytest.mark.parametrize("end", ENDS if LONG else ENDS[:1])
 def test_a_front_that_ends_on_any_page_is_opened_again_with_everything_kept(
     installed_site: InstalledSite, state: Path, end: Literal["killed", "hung up"]
 ) -> None:
