@@ -1,6 +1,7 @@
 """For every test: no socket may leave loopback, and nobody's own settings leak in."""
 
 import ipaddress
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,12 @@ from tests.real import (  # noqa: F401  (fixtures)
     small_second,
     workshop,
 )
+
+
+def pytest_configure() -> None:
+    """Signals as a terminal gives them: who started the tests may have had some ignored, which is inherited."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
