@@ -18,7 +18,7 @@ from tests.real import (  # noqa: F401  (fixtures)
 
 
 def pytest_configure() -> None:
-    """Signals as a terminal gives them: who started the tests may have had some ignored, for all under them."""
+    """Signals as a terminal gives them: who started the tests may have had some ignored, for all beneath."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
