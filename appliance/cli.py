@@ -14,9 +14,9 @@ from appliance.errors import ApplianceError
 from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder
 from appliance.site.layout import Site, this_site
+from appliance.wizard.terminal import UIS
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-SCREENS = ("auto", "full", "plain", "line")
 FORMATS = ("auto", "alpaca", "csv", "messages")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -38,9 +38,7 @@ class _SiteCommands(Commands):
 @language_option
 @click.option("--prefix", type=click.Path(path_type=Path), help="Where the software is; by default, found.")
 @click.option("--state", type=click.Path(path_type=Path), help="Where data and runs are; by default, found.")
-@click.option(
-    "--ui", type=click.Choice(SCREENS), default="auto", show_default=True, help="How the wizard shows."
-)
+@click.option("--ui", type=click.Choice(UIS), default="auto", show_default=True, help="How the wizard shows.")
 @click.option("--plan", "plan_file", type=FILE, help="Answer file: the whole journey without a question.")
 @click.pass_context
 def main(

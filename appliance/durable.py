@@ -3,8 +3,12 @@
 Standard library only.
 """
 
+import errno
 import os
 from pathlib import Path
+
+DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""What a write fails with where there is no room: on the disk, in a quota, under a limit."""
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:

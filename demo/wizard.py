@@ -11,17 +11,7 @@ import sys
 from pathlib import Path
 
 from demo.__main__ import WORK, hidden_paths
-
-ENTER = """
-set -eu
-while [ "$1" != -- ]; do
-    if [ -d "$1" ]; then mount -t tmpfs none "$1"; else mount --bind /dev/null "$1"; fi
-    shift
-done
-shift
-ip link set lo up
-exec "$@"
-"""
+from demo.box import ENTER
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from demo import hub_server
+from demo.box import ENTER
 from demo.channel import build_channel
 from demo.trace import CALLS
 from tests.tiny import make_tiny_model
@@ -47,18 +48,6 @@ path = "rows.jsonl"
 [tools]
 converter = false
 """
-
-ENTER = """
-set -eu
-while [ "$1" != -- ]; do
-    if [ -d "$1" ]; then mount -t tmpfs none "$1"; else mount --bind /dev/null "$1"; fi
-    shift
-done
-shift
-ip link set lo up
-exec "$@"
-"""
-"""sh ENTER HIDDEN... -- COMMAND...: in new namespaces, mount over what an isolated box has not, and run."""
 
 
 @dataclass(frozen=True)

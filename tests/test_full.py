@@ -924,8 +924,10 @@ def test_the_question_mark_of_an_input_method_is_help(folder: Path) -> None:
         screen.wait_for("第 5 步，共 10 步")
         screen.press("？")
         screen.wait_for("帮助：训练方案")
+        assert screen.shows("帮助：训练方案")
         screen.press("esc", "tab", "３", "tab")
         screen.wait_for("[53 ")
+        assert screen.shows("[53 ") and not screen.shows("帮助：训练方案")
 
 
 @pytest.mark.slow

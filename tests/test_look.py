@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.data.read import FileReport
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice
 from appliance.sentence import Sentence
 from appliance.training.findings import find, read_rows, to_look
 from appliance.training.looked import (
-    FileSeen,
     Look,
     Looking,
     LookState,
@@ -370,7 +370,7 @@ def test_the_client_imports_nothing_heavy() -> None:
 
 
 LOOK = Look(
-    files=(FileSeen("/rows.json", "0" * 64, "alpaca", False, "gb18030", 100, 99, ("note",)),),
+    files=(FileReport("/rows.json", "0" * 64, "alpaca", False, "gb18030", 100, 99, ("note",)),),
     rows_in=100,
     rows=98,
     refused=2,

@@ -274,7 +274,7 @@ def test_a_file_that_is_gone_is_left_out_when_others_are_taken(desk: Desk) -> No
 
 def a_draft() -> Draft:
     """A draft with no value as it comes."""
-    draft = Draft(language="zh_CN", page="values", reached="review", preset="best", run=RUN)
+    draft = Draft(language="zh_CN", reached="review", preset="best", run=RUN)
     plan = with_value(draft.plan, "training.rank", 7)
     plan = with_value(plan, "data.train", (DataFile("/数据/rows 1.json", "alpaca"),))
     return msgspec.structs.replace(draft, plan=with_value(plan, "model.system", 'a"b\n请'))

@@ -1,7 +1,6 @@
 """What work on a run leaves behind while it goes on: its lock, and its events in `RUN/jobs/`."""
 
 import contextlib
-import errno
 import os
 import signal
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from appliance.durable import DISK_FULL
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.job.state import JobFiles, Kind
 from appliance.progress import Advance, Progress
@@ -21,7 +21,6 @@ from appliance.run.lock import PATIENCE_S, worker_lock
 from appliance.sentence import Sentence, say, to_document
 
 TELL_EVERY_S = 0.25
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 BUSY: dict[Kind, Sentence] = {
     "evaluate": say("This run is being evaluated already."),

@@ -13,7 +13,7 @@ from appliance.model.base import load_tokenizer
 from appliance.run.plan import Plan
 from appliance.run.rows import Message, Problem, Row
 from appliance.training.encode import Encoder, Example
-from appliance.training.looked import SHOWN_PROBLEMS, Device, FileSeen, Look, Piece, Shown, bounds_of
+from appliance.training.looked import SHOWN_PROBLEMS, Device, Look, Piece, Shown, bounds_of
 from appliance.training.memory import estimate_memory, find_shape
 from appliance.training.packing import best_fit_decreasing, most_learned
 from appliance.training.prepare import split_rows
@@ -99,7 +99,7 @@ def to_look(
     duplicates, conflicts = count_doubles([row for row, _ in found.encoded])
     most = most_learned(found.train, capacity)
     return Look(
-        files=tuple(_file(each) for each in found.reading.files),
+        files=found.reading.files,
         rows_in=len(found.reading.rows) + len(found.reading.problems),
         rows=len(found.encoded),
         refused=len(found.problems),
@@ -169,19 +169,6 @@ def pieces(example: Example, tokenizer: Any) -> tuple[Piece, ...]:
 
 def _tokens(encoded: Encoded) -> int:
     return max(len(example.ids) for example in encoded[1])
-
-
-def _file(report: Any) -> FileSeen:
-    return FileSeen(
-        report.path,
-        report.sha256,
-        report.format,
-        report.detected,
-        report.encoding,
-        report.rows_in,
-        report.rows_out,
-        report.ignored_fields,
-    )
 
 
 def _estimated(

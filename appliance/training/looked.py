@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from appliance.data.read import FileReport
 from appliance.errors import ApplianceError, HostNotReady, StepFailed
 from appliance.run.failure import error_of
 from appliance.run.plan import Plan, TrainingChoice
@@ -45,21 +46,6 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trial: bool
 
 
-class FileSeen(msgspec.Struct, frozen=True):
-    """What one file turned out to be."""
-
-    path: str
-    sha256: str
-    format: str
-    detected: bool
-    """Whether the format was found by looking, not named in the plan."""
-    encoding: str
-    rows_in: int
-    rows_out: int
-    """Rows that could be read; the model may still refuse some."""
-    ignored_fields: tuple[str, ...]
-
-
 class Piece(msgspec.Struct, frozen=True):
     """A stretch of a row."""
 
@@ -79,7 +65,7 @@ class Shown(msgspec.Struct, frozen=True):
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows of a plan are to its model."""
 
-    files: tuple[FileSeen, ...]
+    files: tuple[FileReport, ...]
     rows_in: int
     rows: int
     """Usable ones: those to be trained and those held out."""

@@ -9,7 +9,6 @@ new worker goes on from the last checkpoint to the same adapter, to the bit.
 """
 
 import contextlib
-import errno
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from appliance.durable import sync_folder
+from appliance.durable import DISK_FULL, sync_folder
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.offline import Refusal, go_offline
 from appliance.run.events import EventLog
@@ -28,8 +27,6 @@ from appliance.run.plan import Plan, read_plan
 from appliance.sentence import say, to_document
 from appliance.trace import kind_text, trace_text
 from appliance.training.stopping import StopRequest
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: list[str]) -> int:

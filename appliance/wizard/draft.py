@@ -40,7 +40,6 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     format: Literal["islet-draft-1"] = "islet-draft-1"
     language: Language | None = None
     """None until the person has chosen one."""
-    page: str = "home"
     reached: Asking = "health"
     """The furthest page of the questions that was come to: where *continue* goes."""
     preset: Preset = "balanced"

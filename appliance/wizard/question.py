@@ -151,3 +151,18 @@ def yes_or_no(text: str) -> bool:
     if text.strip().lower() not in known:
         raise WrongAnswer("Answer yes or no.")
     return known[text.strip().lower()]
+
+
+def held_out_question(asked: Callable[["Desk"], bool] = lambda desk: True) -> Question:
+    """How many of the rows are kept for test: part of the plan, and of a check that finds none to keep."""
+    return plan_question(
+        "data.held_out_share",
+        "Keep for test (%)",
+        "Rows that the model never learns from: they show whether it has understood or only repeats. "
+        "0 to 50.",
+        kind="number",
+        read=percent,
+        show=lambda share: show_number(100 * share),
+        asked=asked,
+        wrong="Type a share in percent, from 0 to 50.",
+    )

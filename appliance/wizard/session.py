@@ -159,10 +159,10 @@ class Wizard:
     def _go(self, name: str) -> None:
         """Show another page, and remember how far the questions were answered."""
         desk = self._desk
-        draft = desk.changed(page=name)
+        draft = desk.draft
         if name in BEFORE_A_RUN:
             reached = max(name, desk.draft.reached, key=BEFORE_A_RUN.index)
-            draft = desk.changed(page=name, reached=reached)
+            draft = desk.changed(reached=reached)
         if name == "result":
             draft = msgspec.structs.replace(draft, plan=named(desk.draft.plan))
         if name in AFTER_START or name == "home":

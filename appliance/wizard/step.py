@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.errors import ApplianceError
-from appliance.sentence import say
+from appliance.sentence import reason, say
+from appliance.trace import kind_text
 from appliance.wizard.desk import Desk
 from appliance.wizard.page import Action, Block, Confirm, Fact, Facts, Level, Page
 from appliance.wizard.question import Question, to_field
@@ -64,6 +65,17 @@ def error_facts(error: ApplianceError) -> Facts:
             Fact("Why", error.why),
             Fact("What to do", error.next_step),
         )
+    )
+
+
+def as_failure(error: Exception) -> ApplianceError:
+    """What kept the wizard from finding something out; of a fault of our own its kind, never its words."""
+    if isinstance(error, ApplianceError):
+        return error
+    return ApplianceError(
+        "This could not be found out.",
+        why=reason(error) if isinstance(error, OSError) else kind_text(error),
+        next_step="Check again; `islet doctor` examines the installation.",
     )
 
 

@@ -22,9 +22,8 @@ from appliance.wizard.page import (
 )
 from appliance.wizard.question import (
     Question,
-    percent,
+    held_out_question,
     plan_question,
-    show_number,
     whole_number,
     yes_or_no,
 )
@@ -229,17 +228,7 @@ CHECK = Step(
             read=whole_number,
             asked=_too_long,
         ),
-        plan_question(
-            "data.held_out_share",
-            "Keep for test (%)",
-            "Rows that the model never learns from: they show whether it has understood or only repeats. "
-            "0 to 50.",
-            kind="number",
-            read=percent,
-            show=lambda share: show_number(100 * share),
-            wrong="Type a share in percent, from 0 to 50.",
-            asked=_none_held_out,
-        ),
+        held_out_question(asked=_none_held_out),
     ),
     before=lambda desk: "data",
     after=lambda desk: "plan",

@@ -25,7 +25,7 @@ from appliance.wizard.question import (
     WrongAnswer,
     plan_question,
 )
-from appliance.wizard.step import Step, Verdict
+from appliance.wizard.step import Step, Verdict, as_failure, error_facts
 from appliance.wizard.titles import TITLES
 
 # Base model
@@ -85,7 +85,9 @@ def _model_blocks(desk: Desk) -> tuple[Block, ...]:
         Paragraph("Choose the model to start from. Only models of the signed bundle are listed.")
     ]
     model = desk.model()
-    if desk.models.value is None:
+    if desk.models.error is not None:
+        blocks.append(error_facts(as_failure(desk.models.error)))
+    elif desk.models.value is None:
         blocks.append(Paragraph("The installed models are being read.", "busy"))
     elif model is not None and model.refused is None:
         context = say("{tokens} tokens", tokens=model.context_tokens or "?")

@@ -15,8 +15,7 @@ from appliance.wizard.page import Action, Bar, Block, Fact, Facts, Level, Option
 from appliance.wizard.question import (
     Question,
     WrongAnswer,
-    percent,
-    plan_question,
+    held_out_question,
     show_number,
 )
 from appliance.wizard.step import Step, Verdict
@@ -212,16 +211,7 @@ PLAN = Step(
             options=_preset_options,
             columns=("Preset", "Passes", "Rank", "Time", "Memory"),
         ),
-        plan_question(
-            "data.held_out_share",
-            "Keep for test (%)",
-            "Rows that the model never learns from: they show whether it has understood or only repeats. "
-            "0 to 50.",
-            kind="number",
-            read=percent,
-            show=lambda share: show_number(100 * share),
-            wrong="Type a share in percent, from 0 to 50.",
-        ),
+        held_out_question(),
     ),
     before=lambda desk: "check",
     after=lambda desk: "values" if desk.draft.preset == "advanced" else "result",

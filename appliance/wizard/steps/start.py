@@ -14,7 +14,7 @@ from appliance.wizard.draft import Draft
 from appliance.wizard.files import is_file
 from appliance.wizard.page import Action, Block, Fact, Facts, Level, Option, Paragraph
 from appliance.wizard.question import Question, WrongAnswer
-from appliance.wizard.step import Step, Verdict, begin_anew
+from appliance.wizard.step import Step, Verdict, as_failure, begin_anew, error_facts
 from appliance.wizard.titles import TITLES
 
 SHOWN_RUNS = 20
@@ -219,9 +219,10 @@ def finding_level(finding: Finding) -> Level:
 def _health_blocks(desk: Desk) -> tuple[Block, ...]:
     lead = Paragraph("What this machine has for the work. Your answers are saved after every one.")
     findings = desk.health.value
+    if desk.health.error is not None:
+        return (lead, error_facts(as_failure(desk.health.error)))
     if findings is None:
-        what = "The machine is being looked at." if desk.health.error is None else str(desk.health.error)
-        return (lead, Paragraph(what, "busy" if desk.health.error is None else "fail"))
+        return (lead, Paragraph("The machine is being looked at.", "busy"))
     facts = [
         Fact(
             each.name,
