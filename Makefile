@@ -24,10 +24,10 @@ pictures: setup
 
 test: setup
 	@sh scripts/system-packages.sh unshare mount ip strace busybox dash node npm go
-	@OMP_NUM_THREADS=1 $(V)/python -m pytest
+	@OMP_NUM_THREADS=1 $(V)/python -m pytest -n 2 --dist loadgroup
 
 quick: setup
-	@OMP_NUM_THREADS=1 $(V)/python -m pytest -m "not slow and not gpu"
+	@OMP_NUM_THREADS=1 $(V)/python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu"
 
 campaign: setup
 	@sh scripts/system-packages.sh unshare mount ip strace busybox dash
@@ -40,7 +40,7 @@ check: setup
 	$(V)/mypy
 	$(V)/lint-imports
 	$(V)/shellcheck install.sh scripts/*.sh .ci/run
-	@OMP_NUM_THREADS=1 $(V)/python -m pytest -q -m "not slow and not gpu"
+	@OMP_NUM_THREADS=1 $(V)/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not gpu"
 
 format: setup
 	$(V)/ruff format .

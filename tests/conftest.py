@@ -23,6 +23,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes side by side, one takes all tests of the big bundle: it is made and installed once."""
+    for item in items:
+        if "real_bundle" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("real bundle"))
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Refuse to connect anywhere but loopback and socket files, so that "offline" is proved."""

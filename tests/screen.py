@@ -228,6 +228,10 @@ class Screen:
         """Whether `text` stands on one row of the screen."""
         return any(text in row for row in self.text())
 
+    def reads(self, text: str) -> bool:
+        """Whether `text` stands on the screen, also where a row ended in its middle."""
+        return "".join(text.split()) in "".join("".join(self.text()).split())
+
     def wait_for(self, text: str, seconds: float = 10) -> None:
         """Come back when `text` is on the screen; AssertionError with the screen if it does not come."""
         self.wait_until(lambda: self.shows(text), seconds, f'"{text}"')

@@ -517,11 +517,11 @@ def test_a_file_that_vanishes_is_named_and_another_can_be_taken(
         driver.take_file(gone)
         gone.unlink()
         driver.push("Next")
-        screen.wait_until(lambda: screen.shows("gone.json is not") or driver.is_on("check"), PAGE_S)
+        screen.wait_until(lambda: screen.reads("gone.json is not") or driver.is_on("check"), PAGE_S)
         if driver.is_on("check"):
             says_three_things(driver)
             driver.back("data")
-            screen.wait_for("gone.json is not")
+            screen.wait_until(lambda: screen.reads("gone.json is not"), PAGE_S)
         driver.take_file(state / "datasets" / "ward.json")
         driver.push("Next")
         driver.page("check")
