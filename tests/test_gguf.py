@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.bundle.gguf import read_gguf
 from appliance.errors import BadInput, StepFailed
 from appliance.export.gguf import OutType, convert, estimate_size, find_family
-from appliance.export.gguf_file import read_gguf
 from appliance.progress import Silent
 from tests.converted import converter_folder
 from tests.tiny import make_tiny_model, make_tiny_tokenizer

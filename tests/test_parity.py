@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from appliance.bundle.gguf import read_gguf
 from appliance.errors import StepFailed
 from appliance.export.engine import load_engine
 from appliance.export.gguf import FAMILIES, OutType, convert
-from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import merge
 from appliance.export.parity import (
     QUESTIONS,

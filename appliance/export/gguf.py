@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from appliance import process
+from appliance.bundle.gguf import read_gguf
 from appliance.bundle.safetensors import Tensor, read_safetensors
 from appliance.errors import BadInput, StepFailed
-from appliance.export.gguf_file import read_gguf
 from appliance.export.merge import check_room, weight_files
 from appliance.model.base import check_base
 from appliance.progress import Progress

@@ -1,7 +1,9 @@
 """The GGUF format, parsed and bounded by us: what a file says of itself, and that its tensors lie in it.
 
-Standard library only. Source of the format: llama.cpp, docs of ggml `gguf.md`, version 3; block sizes from
-gguf-py's `GGML_QUANT_SIZES`.
+One parser for all who must know: the policy of the bundler, the export at the site. Engines have read past
+a file's end where it said that a tensor lies there (CVE-2026-7482). Standard library only.
+Source of the format: llama.cpp, docs of ggml `gguf.md`, version 3; block sizes from gguf-py's
+`GGML_QUANT_SIZES`.
 """
 
 import math
@@ -19,6 +21,8 @@ MAX_STRING_BYTES = 16 << 20
 MAX_ENTRIES = 1 << 20
 """More than any model's settings or tensors."""
 MAX_ARRAY = 1 << 26
+MAX_ARRAY_STRINGS = 1 << 22
+"""Walked one by one; vocabularies have some hundred thousand."""
 
 STRING, ARRAY = 8, 9
 SCALARS = {
@@ -36,21 +40,19 @@ SCALARS = {
 }
 """struct formats by GGUF value type."""
 
+# fmt: off
 BLOCKS = {
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34),
-    10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210),
-    30: ("BF16", 1, 2),
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210),
+    15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8),
+    28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
+    42: ("Q2_0", 64, 18),
 }
+# fmt: on
 """By ggml type: name, elements a block, bytes a block."""
 
 Value = int | float | bool | str
@@ -173,7 +175,8 @@ class _Reader:
             return self._string(MAX_STRING_BYTES)
         if kind != ARRAY:
             raise _refusal(self.path, say("a setting is of type {kind}, which is not known", kind=kind))
-        inner, count = int(self._number("<I")), self._count(MAX_ARRAY)
+        inner = int(self._number("<I"))
+        count = self._count(MAX_ARRAY_STRINGS if inner == STRING else MAX_ARRAY)
         if inner in SCALARS:
             self._skip(count * struct.calcsize(SCALARS[inner]))
         elif inner == STRING:
