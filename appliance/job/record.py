@@ -59,6 +59,10 @@ class Record:
             yield advance
             tell("advance")
 
+    def note(self, text: str) -> None:
+        """Pass it on; events tell of stages only."""
+        self._shown.note(text)
+
 
 @contextmanager
 def at_work(

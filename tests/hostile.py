@@ -1,0 +1,164 @@
+"""A server on loopback that does what servers should not: each request gets the next play of its path."""
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Play = Callable[["Call"], None]
+"""What the server does with one request."""
+
+
+@dataclass
+class Hostile:
+    """A running server."""
+
+    address: str
+    plays: dict[str, list[Play]] = field(default_factory=dict)
+    """By path; the last one stays."""
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Path and headers (names in lower case) of every request."""
+
+    def url(self, path: str, *plays: Play) -> str:
+        """The address of `path`, where the requests get `plays` in turn."""
+        self.plays[path] = list(plays)
+        return self.address + path
+
+    def headers(self, path: str) -> list[dict[str, str]]:
+        """Those of each request to `path`."""
+        return [headers for asked, headers in self.asked if asked == path]
+
+
+class Call(BaseHTTPRequestHandler):
+    """One request, with what a play needs."""
+
+    protocol_version = "HTTP/1.1"
+    server_state: Hostile
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        """Do the next thing on the list."""
+        path = self.path.partition("?")[0]
+        state = self.server_state
+        state.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        plays = state.plays.get(path, [status(404)])
+        play = plays.pop(0) if len(plays) > 1 else plays[0]
+        play(self)
+
+    def start_of_range(self) -> int:
+        """The first byte asked for."""
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return int(found[1]) if found else 0
+
+    def send(self, code: int, body: bytes = b"", **headers: str) -> None:
+        """An answer; names of headers with `_` for `-`."""
+        self.send_response(code)
+        for name, value in ({"Content_Length": str(len(body))} | headers).items():
+            if value:
+                self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def hang_up(self) -> None:
+        """End the connection after this answer."""
+        self.close_connection = True
+
+
+def good(body: bytes, **headers: str) -> Play:
+    """As a good server: Range and If-Range are honoured."""
+
+    def play(call: Call) -> None:
+        start = call.start_of_range()
+        tag = headers.get("ETag", "")
+        if start and call.headers.get("If-Range", tag) == tag:
+            extent = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            call.send(206, body[start:], Content_Range=extent, **headers)
+        else:
+            call.send(200, body, **headers)
+
+    return play
+
+
+def cut(body: bytes, after: int, **headers: str) -> Play:
+    """As a good server, whose connection breaks when `after` more bytes were sent."""
+
+    def play(call: Call) -> None:
+        start = call.start_of_range()
+        answer = {"Content_Length": str(len(body) - start), **headers}
+        if start:
+            answer["Content_Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        call.send(206 if start else 200, body[start : start + after], **answer)
+        call.hang_up()
+
+    return play
+
+
+def cut_at_random(body: bytes, seed: int) -> Play:
+    """Cut anywhere, each time elsewhere; at least one byte gets through."""
+    chance = random.Random(seed)
+    return lambda call: cut(body, chance.randint(1, max(len(body) // 3, 1)))(call)
+
+
+def without_range(play_body: bytes, after: int | None = None) -> Play:
+    """Sends everything from the start, whatever was asked; breaks off after `after` bytes."""
+
+    def play(call: Call) -> None:
+        call.send(200, play_body[:after], Content_Length=str(len(play_body)))
+        if after is not None:
+            call.hang_up()
+
+    return play
+
+
+def status(code: int, **headers: str) -> Play:
+    """A refusal or a redirect."""
+    return lambda call: call.send(code, b"no", **headers)
+
+
+def silence(seconds: float, before: bytes = b"", length: int = 0) -> Play:
+    """Sends the headers and `before`, then nothing for so long."""
+
+    def play(call: Call) -> None:
+        call.send(200, before, Content_Length=str(length))
+        call.wfile.flush()
+        time.sleep(seconds)
+        call.hang_up()
+
+    return play
+
+
+def endless(call: Call) -> None:
+    """Sends no length, and bytes until nobody listens."""
+    call.send_response(200)
+    call.send_header("Connection", "close")
+    call.end_headers()
+    try:
+        while True:
+            call.wfile.write(bytes(1 << 16))
+    except OSError:
+        call.hang_up()
+
+
+@contextmanager
+def hostile(host: str = "127.0.0.1") -> Iterator[Hostile]:
+    """A server on `host` while the context lasts."""
+    handler = type("Bound", (Call,), {})
+    server = ThreadingHTTPServer((host, 0), handler)
+    server.daemon_threads = True
+    state = Hostile(f"http://{host}:{server.server_address[1]}")
+    handler.server_state = state  # type: ignore[attr-defined]
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
