@@ -14,8 +14,9 @@
 #   sha256sum install.sh root.1
 #
 # Nothing on the medium is run or unpacked before it was verified, in this order: roots, signatures,
-# grammar of the list, RELEASE, exactly the listed files, every hash. What is used afterwards is the
-# copy that was hashed, never the medium again; volumes are read once, by the verified appliance.
+# grammar of the list, RELEASE, exactly the listed files, every hash, the form of the runtime. What is
+# used afterwards is the copy that was hashed, never the medium again; volumes are read once, by the
+# verified appliance.
 # Every refusal is three lines (what, why, next) and an exit code: 2 usage, 3 untrusted, 4 damaged,
 # 5 this box is not ready, 7 a step failed. `appliance/bundle/verify.py` is the second judge; both
 # answer alike.
@@ -305,6 +306,67 @@ take_all() { # everything but the volumes, which the appliance reads, once, whil
     done
 }
 
+# --- 7. the runtime -----------------------------------------------------------------------------
+
+check_runtime() { # FILE: it has the one form that tar unpacks without surprise; writes $work/members
+    : >"$work/runtime.log"
+    # gzip would also unfold what is no gzip file.
+    [ "$(head -c 4 "$1" | od -An -tx1 | tr -d ' \n')" = 1f8b0800 ] || malformed runtime.tar.gz "it is not one whole gzip file"
+    total=$({ gzip -dc <"$1" 2>>"$work/runtime.log" || printf 'cut off\n' >>"$work/runtime.log"; } | head -c $((disk_bytes + 1)) | wc -c)
+    [ "$total" -le "$disk_bytes" ] || malformed runtime.tar.gz "it unfolds to more than RELEASE says"
+    # Its last four bytes are the length of the last member: of one member alone, and nothing after it, all of it.
+    # shellcheck disable=SC2046  # the four numbers are wanted apart
+    set -- "$1" $(tail -c 4 "$1" | od -An -tu1)
+    if [ -s "$work/runtime.log" ] || [ $(($2 + 256 * $3 + 65536 * $4 + 16777216 * $5)) -ne $((total % 4294967296)) ]; then
+        malformed runtime.tar.gz "it is not one whole gzip file"
+    fi
+    # What tar lists is what it will do, whatever else the headers say to other programs; every header that it
+    # does not list, of an extension say, and every byte after the end makes the sum wrong.
+    tar -tvzf "$1" >"$work/listing" 2>>"$work/runtime.log" || strange_runtime
+    [ ! -s "$work/runtime.log" ] || strange_runtime
+    awk -v total="$((total))" "$members_program" "$work/listing" >"$work/members" 2>>"$work/runtime.log" || strange_runtime
+}
+
+strange_runtime() {
+    if grep -qi 'no space left' "$work/runtime.log"; then disk_full; fi
+    malformed runtime.tar.gz "it holds something other than plain files, folders and links within itself"
+}
+
+# The grammar of the listing (GNU tar and busybox): modes, owner, one time, names in order, nothing below a file
+# or a link, links that lead upward only from their own folder and never above the top. The characters of a name
+# are those of appliance/bundle/environment.py; "->" of a hard link and what tar escapes are none of them.
+# shellcheck disable=SC2016  # awk's own $
+members_program='
+function plain(step) { return step ~ /^[]!#-)+-.0-;=@-[^_a-z{}~ ]+$/ && step !~ /^ | $/ && step != "." && step != ".." }
+function refuse() { bad = 1; exit 1 }
+{
+    if (!match($0, /^(-rw-r--r--|-rwxr-xr-x|drwxr-xr-x|lrwxrwxrwx) +0\/0 +[0-9]+ [0-9]+-[0-9][0-9]-[0-9][0-9] [0-9:]+ /)) refuse()
+    kind = substr($0, 1, 1); name = substr($0, RLENGTH + 1); target = "."
+    if (NR == 1) time = $4 " " $5
+    if ($4 " " $5 != time || (kind != "-" && $3 != 0)) refuse()
+    if (kind == "l") { at = index(name, " -> "); if (!at) refuse(); target = substr(name, at + 4); name = substr(name, 1, at - 1) }
+    if (kind == "d" && !sub(/\/$/, "", name)) refuse()
+    if (NR > 1 && !(name "" > before "")) refuse()
+    depth = split(name, steps, "/"); if (!depth) refuse()
+    folder = ""
+    for (i = 1; i <= depth; i++) {
+        if (!plain(steps[i]) || folder in leaf) refuse()
+        folder = (i == 1 ? "" : folder "/") steps[i]
+    }
+    count = split(target, steps, "/"); if (!count) refuse()
+    for (i = 1; i <= count && steps[i] == ".."; i++) if (i >= depth) refuse()
+    for (; i <= count; i++) if (steps[i] != "." && !plain(steps[i])) refuse()
+    if (kind != "d") { leaf[name]; print kind " ./" name }
+    before = name; sum += 512 + 512 * int(($3 + 511) / 512)
+}
+END { if (bad || sum + 1024 != total) exit 1 }'
+
+check_unpacked() { # FOLDER: what lies there is what was listed, before any of it runs
+    (cd "$1" && find . ! -type d ! -type f ! -type l -exec echo '?' {} \; && find . -type f | sed 's/^/- /' && find . -type l | sed 's/^/l /') |
+        sort >"$work/found"
+    sort "$work/members" | cmp -s - "$work/found" || strange_runtime
+}
+
 # --- a delta ------------------------------------------------------------------------------------
 
 check_required() { # CONTENTS: files that a delta leaves out must be in the store, whole; changes nothing
@@ -357,7 +419,7 @@ need() { # COMMAND WHY
 check_tools() {
     need openssl "signatures and hashes cannot be checked without it"
     for tool in tar gzip; do need "$tool" "the runtime cannot be unpacked without it"; done
-    for tool in cat cmp cp cut date df grep head id ls mkdir mktemp rm sed sort tail tr uniq wc; do
+    for tool in awk cat cmp cp cut date df find grep head id ls mkdir mktemp od rm sed sort tail tr uniq wc; do
         need "$tool" "the bundle cannot be checked without it"
     done
     # The SHA-256 of "abc" (FIPS 180-2, B.1): an openssl that does not work must not look like damage.
@@ -481,18 +543,22 @@ clean_up() { # keeps the exit code; what is half done goes, what is complete sta
     exit "$code"
 }
 
+disk_full() {
+    refuse 5 "$prefix is full." "No space left on device" "Free space there, or give --prefix on another disk; then start again."
+}
+
 unpack_runtime() {
     if is_complete; then return 0; fi
+    check_runtime "$quarantine/runtime.tar.gz"
     rm -f "$release/installed.json" # first: what is being removed must not pass for whole
     rm -rf "$release"
     mkdir -p "$release/runtime"
     say "  unpacking the runtime"
     tar -xzf "$quarantine/runtime.tar.gz" -o -C "$release/runtime" 2>"$work/tar.log" || {
-        if grep -qi 'no space left' "$work/tar.log"; then
-            refuse 5 "$prefix is full." "No space left on device" "Free space there, or give --prefix on another disk; then start again."
-        fi
+        if grep -qi 'no space left' "$work/tar.log"; then disk_full; fi
         refuse 7 "The runtime could not be unpacked." "$(tail -n 3 "$work/tar.log")" "Send these lines to the sender."
     }
+    check_unpacked "$release/runtime"
     "$release/runtime/bin/python" -I -c '' 2>"$work/python.log" || refuse 5 "The runtime does not start on this box." \
         "$(tail -n 3 "$work/python.log")" "Compare the box with the target in BUNDLE.md, or call the sender."
 }
@@ -578,6 +644,7 @@ main() {
         check_required "$medium/contents.json"
         check_room "$medium/contents.json"
         check_on_medium
+        check_runtime "$medium/runtime.tar.gz"
         say "The bundle is whole and signed, and this box has room for it. Nothing was changed."
         return 0
     fi

@@ -5,7 +5,9 @@ the volumes and the runtime are a few bytes. `sh install.sh --check` and `verify
 """
 
 import hashlib
+import io
 import shutil
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bundler.keys import make_key, public_path_of, read_public
 from bundler.pack import Item, lay_out, write_volumes
 from bundler.roots import Change, copy_roots, init_root, newest_root, read_root, rotate_root
 from bundler.signer import KeyFile, write_signature
+from bundler.sources.conda import write_canonical
 
 INSTALLER = Path(__file__).parents[1] / "install.sh"
 FAR = "2099-01-01T00:00:00Z"
@@ -96,7 +99,7 @@ class Workshop:
             "created": "2026-11-01T00:00:00Z",
             "expires": FAR,
             "root_version": 1,
-            "disk_bytes": 1000,
+            "disk_bytes": 1_000_000,
         }
         (self.bundle / "RELEASE").write_bytes(format_release(Release(**(fields | changes))))  # type: ignore[arg-type]
 
@@ -146,9 +149,26 @@ def make_workshop(folder: Path, *, volume_bytes: int = 2 * 1024 * 1024) -> Works
     contents = lay_out(items, volume_bytes)
     write_volumes(contents, items, shop.bundle, Silent())
     (shop.bundle / "contents.json").write_bytes(format_contents(contents))
-    (shop.bundle / "runtime.tar.gz").write_bytes(b"runtime" * 100)
+    write_runtime(folder / "environment.tar", shop.bundle / "runtime.tar.gz")
     (shop.bundle / WHEEL).write_bytes(b"wheel" * 100)
     shutil.copyfile(INSTALLER, shop.bundle / "install.sh")
     shop.release()
     shop.list_and_sign()
     return shop
+
+
+def write_runtime(packed: Path, out: Path) -> None:
+    """A runtime.tar.gz as the bundler writes it, of an environment that is a few bytes."""
+    with tarfile.open(packed, "w") as tar:
+        for name, content in (("bin/python3", b"#!/bin/sh\nexit 0\n"), ("lib/a file (1).txt", b"x" * 1300)):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755 if name.startswith("bin/") else 0o644
+            tar.addfile(entry, io.BytesIO(content))
+        for name, target in (("bin/python", "python3"), ("lib/deep/up", "../../bin"), ("lib64", "lib")):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            tar.addfile(entry)
+        folder = tarfile.TarInfo("share/empty")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+    write_canonical(packed, out, mtime_s=1_700_000_000, forbidden=b"/nowhere", advance=lambda length: None)

@@ -40,14 +40,16 @@ def has_header(path: str) -> bool:
     return _split(path) is not None
 
 
-def header(path: str, length: int, mode: int) -> bytes:
+def header(path: str, length: int, mode: int, *, kind: str = "0", link: str = "", time_s: int = 0) -> bytes:
     """The header of a member of `length` bytes.
 
-    Raises: ValueError, when the path or the length does not fit; the bundler checks both first.
+    kind: ustar's type: "0" a file, "2" a link to `link`, "5" a folder. time_s: seconds since 1970.
+
+    Raises: ValueError, when the path, the length or the link does not fit; the bundler checks all first.
     """
     split = _split(path)
-    if split is None or length > names.MEMBER_BYTES:
-        raise ValueError(f"no ustar header can hold {path!r} with {length} bytes")
+    if split is None or length > names.MEMBER_BYTES or not link.isascii() or len(link) > 100:
+        raise ValueError(f"no ustar header can hold {path!r} with {length} bytes and {link!r}")
     prefix, name = split
     block = bytearray(BLOCK)
     for at, text in (
@@ -56,9 +58,10 @@ def header(path: str, length: int, mode: int) -> bytes:
         (108, "0000000"),
         (116, "0000000"),
         (124, f"{length:011o}"),
-        (136, "00000000000"),
+        (136, f"{time_s:011o}"),
         (148, " " * 8),
-        (156, "0"),
+        (156, kind),
+        (157, link),
         (257, "ustar\00000"),
         (345, prefix),
     ):

@@ -12,17 +12,20 @@ A bundle is what it claims only if, in this order:
    has not expired;
 5. the folder holds exactly the files listed, the signatures and the roots, all plain files;
 6. every file has its listed hash (installing, this is checked on the copy as it is made);
-7. contents.json keeps its grammar and the volumes are what it says.
+7. contents.json keeps its grammar and the volumes are what it says;
+8. runtime.tar.gz has the one form that the site's tar unfolds without surprise.
 
 "Now" is never earlier than the newest signed date that this site has seen.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, parse_contents
+from appliance.bundle.environment import check_environment
 from appliance.bundle.medium import Medium, shown
 from appliance.bundle.refusal import damaged_file, malformed, missing_file, untrusted
 from appliance.bundle.release import Release, parse_release
@@ -70,7 +73,7 @@ class Verified:
 
 
 def verify(medium: Medium, trust: Trust, progress: Progress | None = None) -> Verified:
-    """Judge a whole bundle, reading every byte once.
+    """Judge a whole bundle, reading every byte once; runtime.tar.gz twice, because its hash comes first.
 
     Raises: UntrustedBundle, DamagedBundle: the first reason found, in the order above.
     """
@@ -81,6 +84,7 @@ def verify(medium: Medium, trust: Trust, progress: Progress | None = None) -> Ve
     release = check_release(medium, hashes, hashlib.sha256(sums).hexdigest(), root, trust)
     check_set(medium, hashes)
     contents = check_bytes(medium, hashes, progress or Silent())
+    check_runtime(medium, hashes, release)
     return Verified(release, root, hashes, hashlib.sha256(sums).hexdigest(), contents)
 
 
@@ -281,3 +285,22 @@ def check_contents(data: bytes, hashes: dict[str, str]) -> Contents:
     if [volume.name for volume in contents.volumes] != volume_names(hashes):
         raise malformed(names.CONTENTS, "its volumes are not those of SHA256SUMS")
     return contents
+
+
+def check_runtime(medium: Medium, hashes: dict[str, str], release: Release) -> None:
+    """Step 8, on the very bytes that were signed. Raises: UntrustedBundle, DamagedBundle."""
+    hasher = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for chunk in medium.chunks(names.RUNTIME):
+            hasher.update(chunk)
+            yield chunk
+
+    chunks = hashed()
+    try:
+        check_environment(chunks, release.disk_bytes)
+    finally:
+        for _ in chunks:
+            pass
+        if hasher.hexdigest() != hashes[names.RUNTIME]:
+            raise damaged_file(names.RUNTIME)

@@ -26,6 +26,8 @@ from typing import IO, Any
 
 import msgspec
 
+from appliance.bundle.archive import END, padding
+from appliance.bundle.environment import Member
 from appliance.errors import BadInput, StepFailed
 from appliance.progress import Progress
 from bundler.manifest import Runtime, Target
@@ -337,28 +339,38 @@ def write_canonical(
         tarfile.open(packed) as source,
         out.open("wb") as raw,
         gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.GNU_FORMAT) as target,
     ):
         kept = (member for member in source.getmembers() if not LEFT_OUT.match(member.name))
         for member in sorted(kept, key=lambda member: member.name):
             _check_member(source, member, forbidden)
             body = source.extractfile(member) if member.isreg() or member.islnk() else None
-            target.addfile(_canonical(source, member, mtime_s), body)
+            entry = _canonical(source, member)
+            zipped.write(_header(entry, mtime_s))
+            if body is not None:
+                shutil.copyfileobj(body, zipped, READ_BYTES)
+            zipped.write(bytes(padding(entry.size)))
             advance(member.size)
+        zipped.write(END)
 
 
-def _canonical(source: tarfile.TarFile, member: tarfile.TarInfo, mtime_s: int) -> tarfile.TarInfo:
-    """The one header that a file of this name, kind and size can have."""
-    entry = tarfile.TarInfo(member.name)
-    entry.mtime = mtime_s
+def _canonical(source: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
+    """The one form that a file of this name, kind and size can have."""
     if member.isdir():
-        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-    elif member.issym():
-        entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, member.linkname
-    else:
-        original = source.getmember(member.linkname) if member.islnk() else member
-        entry.mode, entry.size = (0o755 if original.mode & 0o111 else 0o644), original.size
-    return entry
+        return Member(member.name, "5")
+    if member.issym():
+        return Member(member.name, "2", link=member.linkname)
+    original = source.getmember(member.linkname) if member.islnk() else member
+    return Member(member.name, "0", original.size, is_program=bool(original.mode & 0o111))
+
+
+def _header(entry: Member, mtime_s: int) -> bytes:
+    """Its block. Raises: StepFailed, when no site would unfold it."""
+    if not entry.is_safe():
+        raise _not_relocatable(f"{entry.path!r} has a name that is not plain, or leads outside")
+    try:
+        return entry.header(mtime_s)
+    except ValueError as error:
+        raise _not_relocatable(str(error)) from None
 
 
 def _check_member(source: tarfile.TarFile, member: tarfile.TarInfo, forbidden: bytes) -> None:
