@@ -14,8 +14,9 @@ from appliance.progress import Progress
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice, write_plan
 from appliance.sentence import reason, say
 from appliance.site import audit
+from appliance.site.health.finding import Finding
 from appliance.site.layout import Site
-from appliance.site.preflight import Finding, look_at_box
+from appliance.site.preflight import look_at_box
 from appliance.site.releases import current_release
 from appliance.site.runtime import try_imports
 from appliance.site.store import check_stored

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from appliance.evaluation.results import Summary
     from appliance.export.package import ExportResult
     from appliance.site.audit import Checked
-    from appliance.site.preflight import Finding
+    from appliance.site.health.finding import Finding
 
 SHOWN_PROBLEMS = 20
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry
+from appliance.bundle.cuda import CAME_WITH, oldest_driver
 from appliance.bundle.release import Release
 from appliance.progress import amount_text
 from bundler.licence import is_stated, shown
@@ -23,13 +24,6 @@ PAGES = Path(__file__).parent / "pages"
 WIDTH = 80
 """Cells of a terminal's line; a Chinese character takes two."""
 BIGGEST = 20
-
-DRIVER_OF = {
-    "11.8": 520, "12.0": 525, "12.1": 530, "12.2": 535, "12.3": 545, "12.4": 550, "12.5": 555,
-    "12.6": 560, "12.8": 570, "12.9": 575, "13.0": 580,
-}  # fmt: skip
-"""CUDA version to the driver branch that came with it. Source: NVIDIA, CUDA Toolkit release notes, table
-"CUDA Toolkit and Corresponding Driver Versions"."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +70,8 @@ ENGLISH = Words(
     complete="complete: installs on a box that has nothing",
     delta="delta: the box must already hold other files ({count}, {size})",
     no_gpu="none needed and none used: works on the processor",
-    gpu="NVIDIA, with a driver that supports CUDA {cuda} or newer",
-    driver=" ({branch} or newer)",
+    gpu="NVIDIA, with a driver for CUDA {cuda}",
+    driver="; driver {advised} is advised, {oldest} the oldest",
     medium="{size} in payload volumes ({count}), {rest} beside them",
 )
 
@@ -102,8 +96,8 @@ CHINESE = Words(
     complete="完整：可装在没有任何旧发布的主机上",
     delta="增量：主机上须已有其他文件（{count} 个，{size}）",
     no_gpu="不需要也不使用：在处理器上运行",
-    gpu="NVIDIA，驱动须支持 CUDA {cuda} 或更新",
-    driver="（{branch} 或更新）",
+    gpu="NVIDIA，驱动须支持 CUDA {cuda}",
+    driver="；建议驱动 {advised}，最低 {oldest}",
     medium="{count} 个卷共 {size}，另有 {rest}",
 )
 
@@ -265,8 +259,12 @@ def _wrapped(licence: str, members: list[str]) -> str:
 def _gpu(words: Words, cuda: str) -> str:
     if cuda == "none":
         return words.no_gpu
-    branch = DRIVER_OF.get(cuda)
-    return words.gpu.format(cuda=cuda) + (words.driver.format(branch=branch) if branch else "")
+    oldest = oldest_driver(cuda)
+    if oldest is None:
+        return words.gpu.format(cuda=cuda)
+    return words.gpu.format(cuda=cuda) + words.driver.format(
+        advised=CAME_WITH.get(cuda, oldest), oldest=oldest
+    )
 
 
 def cells(text: str) -> int:

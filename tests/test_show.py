@@ -22,7 +22,7 @@ from appliance.run.plan import DataFile
 from appliance.run.told import STATES, event_sentence, state_word
 from appliance.sentence import places, say, to_document
 from appliance.show import event_line, print_findings, print_reading, print_runs
-from appliance.site.preflight import Finding
+from appliance.site.health.finding import Finding
 
 ROOT = Path(appliance.__file__).parent
 CHINESE = ROOT / "locale" / "zh_CN" / "report.toml"

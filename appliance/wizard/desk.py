@@ -18,8 +18,9 @@ from appliance.locale import Language
 from appliance.run.folder import open_run
 from appliance.run.overview import RunLine, list_runs
 from appliance.run.plan import Plan, TrainingChoice, read_plan
+from appliance.site.health.finding import Finding
 from appliance.site.layout import Site
-from appliance.site.preflight import Finding, look_at_box
+from appliance.site.preflight import look_at_box
 from appliance.training.looked import Look, Looking, LookState, Trial, start_look
 from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
 from appliance.wizard.models import ModelFacts, read_models

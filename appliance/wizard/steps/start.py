@@ -7,7 +7,8 @@ from appliance.locale import LANGUAGES, OWN_NAMES, find_language
 from appliance.run.overview import AT_WORK, RunLine
 from appliance.run.told import state_word
 from appliance.sentence import listed, say
-from appliance.site.preflight import Finding
+from appliance.site.health.finding import Finding
+from appliance.site.preflight import is_brief
 from appliance.site.releases import current_release
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft
@@ -231,6 +232,7 @@ def _health_blocks(desk: Desk) -> tuple[Block, ...]:
             *(("", "") if each.good else (each.why, each.next_step)),
         )
         for each in findings
+        if is_brief(each)
     ]
     return (lead, Facts(tuple(facts)))
 
