@@ -1,13 +1,15 @@
-"""A model hub on the loopback interface, enough of one for huggingface_hub as it is.
+"""A model hub on the loopback interface, enough of one for huggingface_hub as it is and for the bundler.
 
 Serves folders as repositories: model information with sizes, blob ids and LFS hashes, the file tree, and
-files with redirects, ETag and Range as the real hub gives them. A commit's id is computed from its
-content. It can also lie, so that the checks on the other side can be seen to work.
+files with redirects, ETag, Range and If-Range as the real hub gives them; gated repositories to whoever
+has the token. A commit's id is computed from its content. It can also lie and break off, so that the
+checks on the other side can be seen to work.
 """
 
 import fnmatch
 import hashlib
 import json
+import random
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -20,6 +22,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 LFS_PATTERNS = ("*.safetensors", "*.bin", "*.gguf", "*.model", "tokenizer.json")
 READ_BYTES = 1 << 20
+CUT_BYTES = 4 << 20
+CUT_SEED = 20261121
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class Lies:
     """Served with one bit flipped."""
     short: tuple[str, ...] = ()
     """Served without the last byte, the connection then closed."""
+    cut: tuple[str, ...] = ()
+    """The connection breaks at a random place, until less than CUT_BYTES are left."""
+    busy: tuple[str, ...] = ()
+    """Refused at first, in turn with 429 and 500."""
 
 
 def list_folder(folder: Path, licence: str = "apache-2.0") -> Repository:
@@ -78,26 +86,57 @@ def _blob_id(body: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request, as it was kept."""
+
+    address: str
+    """Scheme, host and port that were asked."""
+    path: str
+    headers: dict[str, str]
+    """Names in lower case."""
+
+
 @contextmanager
-def serve(repos: Mapping[str, Path], *, lies: Lies | None = None) -> Iterator[str]:
-    """Serve each folder under its `organisation/name` while the context lasts; the value is the endpoint."""
+def serve(
+    repos: Mapping[str, Path],
+    *,
+    lies: Lies | None = None,
+    gated: Mapping[str, str] | None = None,
+    asked: list[Request] | None = None,
+) -> Iterator[str]:
+    """Serve each folder under its `organisation/name` while the context lasts; the value is the endpoint.
+
+    gated: repository to the token that opens it. asked: every request is appended to it.
+    """
     listed = {name: list_folder(folder) for name, folder in repos.items()}
+    shared = {
+        "repos": listed,
+        "lies": lies or Lies(),
+        "gated": gated or {},
+        "asked": [] if asked is None else asked,
+        "chance": random.Random(CUT_SEED),
+        "refused": {},
+    }
     with (
-        _running("127.0.0.2", listed, lies or Lies(), "") as store,
-        _running("127.0.0.1", listed, lies or Lies(), store) as endpoint,
+        _running("127.0.0.2", {**shared, "store": ""}) as store,
+        _running("127.0.0.1", {**shared, "store": store}) as endpoint,
     ):
         yield endpoint
 
 
 @contextmanager
-def _running(host: str, repos: Mapping[str, Repository], lies: Lies, store: str) -> Iterator[str]:
-    handler = type("Handler", (_Handler,), {"repos": repos, "lies": lies, "store": store})
+def _running(host: str, shared: Mapping[str, object]) -> Iterator[str]:
+    handler = type("Handler", (_Handler,), dict(shared))
     server = ThreadingHTTPServer((host, 0), handler)
     server.daemon_threads = True
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
+    address = f"http://{host}:{server.server_address[1]}"
+    handler.address = address  # type: ignore[attr-defined]
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.05), daemon=True)
     thread.start()
     try:
-        yield f"http://{host}:{server.server_address[1]}"
+        yield address
     finally:
         server.shutdown()
         server.server_close()
@@ -108,10 +147,16 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
-    repos: Mapping[str, Repository] = {}
-    lies = Lies()
-    store = ""
+    repos: Mapping[str, Repository]
+    lies: Lies
+    gated: Mapping[str, str]
+    asked: list[Request]
+    chance: random.Random
+    refused: dict[str, int]
+    """How often each busy file was."""
+    store: str
     """Address of the second server, which large files are redirected to: another host, as with a real hub."""
+    address: str
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -127,6 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         address = urlsplit(self.path)
         path = unquote(address.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.asked.append(Request(self.address, self.path, headers))
         api = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?", path)
         if api:
             self._api(api[1], api[2], api[3] or "main", parse_qs(address.query))
@@ -170,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "modelId": repo_id,
                 "sha": repo.commit,
                 "private": False,
-                "gated": False,
+                "gated": "manual" if repo_id in self.gated else False,
                 "tags": [f"license:{repo.licence}"],
                 "cardData": {"license": repo.licence},
                 "siblings": [_sibling(name, file, blobs=blobs) for name, file in repo.files.items()],
@@ -180,6 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self, repo_id: str, revision: str, name: str) -> None:
         repo = self._find(repo_id, revision)
         if repo is None:
+            return
+        if not self._may_have(repo_id):
             return
         file = repo.files.get(name)
         if file is None:
@@ -192,9 +241,32 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {"X-Linked-Etag": f'"{file.sha256}"', "X-Linked-Size": str(file.size)}
         self._send(302, b"", headers | {"Location": f"{self.store}/lfs/{repo_id}/{file.sha256}"})
 
+    def _may_have(self, repo_id: str) -> bool:
+        """Whether a gated repository is open to who asks; if not, the refusal was sent."""
+        given = self.headers.get("Authorization", "")
+        if repo_id not in self.gated or given == f"Bearer {self.gated[repo_id]}":
+            return True
+        words = f"Access to model {repo_id} is restricted."
+        headers = {"X-Error-Code": "GatedRepo", "X-Error-Message": words}
+        self._send(403 if given else 401, words.encode(), headers)
+        return False
+
+    def _is_busy(self, name: str) -> bool:
+        """Whether a request for this file is refused for now; the refusal was sent then."""
+        count = self.refused.get(name, 0)
+        if not _fits(name, self.lies.busy) or count == 2:
+            return False
+        self.refused[name] = count + 1
+        self._send(500 if count else 429, b"busy", {} if count else {"Retry-After": "0"})
+        return True
+
     def _send_file(self, name: str, file: ServedFile, headers: dict[str, str]) -> None:
+        if self._is_busy(name):
+            return
         start, end = 0, file.size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if self.headers.get("If-Range", headers.get("ETag")) != headers.get("ETag"):
+            asked = None
         if asked:
             start, end = int(asked[1]), min(int(asked[2] or file.size - 1) + 1, file.size)
         if asked and start >= end:
@@ -213,6 +285,9 @@ class _Handler(BaseHTTPRequestHandler):
         """The bytes from `start` to `end`, with the lies told for files of this name."""
         if _fits(name, self.lies.short):
             end -= 1
+            self.close_connection = True
+        if _fits(name, self.lies.cut) and end - start >= CUT_BYTES:
+            end = start + self.chance.randint(1, end - start - 1)
             self.close_connection = True
         with file.path.open("rb") as stream:
             stream.seek(start)

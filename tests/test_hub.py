@@ -1,18 +1,21 @@
-"""Models from a hub: huggingface_hub as it is, against the loopback hub, honest and lying."""
+"""Models from a hub, against the loopback hub: open and gated, honest, lying and busy."""
 
 import hashlib
 import json
 import struct
-import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
+from huggingface_hub import constants
 
 from appliance.errors import BadInput, DamagedBundle, StepFailed
-from appliance.progress import Silent
+from appliance.progress import Silent, Terminal
 from bundler.manifest import Model
-from bundler.sources.hub import LockedModel, fetch_model, git_blob_id, lock_model
-from demo.hub_server import Lies, list_folder, serve
+from bundler.sources.download import Patience
+from bundler.sources.hub import LockedModel, fetch_model, lock_model
+from demo.hub_server import Lies, Request, list_folder, serve
+from tests.hostile import good, hostile
 
 NAME = "clinic/tiny"
 
@@ -36,12 +39,23 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def locked(endpoint: str, cache: Path, **fields: object) -> LockedModel:
-    return lock_model(Model(hub=NAME, **fields), endpoint=endpoint, cache=cache, progress=Silent())  # type: ignore[arg-type]
+@pytest.fixture(autouse=True)
+def nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
 
 
-def fetched(lock: LockedModel, endpoint: str, cache: Path, into: Path) -> list[Path]:
-    return fetch_model(lock, endpoint=endpoint, cache=cache, into=into, progress=Silent())
+QUICK = Patience(attempts=3, first_wait_s=0.001)
+
+
+def locked(endpoint: str | None, cache: Path, **fields: object) -> LockedModel:
+    model = Model(hub=NAME, **fields)  # type: ignore[arg-type]
+    return lock_model(model, endpoint=endpoint, cache=cache, progress=Silent(), patience=QUICK)
+
+
+def fetched(lock: LockedModel, endpoint: str | None, cache: Path, into: Path) -> list[Path]:
+    return fetch_model(lock, endpoint=endpoint, cache=cache, into=into, progress=Silent(), patience=QUICK)
 
 
 def test_locks_the_commit_and_the_hash_of_every_file(model: Path, tmp_path: Path) -> None:
@@ -76,11 +90,6 @@ def test_fetches_the_locked_bytes_and_needs_no_hub_the_second_time(model: Path, 
         assert not path.is_symlink()
 
 
-def test_the_blob_id_is_gits_own() -> None:
-    # `printf 'hello\n' | git hash-object --stdin`
-    assert git_blob_id(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
-
-
 def test_the_commit_depends_on_the_content_alone(model: Path) -> None:
     before = list_folder(model).commit
     (model / "README.md").touch()
@@ -113,27 +122,147 @@ def test_refuses_wrong_bytes_at_fetch_and_takes_right_ones_afterwards(
         fetched(lock, endpoint, cache, tmp_path / "out")
 
 
-def test_refuses_a_cached_file_that_was_changed(model: Path, tmp_path: Path) -> None:
+def cached(cache: Path, model: Path, name: str) -> Path:
+    """Where the cache keeps a file of the model."""
+    file = list_folder(model).files[name]
+    return next(cache.rglob(file.sha256 or file.blob))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_finds_a_flipped_byte_in_the_cache_and_fetches_again(model: Path, tmp_path: Path, name: str) -> None:
     cache = tmp_path / "cache"
     with serve({NAME: model}) as endpoint:
         lock = locked(endpoint, cache)
         fetched(lock, endpoint, cache, tmp_path / "one")
-        victim = next(cache.rglob("snapshots/*/model.safetensors")).resolve()
-        victim.write_bytes(safetensors(b"\0" * 16))
-        with pytest.raises(DamagedBundle):
-            fetched(lock, endpoint, cache, tmp_path / "two")
+        victim = cached(cache, model, name)
+        body = bytearray(victim.read_bytes())
+        body[-1] ^= 1
+        victim.write_bytes(body)
+        fetched(lock, endpoint, cache, tmp_path / "two")
+    assert (tmp_path / "two" / name).read_bytes() == (model / name).read_bytes()
 
 
-@pytest.mark.slow  # the client retries for seconds
+def test_a_new_commit_with_the_same_weights_fetches_none(model: Path, tmp_path: Path) -> None:
+    cache, asked = tmp_path / "cache", list[Request]()
+    with serve({NAME: model}) as endpoint:
+        fetched(locked(endpoint, cache), endpoint, cache, tmp_path / "one")
+    (model / "README.md").write_text("Better explained.\n")
+    with serve({NAME: model}, asked=asked) as endpoint:
+        fetched(locked(endpoint, cache), endpoint, cache, tmp_path / "two")
+    assert [each.path.rsplit("/", 1)[-1] for each in asked if "resolve" in each.path] == ["README.md"]
+
+
 def test_refuses_a_file_cut_short(model: Path, tmp_path: Path) -> None:
     (model / "README.md").write_text("long " * 1000)
-    lies = Lies(short=("README.md",))
-    with (
-        serve({NAME: model}, lies=lies) as endpoint,
-        pytest.raises((DamagedBundle, StepFailed)) as caught,
-    ):
+    lies = Lies(short=("README.md",))  # of the one byte that is asked for next, it sends none
+    with serve({NAME: model}, lies=lies) as endpoint, pytest.raises(StepFailed) as caught:
         locked(endpoint, tmp_path / "cache")
     assert NAME in caught.value.what
+    assert "the connection ended after 4999 of 5000 bytes" in caught.value.why
+
+
+def test_goes_through_cuts_refusals_and_a_busy_hub(model: Path, tmp_path: Path) -> None:
+    (model / "model.safetensors").write_bytes(safetensors(bytes(range(256)) * (12 << 12)))
+    lies, asked = Lies(cut=("*.safetensors",), busy=("*.safetensors", "config.json")), list[Request]()
+    with serve({NAME: model}, lies=lies, asked=asked) as endpoint:
+        lock = locked(endpoint, tmp_path / "cache")
+        fetched(lock, endpoint, tmp_path / "cache", tmp_path / "out")
+    want = (model / "model.safetensors").read_bytes()
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == want
+    ranges = [each.headers["range"] for each in asked if "range" in each.headers and "/lfs/" in each.path]
+    assert len(ranges) >= 1
+
+
+TOKEN = "hf_plantedPLANTEDplanted"
+
+
+def everything_written(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("how", ["variable", "file"])
+def test_a_gated_model_comes_with_the_users_token_which_goes_nowhere_else(
+    model: Path,
+    tmp_path: Path,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    if how == "variable":
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    else:
+        (tmp_path / "token").write_text(TOKEN + "\n")
+    asked: list[Request] = []
+    with serve({NAME: model}, gated={NAME: TOKEN}, asked=asked) as endpoint:
+        lock = locked(endpoint, tmp_path / "cache")
+        fetch_model(
+            lock,
+            endpoint=endpoint,
+            cache=tmp_path / "cache",
+            into=tmp_path / "out",
+            progress=Terminal(),
+            patience=QUICK,
+        )
+    own = [each for each in asked if each.address == endpoint]
+    other = [each for each in asked if each.address != endpoint]
+    assert all(each.headers["authorization"] == f"Bearer {TOKEN}" for each in own)
+    assert other
+    assert not any(TOKEN in str(each) for each in other)
+    (tmp_path / "lock").write_bytes(msgspec.json.encode(lock))
+    (tmp_path / "token").unlink(missing_ok=True)
+    assert TOKEN.encode() not in everything_written(tmp_path)
+    assert TOKEN not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("token", ["", "hf_anotherPLANTED"])
+def test_a_gated_model_says_what_to_do(
+    model: Path, tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    with serve({NAME: model}, gated={NAME: TOKEN}) as endpoint, pytest.raises(BadInput) as caught:
+        locked(endpoint, tmp_path / "cache")
+    assert caught.value.what == f"The model {NAME} is gated."
+    assert ("may not have it" if token else "you are not logged in") in caught.value.why
+    assert caught.value.next_step == (
+        f"Accept the licence on the model's page, {endpoint}/{NAME}, log in with `hf auth login` "
+        "(or set HF_TOKEN), then run the same command."
+    )
+    assert not token or token not in str(caught.value)
+
+
+def test_a_mirror_is_one_setting(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve({NAME: model}) as endpoint:
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)  # what HF_ENDPOINT sets
+        lock = locked(None, tmp_path / "cache")
+        fetched(lock, None, tmp_path / "cache", tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"not JSON",
+        b'{"sha": "main", "siblings": []}',
+        b'{"sha": "%b", "siblings": [{"rfilename": "a.json"}]}' % (b"a" * 40),
+        b'{"sha": "%b", "siblings": [{"rfilename": "a.json", "size": 3, "blobId": "x"}]}' % (b"a" * 40),
+        b'{"sha": "%b", "siblings": [{"rfilename": "w", "lfs": {"sha256": "x", "size": 1}}]}' % (b"a" * 40),
+        b'{"sha": "%b", "siblings": "many"}' % (b"a" * 40),
+    ],
+)
+def test_refuses_a_listing_that_is_none(tmp_path: Path, listing: bytes) -> None:
+    with hostile() as server:
+        server.url(f"/api/models/{NAME}/revision/main", good(listing))
+        with pytest.raises(DamagedBundle) as caught:
+            locked(server.address, tmp_path / "cache")
+    assert caught.value.what == f"The source served wrong bytes for {NAME} (listing)."
+
+
+def test_refuses_another_commit_than_the_one_asked_for(tmp_path: Path) -> None:
+    with hostile() as server:
+        listing = b'{"sha": "%b", "siblings": []}' % (b"a" * 40)
+        server.url(f"/api/models/{NAME}/revision/{'b' * 40}", good(listing))
+        with pytest.raises(DamagedBundle, match=f"expected the commit {'b' * 40}, got {'a' * 40}"):
+            locked(server.address, tmp_path / "cache", revision="b" * 40)
 
 
 def test_refuses_pickled_weights_by_name_before_any_download(model: Path, tmp_path: Path) -> None:
@@ -172,12 +301,3 @@ def test_says_that_the_hub_cannot_be_reached(tmp_path: Path) -> None:
     with pytest.raises(StepFailed) as caught:
         locked(endpoint, tmp_path / "cache")
     assert "HF_ENDPOINT" in caught.value.next_step
-
-
-def test_git_agrees_on_a_blob_id_where_there_is_git(tmp_path: Path) -> None:
-    body = bytes(range(256)) * 3
-    (tmp_path / "file").write_bytes(body)
-    got = subprocess.run(
-        ["git", "hash-object", tmp_path / "file"], capture_output=True, text=True, check=True
-    )
-    assert got.stdout.strip() == git_blob_id(body)
