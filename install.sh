@@ -8,6 +8,9 @@
 #   --state DIR       where data and runs are kept       (default /var/lib/islet; later, where they are)
 #   --anchor SHA256   the root's SHA-256 from the anchor sheet (spaces allowed); without it you are
 #                     shown the root's SHA-256 and asked to compare. Needed for the first install only.
+#   --accept WHAT     install although the release is WHAT: expired, or older than one that was here; may be
+#                     given twice, and needs --reason TEXT; both go into the audit log
+#   --sums SHA256     only this very bundle: the SHA-256 of its SHA256SUMS (what `islet install` showed)
 #   --check           verify everything and look at this box; change nothing
 #
 # Copy this file and the newest root.N to the box first and compare both with the anchor sheet:
@@ -33,7 +36,7 @@ untrusted() { refuse 3 "$1" "$2" "Do not install it. Call the sender and read th
 damaged() { refuse 4 "$1" "$2" "Copy the bundle again, or this one file, and start again."; }
 malformed() { untrusted "$1 is not written as it must be." "$2"; }
 missing() { damaged "$1 is missing." "the bundle is not whole without it"; }
-usage() { refuse 2 "$1" "the command is not complete" "sh install.sh [--prefix DIR] [--state DIR] [--anchor SHA256] [--check] MEDIUM"; }
+usage() { refuse 2 "$1" "the command is not complete" "sh install.sh [--prefix DIR] [--state DIR] [--anchor SHA256] [--accept expired|older --reason TEXT] [--check] MEDIUM"; }
 say() { printf '%s\n' "$*"; }
 
 shown() { printf '%s' "$1" | tr -c 'A-Za-z0-9._-' '?'; }
@@ -263,12 +266,22 @@ check_release() { # sets $product $number $expires $disk_bytes
     if [ -n "$site_product" ] && [ "$product" != "$site_product" ]; then
         untrusted "This bundle is $product." "this site runs $site_product"
     fi
-    [ "$number" -ge "$site_number" ] || untrusted "Release $number is older than this site." "it has had release $site_number"
+    if [ "$number" -lt "$site_number" ]; then
+        is_accepted older || untrusted "Release $number is older than this site." "it has had release $site_number"
+    fi
     if [ "$number" -eq "$site_number" ] && [ "$(sha256_of "$quarantine/SHA256SUMS")" != "$site_sums" ]; then
         untrusted "This is another release $number." "this site has had that number with another list"
     fi
-    is_before "$expires" "$now" && untrusted "Release $number has expired." "it was good until $expires"
-    return 0
+    if is_before "$expires" "$now"; then
+        is_accepted expired || untrusted "Release $number has expired." "it was good until $expires"
+    fi
+    if [ -n "$wanted_sums" ] && [ "$(sha256_of "$quarantine/SHA256SUMS")" != "$wanted_sums" ]; then
+        untrusted "This is not the bundle whose plan was shown." "its SHA256SUMS is another"
+    fi
+}
+
+is_accepted() { # WHAT: whether the administrator takes it upon himself; notes that it was needed
+    case " $accept " in *" $1 "*) overridden="$overridden $1" ;; *) return 1 ;; esac
 }
 
 check_set() { # exactly the listed files, the signatures and the roots; all plain
@@ -301,6 +314,10 @@ check_on_medium() { # --check: hash everything where it lies
 }
 
 take_all() { # everything but the volumes, which the appliance reads, once, while it hashes
+    if is_complete; then # what runs last is the appliance's own wheel; the rest is here
+        take_listed "$wheel"
+        return 0
+    fi
     for name in $(listed_names | grep -Evx "$volume_grammar"); do
         [ "$name" = contents.json ] || take_listed "$name"
     done
@@ -512,7 +529,12 @@ make_quarantine() {
 check_alone() { # no other install, and nothing that a killed one left running, is at work in this prefix
     for old in "$prefix"/quarantine.*; do
         if [ "$old" = "$quarantine" ] || [ ! -d "$old" ]; then continue; fi
-        # Another process may have got the number since a power cut: its command line tells.
+        # Another process may have got the number since a power cut: its command line tells, or its start time.
+        if [ -f "$old/.at-work" ]; then
+            read -r started command <"$old/.at-work" || true
+            [ -z "$started" ] || [ "$started" != "$(start_time "${old##*.}")" ] ||
+                refuse 5 "islet $command is running here." "process ${old##*.} is at work in $prefix" "Wait until it has ended."
+        fi
         if grep -q install.sh "/proc/${old##*.}/cmdline" 2>/dev/null || is_named "$old/"; then
             refuse 5 "Another install is running here." "process ${old##*.} is at work in $prefix" "Wait until it has ended."
         fi
@@ -524,6 +546,8 @@ check_alone() { # no other install, and nothing that a killed one left running, 
     done
 }
 is_named() { grep -qsF -- "$1" /proc/[0-9]*/cmdline; } # whether a running program was given a path that starts so
+
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; } # of a process (proc(5), field 22)
 
 remove_incomplete() { # releases whose install was cut off; the one in use stays, whatever it lacks
     for old in "$prefix"/releases/*; do
@@ -550,6 +574,9 @@ disk_full() {
 unpack_runtime() {
     if is_complete; then return 0; fi
     check_runtime "$quarantine/runtime.tar.gz"
+    if [ "$release" -ef "$prefix/current" ] && [ -f "$release/installed.json" ]; then
+        refuse 5 "Another release $number is in use here." "it was installed with another list" "Go to another release first: islet rollback."
+    fi
     rm -f "$release/installed.json" # first: what is being removed must not pass for whole
     rm -rf "$release"
     mkdir -p "$release/runtime"
@@ -567,7 +594,7 @@ hand_over() { # the rest is done by the appliance's own wheel, verified above
     "$release/runtime/bin/python" -I -B -c \
         'import sys; sys.path.insert(0, sys.argv.pop(1)); from appliance.site.install import main; sys.exit(main(sys.argv[1:]))' \
         "$quarantine/$wheel" --medium "$medium" --quarantine "$quarantine" --prefix "$prefix" --state "$state" \
-        --root "$root" --anchor-was "$how" || {
+        --root "$root" --anchor-was "$how" --accepted "${overridden# }" --reason "$reason" || {
         code=$?
         # Its own refusals were printed by it; a signal leaves nobody to say so.
         [ "$code" -lt 128 ] || refuse 7 "The installation was cut off." "a signal ended it (exit code $code)" "Start again."
@@ -577,13 +604,19 @@ hand_over() { # the rest is done by the appliance's own wheel, verified above
 
 parse_arguments() {
     prefix=/opt/islet state='' anchor='' how='not asked: this site had a root' check_only='' medium=''
+    accept='' reason='' overridden='' wanted_sums=''
     while [ $# -gt 0 ]; do
         case $1 in
-        --prefix | --state | --anchor)
+        --prefix | --state | --anchor | --accept | --reason | --sums)
             [ $# -ge 2 ] || usage "$1 needs a value."
             case $1 in
             --prefix) prefix=$2 ;;
             --state) state=$2 ;;
+            --accept)
+                case $2 in expired | older) accept="$accept $2" ;; *) usage "--accept takes expired or older." ;; esac
+                ;;
+            --reason) reason=$2 ;;
+            --sums) wanted_sums=$2 ;;
             --anchor)
                 anchor=$(printf '%s' "$2" | tr -d ' ' | tr A-F a-f)
                 printf '%s\n' "$anchor" | grep -Eqx '[0-9a-f]{64}' || usage "--anchor must be 64 hexadecimal digits."
@@ -593,7 +626,7 @@ parse_arguments() {
             shift 2
             ;;
         --check) check_only=1; shift ;;
-        -h | --help) sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,28s/^# \{0,1\}//p' "$0"; exit 0 ;;
         -*) usage "There is no option $1." ;;
         *)
             [ -z "$medium" ] || usage "There is one MEDIUM."
@@ -613,6 +646,15 @@ parse_arguments() {
     medium=$(cd "$medium" && pwd)
 }
 
+check_reason() { # overriding needs words for the audit log, and words without it mean a slip
+    if [ -z "$accept" ] && [ -z "$reason" ]; then return 0; fi
+    [ -n "$accept" ] || usage "--reason goes with --accept."
+    printf '%s' "$reason" | grep -q '[^ ]' || usage "--accept needs --reason, in words that an auditor will read."
+    if [ "$(printf '%s' "$reason" | tr -d '[:cntrl:]')" != "$reason" ] || [ ${#reason} -gt 500 ]; then
+        usage "--reason is one line of at most 500 bytes."
+    fi
+}
+
 main() {
     PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
     export PATH LC_ALL
@@ -621,6 +663,7 @@ main() {
     umask 022
     small_bytes=1000000 quarantine='' release=''
     parse_arguments "$@"
+    check_reason
     check_tools
     find_state
     check_writable "$prefix"

@@ -13,12 +13,12 @@ from appliance.commands import Commands, language_option
 from appliance.errors import ApplianceError
 from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder
-from appliance.site.layout import Site, this_site
+from appliance.site.layout import Site
+from appliance.site_commands import SITE_COMMANDS, json_option, site_of
 from appliance.wizard.terminal import UIS
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FORMATS = ("auto", "alpaca", "csv", "messages")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 class _SiteCommands(Commands):
@@ -27,7 +27,7 @@ class _SiteCommands(Commands):
     def find_logs(self, ctx: click.Context) -> Path | None:
         """`logs/` in the site's state folder."""
         try:
-            return _site(ctx).state / "logs"
+            return site_of(ctx).state / "logs"
         except ApplianceError:
             return None
 
@@ -57,16 +57,11 @@ def _wizard(context: click.Context, ui: str, plan_file: Path | None) -> None:
         from appliance.wizard.unattended import run_plan
 
         go_offline()
-        click.echo(run_plan(_site(context), plan_file))
+        click.echo(run_plan(site_of(context), plan_file))
         return
     from appliance.wizard.open import open_wizard
 
-    context.exit(open_wizard(_site(context), ui))
-
-
-def _site(context: click.Context) -> Site:
-    given: Site | None = context.find_root().obj
-    return given or this_site()
+    context.exit(open_wizard(site_of(context), ui))
 
 
 def _run(context: click.Context, name: str) -> RunFolder:
@@ -74,7 +69,7 @@ def _run(context: click.Context, name: str) -> RunFolder:
     from appliance.run.folder import open_run
 
     path = Path(name)
-    return open_run(path if path.is_dir() or "/" in name else _site(context).runs / name)
+    return open_run(path if path.is_dir() or "/" in name else site_of(context).runs / name)
 
 
 @main.command()
@@ -86,32 +81,14 @@ def doctor(context: click.Context, as_json: bool) -> None:
     from appliance.progress import Terminal
     from appliance.show import print_findings
 
-    findings = examine(_site(context), Terminal())
+    findings = examine(site_of(context), Terminal())
     print_findings(findings, as_json=as_json)
     if not all(finding.good for finding in findings):
         raise click.exceptions.Exit(5)
 
 
-@main.command()
-@click.option("--to", "number", type=int, help="The release to go back to; by default the one before.")
-@click.pass_context
-def rollback(context: click.Context, number: int | None) -> None:
-    """Use an earlier release that is still whole here, from now on."""
-    from appliance.site.releases import roll_back
-
-    now = roll_back(_site(context), number)
-    click.echo(f"{now.product} release {now.number} is in use")
-
-
-@main.command()
-@json_option
-@click.pass_context
-def inventory(context: click.Context, as_json: bool) -> None:
-    """What this site holds: releases, and with --json every file with its hash."""
-    from appliance.show import print_inventory
-    from appliance.site.inventory import inventory as take
-
-    print_inventory(take(_site(context)), as_json=as_json)
+for _command in SITE_COMMANDS:
+    main.add_command(_command)
 
 
 @main.command()
@@ -122,7 +99,7 @@ def audit(context: click.Context, as_json: bool) -> None:
     from appliance.show import print_audit
     from appliance.site.audit import check
 
-    print_audit(check(_site(context).audit), as_json=as_json)
+    print_audit(check(site_of(context).audit), as_json=as_json)
 
 
 @main.command()
@@ -154,7 +131,7 @@ def train(context: click.Context, plan_file: Path, detach: bool, as_json: bool) 
     from appliance.site.audit import append
     from appliance.training import control
 
-    site = _site(context)
+    site = site_of(context)
     try:
         run = control.prepare_run(
             plan_file, site.runs, site.models, judge=lambda plan, base: plan_modelfile(plan, base).text()
@@ -185,7 +162,7 @@ def list_runs(context: click.Context, as_json: bool) -> None:
     """All runs of this site, with their state and step."""
     from appliance.show import print_runs
 
-    print_runs(_site(context).runs, as_json=as_json)
+    print_runs(site_of(context).runs, as_json=as_json)
 
 
 @runs.command()
@@ -258,7 +235,7 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
     from appliance.progress import Terminal
     from appliance.show import print_export
 
-    made = export_run(_run(context, run), _site(context), Terminal())
+    made = export_run(_run(context, run), site_of(context), Terminal())
     if as_json:
         click.echo(json.dumps(asdict(made), default=str, indent=1))
     else:
@@ -273,7 +250,7 @@ def report(context: click.Context, run: str) -> None:
     from appliance.job.work import report_run
     from appliance.progress import Terminal
 
-    click.echo(report_run(_run(context, run), _site(context), Terminal()))
+    click.echo(report_run(_run(context, run), site_of(context), Terminal()))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, parse_contents
@@ -42,6 +43,11 @@ def clock() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+Acceptable = Literal["expired", "older"]
+"""What may be wrong with a release that is installed all the same: it has expired; it is older than one that
+this site has had."""
+
+
 @dataclass(frozen=True)
 class Trust:
     """What this site believes before it looks at the medium."""
@@ -58,6 +64,9 @@ class Trust:
     newest_date: str = "0000-00-00T00:00:00Z"
     """Newest signed date seen."""
     now: str = field(default_factory=clock)
+    accept: frozenset[Acceptable] = frozenset()
+    """What the administrator takes upon himself, in words that go into the audit log. Never a root that has
+    expired, never another list under a number that was had."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +224,7 @@ def check_release(
             say("This bundle is {product}.", product=release.product),
             say("this site runs {product}", product=trust.product),
         )
-    if release.number < trust.number:
+    if release.number < trust.number and "older" not in trust.accept:
         raise untrusted(
             say("Release {number} is older than this site.", number=release.number),
             say("it has had release {number}", number=trust.number),
@@ -225,7 +234,7 @@ def check_release(
             say("This is another release {number}.", number=release.number),
             "this site has had that number with another list",
         )
-    if release.expires < max(trust.now, trust.newest_date):
+    if release.expires < max(trust.now, trust.newest_date) and "expired" not in trust.accept:
         raise untrusted(
             say("Release {number} has expired.", number=release.number),
             say("it was good until {expires}", expires=release.expires),

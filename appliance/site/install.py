@@ -17,14 +17,13 @@ release running that nothing remembers.
 
 import argparse
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.bundle import names
@@ -34,22 +33,34 @@ from appliance.bundle.sums import parse_sums, wheel_name
 from appliance.bundle.verify import check_contents
 from appliance.durable import switch_link, sync_folder, write_whole
 from appliance.errors import ApplianceError, HostNotReady
+from appliance.locale import catalogue, language_of
 from appliance.progress import Progress, Terminal
 from appliance.sentence import say
 from appliance.site import audit
 from appliance.site.delta import check_required
 from appliance.site.layout import STATE_NOTE, Site
+from appliance.site.lock import kernel_lock
 from appliance.site.runtime import install_wheels, relocate, try_imports
 from appliance.site.store import fill_store, link_release
 from appliance.site.trust import record_trust
 
 
-def install(
-    site: Site, medium: Medium, quarantine: Path, root: bytes, anchor_was: str, progress: Progress
-) -> Release:
-    """Make the verified release on the medium the current one.
+@dataclass(frozen=True)
+class Judged:
+    """What `install.sh` found out about the medium, beside its copies."""
 
-    anchor_was: how the first root came to be believed, for the audit log.
+    root: bytes
+    """The newest root, believed."""
+    anchor_was: str
+    """How the first root came to be believed."""
+    accepted: str = ""
+    """What was wrong with the release and taken by the administrator upon himself: `expired`, `older`."""
+    reason: str = ""
+    """Why he did."""
+
+
+def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progress: Progress) -> Release:
+    """Make the verified release on the medium the current one.
 
     Raises: DamagedBundle, UntrustedBundle, for volumes that are not the signed ones; HostNotReady,
     when the disk is full or files that a delta leaves out are not here; StepFailed, when a program of the
@@ -70,10 +81,11 @@ def install(
         own = quarantine / wheel_name(hashes)
         install_wheels(folder, contents, own, hashes[own.name], quarantine, progress)
         try_imports(folder / "runtime", contents, progress)
-        shutil.copyfile(quarantine / names.CONTENTS, folder / names.CONTENTS)
+        for name in (names.CONTENTS, names.INSTALLER):
+            shutil.copyfile(quarantine / name, folder / name)
         os.sync()  # what tar and pip wrote, and every folder's names, before the file that vouches for them
         write_whole(complete, _installed(release, hashes, sums_sha256))
-    _switch(site, release, root, sums_sha256, anchor_was)
+    _switch(site, release, sums_sha256, judged)
     return release
 
 
@@ -94,39 +106,28 @@ def _installed(release: Release, hashes: dict[str, str], sums_sha256: str) -> by
     return json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _switch(site: Site, release: Release, root: bytes, sums_sha256: str, anchor_was: str) -> None:
+def _switch(site: Site, release: Release, sums_sha256: str, judged: Judged) -> None:
     first = not (site.prefix / "trust" / "root").exists()
     site.state.mkdir(parents=True, exist_ok=True)
     for folder in (site.runs, site.state / "datasets", site.state / "exports"):
         folder.mkdir(exist_ok=True)
     write_whole(site.prefix / STATE_NOTE, f"{site.state}\n".encode())
     if first:
-        sha256 = hashlib.sha256(root).hexdigest()
-        audit.append(site.audit, "anchor", root_sha256=sha256, how=anchor_was)
+        sha256 = hashlib.sha256(judged.root).hexdigest()
+        audit.append(site.audit, "anchor", root_sha256=sha256, how=judged.anchor_was)
+    if judged.accepted:
+        audit.append(
+            site.audit, "override", number=release.number, accepted=judged.accepted, reason=judged.reason
+        )
     audit.append(
         site.audit, "install", product=release.product, number=release.number, sums_sha256=sums_sha256
     )
-    record_trust(site, root, release, sums_sha256)
+    record_trust(site, judged.root, release, sums_sha256)
     (site.prefix / "bin").mkdir(exist_ok=True)
     switch_link(site.prefix / "bin" / "islet", "../current/runtime/bin/islet")
     sync_folder(site.state)
     sync_folder(site.prefix)
     switch_link(site.current, f"releases/{release.number}")
-
-
-@contextmanager
-def _alone(site: Site) -> Iterator[None]:
-    """Hold the site's lock; the kernel lets go of it when this process ends, however it ends."""
-    with os.fdopen(os.open(site.prefix / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise HostNotReady(
-                "Another install is running here.",
-                why=say("{lock} is held", lock=site.prefix / ".lock"),
-                next_step="Wait until it has ended.",
-            ) from None
-        yield
 
 
 def _full(site: Site) -> HostNotReady:
@@ -139,7 +140,7 @@ def _full(site: Site) -> HostNotReady:
 
 
 def _refused(error: ApplianceError) -> int:
-    print(f"islet: {error}", file=sys.stderr)
+    print(f"islet: {catalogue(language_of()).say(error.sentence())}", file=sys.stderr)
     return error.exit_code
 
 
@@ -149,16 +150,18 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("--medium", "--quarantine", "--prefix", "--state"):
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--root", required=True)
-    parser.add_argument("--anchor-was", required=True, help="how the first root came to be believed")
+    parser.add_argument("--anchor-was", required=True)
+    # An older release's resident install.sh does not give these.
+    for name in ("--accepted", "--reason"):
+        parser.add_argument(name, default="")
     given = parser.parse_args(arguments)
     site = Site(given.prefix, given.state)
     fresh = given.quarantine / given.root
     root = (fresh if fresh.exists() else site.prefix / "trust" / "root").read_bytes()
+    judged = Judged(root, given.anchor_was, given.accepted, given.reason)
     try:
-        with _alone(site):
-            release = install(
-                site, Medium(given.medium), given.quarantine, root, given.anchor_was, Terminal()
-            )
+        with kernel_lock(site, "install"):
+            release = install(site, Medium(given.medium), given.quarantine, judged, Terminal())
     except KeyboardInterrupt:
         return 130
     except ApplianceError as error:
@@ -173,5 +176,11 @@ def main(arguments: Sequence[str]) -> int:
                 next_step="Make it writable, or give --prefix and --state elsewhere; then start again.",
             )
         )
-    print(f"{release.product} release {release.number} is installed. Start it with: {site.prefix}/bin/islet")
+    done = say(
+        "{product} release {number} is installed. Start it with: {command}",
+        product=release.product,
+        number=release.number,
+        command=site.prefix / "bin" / "islet",
+    )
+    print(catalogue(language_of()).say(done))
     return 0

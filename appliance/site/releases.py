@@ -27,6 +27,11 @@ class Installed:
         """Every file that its bundle carried. Raises: UntrustedBundle, when the list was changed."""
         return parse_contents((self.folder / "contents.json").read_bytes())
 
+    def files(self) -> dict[str, str]:
+        """SHA256SUMS of its bundle: name to SHA-256."""
+        facts = json.loads((self.folder / "installed.json").read_text(encoding="utf-8"))
+        return {str(name): str(sha256) for name, sha256 in facts.get("files", {}).items()}
+
 
 def installed_releases(site: Site) -> list[Installed]:
     """The whole releases, lowest number first; one whose installation was cut off is not among them."""

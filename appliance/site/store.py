@@ -9,9 +9,10 @@ somebody left in the way is written through.
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from appliance.bundle.contents import Contents, Entry
+from appliance.bundle.contents import Contents, Entry, Volume
 from appliance.bundle.medium import Medium
 from appliance.bundle.refusal import damaged_file, malformed, missing_file
 from appliance.bundle.stream import read_volume
@@ -51,13 +52,15 @@ def fill_store(
     quarantine: Path,
     progress: Progress,
 ) -> None:
-    """Read every volume once and publish what the store lacks; what a delta requires was checked before.
+    """Read every volume that carries something the store lacks, once, and publish that; what a delta
+    requires was checked before. A volume that was taken whole before a cut is not read again.
 
     Raises: DamagedBundle, when a volume or a file is not the signed one; UntrustedBundle, when
     contents.json contradicts the bytes; OSError, when the disk is full.
     """
     lacking = _lacking(site, contents, progress)
     left = {entry.path: entry.size for entry in lacking}
+    volumes = wanted_volumes(contents, lacking)
     handle = os.open(quarantine, os.O_RDONLY | os.O_DIRECTORY)
     arriving: dict[str, _Arriving] = {}
     arrived: dict[str, str] = {}  # path to the sha256 of what was written
@@ -72,10 +75,8 @@ def fill_store(
                 arrived[entry.path] = arriving.pop(entry.path).close()
 
     try:
-        with progress.stage(
-            "copying from the medium", total=sum(v.size for v in contents.volumes)
-        ) as advance:
-            for volume in contents.volumes:
+        with progress.stage("copying from the medium", total=sum(v.size for v in volumes)) as advance:
+            for volume in volumes:
                 read_volume(
                     volume.name, medium.chunks(volume.name, advance), contents, hashes[volume.name], keep
                 )
@@ -86,6 +87,12 @@ def fill_store(
                         _publish(site, handle, entry, found)
     finally:
         os.close(handle)
+
+
+def wanted_volumes(contents: Contents, lacking: Sequence[Entry]) -> list[Volume]:
+    """The volumes that carry any of these files, in order."""
+    wanted = {part.volume for entry in lacking for part in entry.parts}
+    return [volume for volume in contents.volumes if volume.name in wanted]
 
 
 def _lacking(site: Site, contents: Contents, progress: Progress) -> list[Entry]:

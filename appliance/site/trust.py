@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from appliance.bundle.release import Release
-from appliance.bundle.verify import Trust
+from appliance.bundle.verify import Acceptable, Trust
 from appliance.durable import write_whole
 from appliance.site.layout import Site
 
@@ -18,7 +18,7 @@ class _State:
     newest_date: str
 
 
-def read_trust(site: Site, anchor: str | None = None) -> Trust:
+def read_trust(site: Site, anchor: str | None = None, accept: frozenset[Acceptable] = frozenset()) -> Trust:
     """What to judge the next medium by; before the first install, only `anchor`."""
     root = site.prefix / "trust" / "root"
     state = _read_state(site)
@@ -29,6 +29,7 @@ def read_trust(site: Site, anchor: str | None = None) -> Trust:
         number=state.number if state else 0,
         sums_sha256=state.sums_sha256 if state else None,
         newest_date=state.newest_date if state else "0000-00-00T00:00:00Z",
+        accept=accept,
     )
 
 
@@ -38,10 +39,11 @@ def record_trust(site: Site, root: bytes, release: Release, sums_sha256: str) ->
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     before = _read_state(site)
     newest = max(release.created, before.newest_date if before else release.created)
+    older = before is not None and release.number < before.number  # accepted; the highest stays what counts
     lines = {
         "product": release.product,
-        "number": str(release.number),
-        "sums-sha256": sums_sha256,
+        "number": str(before.number if before and older else release.number),
+        "sums-sha256": before.sums_sha256 if before and older else sums_sha256,
         "newest-date": newest,
     }
     write_whole(folder / "state", "".join(f"{key}: {value}\n" for key, value in lines.items()).encode())

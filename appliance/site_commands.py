@@ -1,0 +1,107 @@
+"""`islet install`, `rollback`, `inventory`: the commands that change or show what is installed.
+
+Each shows what it would do, asks, and does it. Where nobody can be asked, `--yes` is the answer.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from appliance.site.layout import Site, this_site
+
+ACCEPTABLE = ("expired", "older")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+yes_option = click.option("--yes", is_flag=True, help="Do it without asking.")
+
+
+def site_of(context: click.Context) -> Site:
+    """The site that the command is for. Raises: HostNotReady, when this is none and none was given."""
+    given: Site | None = context.find_root().obj
+    return given or this_site()
+
+
+def agreed(question: str, yes: bool) -> bool:
+    """Whether the person wants what was shown; a no is said.
+
+    question: said already, in the person's language; answered by y or n
+
+    Raises: click.UsageError, when nobody can be asked.
+    """
+    from appliance.site_view import voice
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody can be asked here: look at what is shown, then give --yes.")
+    if click.confirm(question, prompt_suffix=" "):
+        return True
+    click.echo(voice()("Nothing was changed."))
+    return False
+
+
+@click.command()
+@click.argument("medium", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--check", "check_only", is_flag=True, help="Verify all of it and show the plan; change nothing."
+)
+@click.option(
+    "--accept", type=click.Choice(ACCEPTABLE), multiple=True, help="Install it although it is this."
+)
+@click.option("--reason", default="", help="Why, for the audit log; --accept needs it.")
+@yes_option
+@click.pass_context
+def install(
+    context: click.Context, medium: Path, check_only: bool, accept: tuple[str, ...], reason: str, yes: bool
+) -> None:
+    """Upgrade from MEDIUM: verify it with what is installed here, show what changes, install it.
+
+    The release in use stays for `islet rollback`; data and runs are not touched.
+    """
+    from appliance.bundle.medium import Medium
+    from appliance.bundle.verify import verify
+    from appliance.progress import Terminal
+    from appliance.site.trust import read_trust
+    from appliance.site.upgrade import judge_lists, plan_upgrade, resident_installer, run_installer
+    from appliance.site_view import print_upgrade, voice
+
+    if bool(accept) != bool(reason.strip()):
+        raise click.UsageError("--accept and --reason go together.")
+    site, source = site_of(context), Medium(medium)
+    resident_installer(site)
+    trust = read_trust(site, accept=frozenset(accept))  # type: ignore[arg-type]  # click.Choice gave them
+    judged = verify(source, trust, Terminal()) if check_only else judge_lists(source, trust)
+    plan = plan_upgrade(site, source, judged, Terminal())
+    print_upgrade(plan)
+    if check_only:
+        click.echo(
+            voice()("The bundle is whole and signed, and this box has room for it. Nothing was changed.")
+        )
+    elif agreed(voice()("Install it?"), yes):
+        run_installer(site, medium.absolute(), judged.sums_sha256, accept, reason)  # type: ignore[arg-type]
+
+
+@click.command()
+@click.option("--to", "number", type=int, help="The release to go back to; by default the one before.")
+@click.pass_context
+def rollback(context: click.Context, number: int | None) -> None:
+    """Use an earlier release that is still whole here, from now on."""
+    from appliance.site.releases import roll_back
+
+    now = roll_back(site_of(context), number)
+    click.echo(f"{now.product} release {now.number} is in use")
+
+
+@click.command()
+@json_option
+@click.pass_context
+def inventory(context: click.Context, as_json: bool) -> None:
+    """What this site holds: releases, and with --json every file with its hash."""
+    from appliance.show import print_inventory
+    from appliance.site.inventory import inventory as take
+
+    print_inventory(take(site_of(context)), as_json=as_json)
+
+
+SITE_COMMANDS: tuple[click.Command, ...] = (install, rollback, inventory)
+"""In the order in which `islet --help` names them."""
