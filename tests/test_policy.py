@@ -1,6 +1,9 @@
-"""What a model and a wheel may hold: each refusal names the file and the rule."""
+"""What a model may hold: each refusal names the file, the rule and what to do."""
 
+import io
 import json
+import os
+import pickle
 import struct
 import zipfile
 from pathlib import Path
@@ -11,9 +14,8 @@ from hypothesis import strategies as st
 
 from appliance.bundle.safetensors import parse_header
 from appliance.errors import BadInput
+from bundler.disguise import is_pickle
 from bundler.policy import check_content, check_names
-from bundler.wheel_policy import check_wheel
-from tests.wheel_maker import write_wheel
 
 WEIGHTS = "model.safetensors"
 
@@ -28,6 +30,7 @@ WEIGHTS = "model.safetensors"
         "README.md",
         "LICENSE",
         "NOTICE.txt",
+        "model-Q4_K_M.gguf",
     ],
 )
 def test_carries_weights_and_text(name: str) -> None:
@@ -42,14 +45,17 @@ def test_carries_weights_and_text(name: str) -> None:
         ("optimizer.pt", "a pickle can run any code"),
         ("modeling_evil.py", "a model brings no code"),
         ("kernel.so", "a model brings no code"),
-        ("weights.npy", "files of this kind"),
-        ("model.gguf", "files of this kind"),
+        ("pytorch_model.BIN", "a pickle can run any code"),
+        ("weights.npy", "a pickle can run any code"),
+        ("weights.h5", "files of this kind"),
         ("photo.png", "files of this kind"),
-        ("../config.json", "a part of its path"),
-        (".hidden.json", "a part of its path"),
-        ("a//b.json", "a part of its path"),
-        ("con\nfig.json", "its name has characters"),
-        ("con\u202efig.json", "its name has characters"),
+        ("../config.json", "(rule path)"),
+        (".hidden.json", "(rule path)"),
+        ("a//b.json", "(rule path)"),
+        ("con\nfig.json", "(rule path)"),
+        ("con\u202efig.json", "(rule path)"),
+        ("con fig.json", "(rule path)"),
+        ("a/" * 130 + "b.json", "(rule path)"),
         ("Model.safetensors", "differs from model.safetensors in case only"),
     ],
 )
@@ -77,6 +83,8 @@ def test_refuses_a_model_without_weights() -> None:
         {"attn_implementation": {"text": "someone/kernel:run"}},
         {"custom_generate": "someone/code"},
         {"custom_pipelines": {}},
+        {"auto_mapping": {"base_model_class": "X", "parent_library": "os"}},
+        {"megatron_core": "evil.core"},
     ],
 )
 def test_refuses_settings_that_bring_code(tmp_path: Path, document: dict[str, object]) -> None:
@@ -99,8 +107,44 @@ def test_a_token_may_be_called_anything(tmp_path: Path) -> None:
 
 
 def test_ordinary_settings_pass(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text('{"attn_implementation": "sdpa", "model_type": "qwen3"}')
+    document = {
+        "attn_implementation": "sdpa",
+        "model_type": "qwen3",
+        "_name_or_path": "Qwen/Qwen3-8B",
+        "auto_mapping": {"base_model_class": "X", "parent_library": "transformers.models.qwen3"},
+        "megatron_core": "megatron.core",
+        "homepage": "https://example.org/t/models",
+    }
+    (tmp_path / "x").write_text(json.dumps(document))
     check_content("o/m", "config.json", tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("document", "rule"),
+    [
+        ({"_name_or_path": "/home/alice/oncology"}, "private-address"),
+        ({"base_model_name_or_path": "C:\\Users\\alice\\model"}, "private-address"),
+        ({"name_or_path": "\\\\share\\models"}, "private-address"),
+        ({"nested": [{"tokenizer_file": "~/.cache/x.json"}]}, "private-address"),
+        ({"source": "http://gitlab.hospital.internal/x"}, "private-address"),
+        ({"source": "http://10.1.2.3:8080/x"}, "private-address"),
+        ({"source": "http://nexus/x"}, "private-address"),
+        ({"source": "https://alice:Tr0ub4dor@example.org/x"}, "credential"),
+        ({"source": "https:\\/\\/alice:Tr0ub4dor@example.org"}, "credential"),
+        ({"channel": "https://conda.example.org/t/ab-1234567/main"}, "credential"),
+        ({"file": "https://bucket.example.org/x?X-Amz-Signature=0123456789abcdef"}, "credential"),
+        ({"token": "hf_" + "aB3" * 11}, "credential"),
+    ],
+)
+def test_refuses_what_gives_a_secret_or_a_private_place_away(
+    tmp_path: Path, document: dict[str, object], rule: str
+) -> None:
+    (tmp_path / "x").write_text(json.dumps(document).replace("\\\\/", "\\/"))
+    with pytest.raises(BadInput) as caught:
+        check_content("o/m", "config.json", tmp_path / "x")
+    assert f"(rule {rule})" in caught.value.why
+    for secret in ("Tr0ub4dor", "1234567", "0123456789abcdef", "hf_"):
+        assert secret not in str(caught.value)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe{}", b"[" * 100_000])
@@ -109,6 +153,124 @@ def test_refuses_what_is_not_json(tmp_path: Path, body: bytes) -> None:
     with pytest.raises(BadInput) as caught:
         check_content("o/m", "config.json", tmp_path / "x")
     assert "not JSON" in caught.value.why
+
+
+class Call:
+    """Unpickles by calling `os.system`."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+def pickled(protocol: int, value: object = None) -> bytes:
+    return pickle.dumps(Call() if value is None else value, protocol)
+
+
+def zipped(name: str) -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr(name, pickled(2))
+    return body.getvalue()
+
+
+PICKLES = {f"protocol {n}": pickled(n) for n in range(pickle.HIGHEST_PROTOCOL + 1)} | {
+    f"plain data, protocol {n}": pickled(n, {"a": [1, 2]}) for n in range(pickle.HIGHEST_PROTOCOL + 1)
+}
+PICKLES |= {
+    "protocol 0, with rubbish after the call": pickled(0)[:-1] + b"\xff rubbish",
+    "torch.save, before 1.6": pickle.dumps(119547037146038801333356, 2) + pickled(2),
+    "INST": b"(S'true'\nios\nsystem\n.",
+    "torch.save": zipped("archive/data.pkl"),
+    "a zip after other bytes": b"# Model card\n" + zipped("archive/data.pkl"),
+}
+
+
+@pytest.mark.parametrize("path", ["README.md", "merges.txt", "tokenizer.model", "LICENSE", WEIGHTS, "m.gguf"])
+@pytest.mark.parametrize("name", PICKLES)
+def test_a_pickle_is_seen_under_every_name(tmp_path: Path, name: str, path: str) -> None:
+    (tmp_path / "x").write_bytes(PICKLES[name])
+    with pytest.raises(BadInput) as caught:
+        check_content("o/m", path, tmp_path / "x")
+    assert "(rule pickle)" in caught.value.why
+    assert path in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12. A list\n13. goes on\n",
+        "import os\nos.system\n",
+        "copyright 2026\nthe authors\n",
+        "in no event\nshall the authors\n",
+        "X is a letter",
+        "0123456789.",
+        "(c) 2026\n",
+        "",
+        "# 模型卡\n说明。\n",
+        "}.\n",
+    ],
+)
+def test_prose_is_no_pickle(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x").write_text(text, encoding="utf-8")
+    check_content("o/m", "README.md", tmp_path / "x")
+
+
+@given(st.text(max_size=300))
+def test_text_is_judged_without_a_crash(text: str) -> None:
+    is_pickle(text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        (b"\x7fELF\x02\x01\x01", "code"),
+        (b"#!/bin/sh\nid\n", "code"),
+        (b"MZ\x90\0", "code"),
+        (b"\x1f\x8b\x08\0", "disguise"),
+        (b"\x93NUMPY\x01\0", "disguise"),
+        (b"\x89HDF\r\n\x1a\n", "pickle"),
+        (b"\0" * 257 + b"ustar\x0000", "disguise"),
+        (b"text\x00more", "text"),
+    ],
+)
+def test_a_text_holds_text(tmp_path: Path, body: bytes, rule: str) -> None:
+    (tmp_path / "x").write_bytes(body)
+    with pytest.raises(BadInput) as caught:
+        check_content("o/m", "NOTICE", tmp_path / "x")
+    assert f"(rule {rule})" in caught.value.why
+
+
+def test_a_licence_in_an_older_encoding_passes(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes("Copyright \xa9 J\xe4ger\r\n".encode("latin-1"))
+    check_content("o/m", "LICENSE", tmp_path / "x")
+
+
+def test_a_sentencepiece_vocabulary_passes(tmp_path: Path) -> None:
+    piece = b"\x0a\x03</s>"[:5] + b"\x15\0\0\0\0"
+    fields = b"".join(b"\x0a" + bytes([len(piece)]) + piece for _ in range(3)) + b"\x12\x02\x18\x01"
+    (tmp_path / "x").write_bytes(fields)
+    check_content("o/m", "tokenizer.model", tmp_path / "x")
+    (tmp_path / "x").write_bytes(fields + b"\x0a\x7f")
+    with pytest.raises(BadInput):
+        check_content("o/m", "tokenizer.model", tmp_path / "x")
+
+
+def gguf(offset: int = 0, data: bytes = bytes(32)) -> bytes:
+    """A GGUF file with one tensor of 8 F32 that begins at `offset` of the data."""
+    info = struct.pack("<Q", 1) + b"t" + struct.pack("<IQIQ", 1, 8, 0, offset)
+    header = b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + info
+    return header + bytes(-len(header) % 32) + data
+
+
+def test_gguf_weights_are_judged_by_their_bounds(tmp_path: Path) -> None:
+    check_names("o/m", ["m.gguf"])
+    (tmp_path / "x").write_bytes(gguf())
+    check_content("o/m", "m.gguf", tmp_path / "x")
+    for body in (gguf(offset=32), gguf(offset=1 << 62), gguf(data=bytes(31)), gguf()[:-40], b"GGUF"):
+        (tmp_path / "x").write_bytes(body)
+        with pytest.raises(BadInput) as caught:
+            check_content("o/m", "m.gguf", tmp_path / "x")
+        assert "(rule weights)" in caught.value.why
 
 
 def header_problem(header: bytes, data_bytes: int) -> str | None:
@@ -183,55 +345,3 @@ def test_the_library_reads_what_passes(tmp_path: Path) -> None:
     arrays = {"a": numpy.zeros((3, 5), numpy.float16), "b": numpy.ones(7, numpy.int64)}
     safetensors.save_file(arrays, tmp_path / "x", metadata={"format": "pt"})
     check_content("o/m", WEIGHTS, tmp_path / "x")
-
-
-def test_an_ordinary_wheel_passes(tmp_path: Path) -> None:
-    check_wheel(
-        write_wheel(
-            tmp_path,
-            {"distutils-precedence.pth": b"import os\n", "paths.pth": b"x/more\n", "x/a.pth": b"import x\n"},
-        )
-    )
-
-
-@pytest.mark.parametrize(
-    ("files", "options", "rule"),
-    [
-        ({"evil.pth": b"import os; os.system('id')\n"}, {}, "evil.pth runs code"),
-        ({"evil.pth": b"\xef\xbb\xbfimport os\n"}, {}, "evil.pth runs code"),
-        ({"x-1.0.data/purelib/evil.pth": b"import\tos\n"}, {}, "runs code"),
-        ({"sitecustomize.py": b""}, {}, "sitecustomize.py: it would run at every start"),
-        ({"x-1.0.data/platlib/usercustomize.py": b""}, {}, "it would run at every start"),
-        ({"x/a.py": b"1"}, {"unlisted": ("x/a.py",)}, "x/a.py is not in its RECORD"),
-        ({}, {"invented": ("x/b.py",)}, "x/b.py, which is not there"),
-        ({"x/a.py": b"1"}, {"wrong": ("x/a.py",)}, "x/a.py is not what its RECORD says"),
-        ({"../x.py": b""}, {}, "leads outside"),
-        ({"/x.py": b""}, {}, "leads outside"),
-        ({"y-1.0.dist-info/RECORD": b""}, {}, "2 RECORD files"),
-    ],
-)
-def test_refuses_a_wheel_that_breaks_a_rule(
-    tmp_path: Path, files: dict[str, bytes], options: dict[str, tuple[str, ...]], rule: str
-) -> None:
-    with pytest.raises(BadInput) as caught:
-        check_wheel(write_wheel(tmp_path, files, **options))
-    assert "x-1.0-py3-none-any.whl" in caught.value.what
-    assert rule in caught.value.why
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_refuses_a_wheel_that_holds_a_file_twice(tmp_path: Path) -> None:
-    path = write_wheel(tmp_path, {})
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("x/__init__.py", b"evil")
-    with pytest.raises(BadInput) as caught:
-        check_wheel(path)
-    assert "twice" in caught.value.why
-
-
-def test_refuses_a_wheel_that_is_no_zip_file(tmp_path: Path) -> None:
-    path = tmp_path / "x-1.0-py3-none-any.whl"
-    path.write_bytes(b"not a zip")
-    with pytest.raises(BadInput) as caught:
-        check_wheel(path)
-    assert "not a readable zip" in caught.value.why

@@ -174,7 +174,7 @@ def _entry(value: Any, where: str) -> Entry:
     }
     fields = _object(value, where, {**kinds, "parts": list})
     _expect(fields["kind"] in KINDS, f"{where}.kind")
-    _expect(_is_path(fields["path"], fields["kind"]), f"{where}.path")
+    _expect(is_path(fields["path"], fields["kind"]), f"{where}.path")
     _expect(names.SHA256.fullmatch(fields["sha256"]) is not None, f"{where}.sha256")
     _expect(fields["mode"] in ("0644", "0755"), f"{where}.mode")
     parts = []
@@ -200,7 +200,7 @@ def _entry(value: Any, where: str) -> Entry:
     )
 
 
-def _is_path(path: str, kind: str) -> bool:
+def is_path(path: str, kind: str) -> bool:
     """Whether `path` is a plain relative path in the folder of its kind."""
     steps = path.split("/")
     return (
