@@ -330,6 +330,23 @@ def test_says_what_every_address_answered(server: Hostile, tmp_path: Path) -> No
     )
 
 
+def test_addresses_are_looked_up_only_when_they_are_needed(server: Hostile, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def look_up() -> tuple[Source, ...]:
+        asked.append("")
+        return (Source(server.url("/f", good(BODY))),)
+
+    target = tmp_path / "cache" / "file"
+    for _ in range(2):
+        fetch(Wanted("the file", look_up, len(BODY), SHA256), target, patience=QUICK)
+    assert len(asked) == 1
+    target.write_bytes(OTHER)
+    fetch(Wanted("the file", look_up, len(BODY), SHA256), target, patience=QUICK)
+    assert len(asked) == 2
+    assert_whole(tmp_path)
+
+
 def test_follows_a_redirect(server: Hostile, tmp_path: Path) -> None:
     server.url("/b", good(BODY))
     fetched(tmp_path, server.url("/a", status(302, Location="/b")))

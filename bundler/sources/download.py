@@ -214,7 +214,8 @@ class _Run:
         self._take_up(store)
         reasons: list[str] = []
         last = Failure("there is no address for it", again=False)
-        for source in self._wanted.sources:
+        sources = self._wanted.sources if isinstance(self._wanted.sources, tuple) else self._wanted.sources()
+        for source in sources:
             self._validator = ""
             try:
                 return self._from(source, store)
@@ -222,7 +223,7 @@ class _Run:
                 last = failure
                 reasons.append(f"{shown(source.url)}: {failure.why}")
             except DamagedBundle:
-                if source is self._wanted.sources[-1]:
+                if source is sources[-1]:
                     raise
                 reasons.append(f"{shown(source.url)}: wrong bytes")
         raise NotGiven(

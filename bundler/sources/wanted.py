@@ -1,6 +1,7 @@
 """What a file to be fetched must be, and how long to bear with who serves it: values, no I/O."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bundler.sources.web import Source
@@ -14,8 +15,8 @@ class Wanted:
 
     name: str
     """For people."""
-    sources: tuple[Source, ...]
-    """Tried in this order."""
+    sources: tuple[Source, ...] | Callable[[], tuple[Source, ...]]
+    """Tried in this order. A function is asked when the file is not there already: to look them up."""
     size: int | None = None
     """Bytes; None: not known before."""
     sha256: str | None = None
