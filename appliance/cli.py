@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from appliance.audit_commands import audit
 from appliance.commands import Commands, language_option
 from appliance.errors import ApplianceError
 from appliance.run.failure import failure_fields
@@ -91,15 +92,7 @@ for _command in SITE_COMMANDS:
     main.add_command(_command)
 
 
-@main.command()
-@json_option
-@click.pass_context
-def audit(context: click.Context, as_json: bool) -> None:
-    """Check the audit log's chain and show its entries; the head goes into your own records."""
-    from appliance.show import print_audit
-    from appliance.site.audit import check
-
-    print_audit(check(site_of(context).audit), as_json=as_json)
+main.add_command(audit)
 
 
 @main.command()

@@ -18,11 +18,13 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with aside.open("wb") as file:
+        # Nobody else's until it has its mode: it may be a key, or a patient's words.
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        aside.chmod(mode)
+            os.fchmod(handle, mode)
+            os.fsync(handle)
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)

@@ -40,6 +40,12 @@ class UntrustedBundle(ApplianceError):
     exit_code = 3
 
 
+class UntrustedRecord(ApplianceError):
+    """Change nothing; show the file as it is to the security officer."""
+
+    exit_code = 3
+
+
 class DamagedBundle(ApplianceError):
     """Copy the medium again."""
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from appliance.data.read import Reading
     from appliance.evaluation.results import Summary
     from appliance.export.package import ExportResult
-    from appliance.site.audit import Checked
     from appliance.site.health.finding import Finding
 
 SHOWN_PROBLEMS = 20
@@ -132,22 +131,6 @@ def print_inventory(held: dict[str, Any], *, as_json: bool) -> None:
         view.add_row(number, release["created"], str(len(release["files"])), size, release["sums-sha256"])
     Console().print(held["product"])
     Console().print(view)
-
-
-def print_audit(log: "Checked", *, as_json: bool) -> None:
-    """The audit log, whose chain holds."""
-    if as_json:
-        _print_json({"entries": log.entries, "torn": log.torn, "head": log.head})
-        return
-    for entry in log.entries:
-        facts = {k: v for k, v in entry.items() if k not in ("time", "event", "uid", "before")}
-        print(entry["time"], f"uid {entry['uid']}", entry["event"], *(f"{k}={v}" for k, v in facts.items()))
-    say, facts = _voice(), {"count": len(log.entries), "head": log.head}
-    if log.torn:
-        torn = "{count} entries, the chain holds, {torn} torn by a power cut; head {head}"
-        print(say(torn, torn=log.torn, **facts))
-    else:
-        print(say("{count} entries, the chain holds; head {head}", **facts))
 
 
 def print_runs(folder: Path, *, as_json: bool) -> None:

@@ -33,5 +33,5 @@ stage "$islet" train --plan "$site/clinic/plan.toml"
 run=$(ls "$site/state/runs")
 stage "$islet" eval "$run"
 stage "$islet" export "$run"
-stage "$islet" audit
+stage "$islet" audit verify
 stage "$islet" report "$run"

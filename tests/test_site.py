@@ -119,46 +119,6 @@ def test_every_finding_about_the_box_says_why_and_next(site: Site) -> None:
     assert all(finding.why and finding.next_step for finding in findings if not finding.good)
 
 
-def make_log(path: Path) -> list[bytes]:
-    for number in range(4):
-        audit.append(path, "train", run=f"r{number}")
-    return path.read_bytes().splitlines(keepends=True)
-
-
-def test_an_audit_log_that_was_only_appended_to_holds(tmp_path: Path) -> None:
-    lines = make_log(tmp_path / "log")
-    checked = audit.check(tmp_path / "log")
-    assert [entry["run"] for entry in checked.entries] == ["r0", "r1", "r2", "r3"]
-    assert checked.head == hashlib.sha256(lines[-1].rstrip(b"\n")).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        (lambda x: [x[0], x[1].replace(b"r1", b"r9"), x[2], x[3]], 3),
-        (lambda x: [x[0], x[2], x[3]], 2),
-        (lambda x: [x[0], x[1], x[1], x[2], x[3]], 3),
-        (lambda x: [x[1], x[0], x[2], x[3]], 1),
-        (lambda x: x[1:], 1),
-    ],
-)
-def test_an_audit_log_that_was_changed_is_shown_to_be(tmp_path: Path, change: object, line: int) -> None:
-    lines = make_log(tmp_path / "log")
-    (tmp_path / "log").write_bytes(b"".join(change(lines)))  # type: ignore[operator]
-    with pytest.raises(StepFailed) as caught:
-        audit.check(tmp_path / "log")
-    assert f"line {line} " in caught.value.why
-
-
-def test_a_torn_last_line_is_counted_and_the_log_goes_on(tmp_path: Path) -> None:
-    lines = make_log(tmp_path / "log")
-    (tmp_path / "log").write_bytes(b"".join(lines[:3]) + lines[3][:20])
-    audit.append(tmp_path / "log", "export")
-    checked = audit.check(tmp_path / "log")
-    assert (len(checked.entries), checked.torn) == (4, 1)
-    assert checked.entries[-1]["event"] == "export"
-
-
 def test_a_check_that_cannot_read_a_file_is_a_finding_not_a_crash(site: Site) -> None:
     (site.release(2) / "contents.json").unlink()
     found = _tried("stored files", lambda: _stored(site, Silent()))

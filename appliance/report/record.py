@@ -7,7 +7,7 @@ from appliance.report.figures import moment
 from appliance.report.gaps import Missing, gap
 from appliance.report.site_facts import Audit
 
-OWN_COLUMNS = ("time", "event", "uid", "before", "run")
+OWN_COLUMNS = ("time", "event", "uid", "user", "login", "before", "run", "key", "release_sums")
 """Fields of an audit entry that are not listed among its facts."""
 
 
@@ -45,13 +45,13 @@ def record_section(facts: Facts, say: Voice) -> Section:
 def _entries(audit: Audit, say: Voice) -> Table:
     columns = (
         *(Column(say("Time"), "short"), Column(say("Event"))),
-        *(Column(say("uid"), "number"), Column(say("Facts"), "prose")),
+        *(Column(say("Account"), "short"), Column(say("Facts"), "prose")),
     )
     rows = (
         (
             moment(str(entry.get("time", "")), say),
             str(entry.get("event", "")),
-            str(entry.get("uid", "")),
+            " ".join(str(entry[name]) for name in ("user", "uid", "login") if name in entry),
             ", ".join(f"{name} {value}" for name, value in entry.items() if name not in OWN_COLUMNS),
         )
         for entry in audit.of_run
