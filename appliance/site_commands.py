@@ -83,13 +83,61 @@ def install(
 
 @click.command()
 @click.option("--to", "number", type=int, help="The release to go back to; by default the one before.")
+@yes_option
 @click.pass_context
-def rollback(context: click.Context, number: int | None) -> None:
-    """Use an earlier release that is still whole here, from now on."""
-    from appliance.site.releases import roll_back
+def rollback(context: click.Context, number: int | None, yes: bool) -> None:
+    """Use an earlier release that is still whole here, from now on. Data and runs stay as they are."""
+    from appliance.site.releases import current_release, plan_rollback, roll_back
+    from appliance.site_view import print_rollback, voice
 
-    now = roll_back(site_of(context), number)
-    click.echo(f"{now.product} release {now.number} is in use")
+    site = site_of(context)
+    target = plan_rollback(site, number)
+    print_rollback(current_release(site), target)
+    if agreed(voice()("Go back?"), yes):
+        roll_back(site, target.number)
+        done = "{product} release {number} is in use."
+        click.echo(voice()(done, product=target.product, number=target.number))
+
+
+@click.command()
+@click.option(
+    "--keep", type=click.IntRange(0), default=1, show_default=True, help="Releases kept to go back to."
+)
+@yes_option
+@click.pass_context
+def gc(context: click.Context, keep: int, yes: bool) -> None:
+    """Free the room of releases and files that nothing needs any more; show them first."""
+    from appliance.progress import Terminal
+    from appliance.site.collect import collect, plan_collection
+    from appliance.site_view import print_collection, voice
+
+    site = site_of(context)
+    plan = plan_collection(site, keep)
+    print_collection(plan)
+    if not plan.is_empty and agreed(voice()("Remove it?"), yes):
+        collect(site, plan, keep, Terminal())
+
+
+@click.command()
+@click.option("--with-data", is_flag=True, help="Remove data, runs and exports too; asks for it on its own.")
+@yes_option
+@click.pass_context
+def uninstall(context: click.Context, with_data: bool, yes: bool) -> None:
+    """Remove the software from this box; data, runs, exports and the audit log stay."""
+    from appliance.progress import Terminal
+    from appliance.site.uninstall import plan_removal
+    from appliance.site.uninstall import uninstall as remove
+    from appliance.site_view import print_removal, voice
+
+    site, say = site_of(context), voice()
+    plan = plan_removal(site, with_data=with_data)
+    print_removal(site, plan)
+    if not agreed(say("Remove Islet from this box?"), yes):
+        return
+    if with_data and not agreed(say("Remove data, runs and exports for ever?"), yes):
+        return
+    remove(site, plan, Terminal())
+    click.echo(say("Islet was removed. The audit log is in {folder}.", folder=site.state))
 
 
 @click.command()
@@ -103,5 +151,5 @@ def inventory(context: click.Context, as_json: bool) -> None:
     print_inventory(take(site_of(context)), as_json=as_json)
 
 
-SITE_COMMANDS: tuple[click.Command, ...] = (install, rollback, inventory)
+SITE_COMMANDS: tuple[click.Command, ...] = (install, rollback, gc, uninstall, inventory)
 """In the order in which `islet --help` names them."""

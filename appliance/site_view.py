@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from appliance.locale import language_of
 from appliance.locale.voice import Voice
 from appliance.progress import amount_text
+from appliance.site.collect import Collection
+from appliance.site.layout import Site
+from appliance.site.releases import Installed
+from appliance.site.uninstall import Removal
 from appliance.site.upgrade import Change, Upgrade
 
 SHOWN = 20
@@ -52,6 +56,56 @@ def _change_line(change: Change, say: Voice) -> str:
     if change.was == change.now:
         return say("  changed: {name}, other files", **facts)
     return say("  changed: {name} {was} → {now}", **facts)
+
+
+def print_rollback(now: Installed, target: Installed) -> None:
+    """What going back would do."""
+    say = voice()
+    facts = {"product": now.product, "now": now.number, "target": target.number, "of": target.created[:10]}
+    print(say("{product}: release {now} is in use, release {target} of {of} would be used instead.", **facts))
+    print(say("  data, runs, exports and the audit log stay as they are"))
+    print(say("  release {now} stays here until islet gc; its medium switches to it again", **facts))
+
+
+def print_collection(plan: Collection) -> None:
+    """What nothing needs any more, and what stays."""
+    say = voice()
+    for kept in plan.kept:
+        print(say("  stays: release {number} ({why})", number=kept.number, why=say.again(kept.why)))
+    if plan.is_empty:
+        print(say("Nothing is here that nothing needs."))
+        return
+    amount = amount_text(plan.release_bytes, "B")
+    if plan.releases:
+        print(say("  goes: release {numbers}", numbers=_numbers(plan.releases)))
+    if plan.cut_off:
+        print(say("  goes: installations that were cut off: {names}", names=", ".join(plan.cut_off)))
+    if plan.releases or plan.cut_off:
+        print(say("  their own files: {amount}", amount=amount))
+    facts = {"count": len(plan.files), "amount": amount_text(plan.file_bytes, "B")}
+    print(say("  goes: {count} stored files that no release lists, {amount}", **facts))
+
+
+def print_removal(site: Site, plan: Removal) -> None:
+    """What uninstalling would do."""
+    say = voice()
+    facts = {
+        "prefix": site.prefix,
+        "state": site.state,
+        "numbers": _numbers(plan.releases),
+        "software": amount_text(plan.software_bytes, "B"),
+        "data": amount_text(plan.data_bytes, "B"),
+        "runs": plan.runs,
+    }
+    print(say("  goes: {prefix}, release {numbers}, {software}", **facts))
+    if plan.with_data:
+        print(say("  goes: data, {runs} runs and exports in {state}, {data}", **facts))
+        print(say("  stays: the audit log in {state}", **facts))
+    else:
+        print(say("  stays: data, {runs} runs, exports and the audit log in {state}, {data}", **facts))
+    for path in plan.foreign[:SHOWN]:
+        print(say("  stays: {path}, which is not Islet's", path=path))
+    print(say("  should it be cut off at its end: rm -rf {prefix} removes the rest", **facts))
 
 
 def _numbers(numbers: Sequence[int]) -> str:

@@ -424,7 +424,7 @@ def test_upgrade_rollback_and_the_way_forward_again(
         assert done.returncode == 0, done.stderr
     model = "models/islet-test/tiny/model.safetensors"
     assert (site.release(1) / model).stat().st_ino == (site.release(2) / model).stat().st_ino
-    back = in_box([place / "opt/bin/islet", "rollback"])
+    back = in_box([place / "opt/bin/islet", "rollback", "--yes"])
     assert (back.returncode, current_release(site).number) == (0, 1)
     older = install(small_bundle, place)
     assert older.returncode == 3

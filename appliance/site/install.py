@@ -8,7 +8,8 @@ the volumes'; its copies lie in quarantine. In order:
 2. read each volume once, from the medium, into the store, hashing;
 3. make the release: links into the store, the runtime relocated, the wheels installed;
 4. have all of it on the disk, then write `installed.json`: from here on the release is complete;
-5. write the audit log; remember root, number and date; switch `current`, one rename, the last step.
+5. bring the state to this release's form, write the audit log; remember root, number and date; switch
+   `current`, one rename, the last step.
 
 Killed at any point, or without power, the box has the old release or the new one, whole, and the
 same command finishes. Log, number and date come before the switch, so that no kill leaves a new
@@ -41,6 +42,7 @@ from appliance.site.delta import check_required
 from appliance.site.layout import STATE_NOTE, Site
 from appliance.site.lock import kernel_lock
 from appliance.site.runtime import install_wheels, relocate, try_imports
+from appliance.site.state_format import CURRENT, check_forward, migrate, read_format
 from appliance.site.store import fill_store, link_release
 from appliance.site.trust import record_trust
 
@@ -63,12 +65,13 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
     """Make the verified release on the medium the current one.
 
     Raises: DamagedBundle, UntrustedBundle, for volumes that are not the signed ones; HostNotReady,
-    when the disk is full or files that a delta leaves out are not here; StepFailed, when a program of the
-    runtime fails.
+    when the disk is full, files that a delta leaves out are not here, or the state is of a newer form;
+    StepFailed, when a program of the runtime fails.
     """
     sums = (quarantine / names.SUMS).read_bytes()
     hashes = parse_sums(sums)
     release = parse_release((quarantine / names.RELEASE).read_bytes())
+    check_forward(read_format(site.state), CURRENT)
     folder = site.release(release.number)
     complete = folder / "installed.json"
     sums_sha256 = hashlib.sha256(sums).hexdigest()
@@ -102,6 +105,7 @@ def _installed(release: Release, hashes: dict[str, str], sums_sha256: str) -> by
         "created": release.created,
         "sums-sha256": sums_sha256,
         "files": hashes,
+        "state-format": CURRENT,
     }
     return json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n"
 
@@ -109,8 +113,7 @@ def _installed(release: Release, hashes: dict[str, str], sums_sha256: str) -> by
 def _switch(site: Site, release: Release, sums_sha256: str, judged: Judged) -> None:
     first = not (site.prefix / "trust" / "root").exists()
     site.state.mkdir(parents=True, exist_ok=True)
-    for folder in (site.runs, site.state / "datasets", site.state / "exports"):
-        folder.mkdir(exist_ok=True)
+    migrate(site.state)
     write_whole(site.prefix / STATE_NOTE, f"{site.state}\n".encode())
     if first:
         sha256 = hashlib.sha256(judged.root).hexdigest()

@@ -10,6 +10,8 @@ from appliance.errors import HostNotReady
 from appliance.sentence import say
 from appliance.site import audit
 from appliance.site.layout import Site
+from appliance.site.lock import alone
+from appliance.site.state_format import check_forward, read_format
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Installed:
     sums_sha256: str
     """SHA-256 of its SHA256SUMS."""
     folder: Path
+    state_format: int
+    """Newest form of data and runs that it knows."""
 
     def contents(self) -> Contents:
         """Every file that its bundle carried. Raises: UntrustedBundle, when the list was changed."""
@@ -39,7 +43,14 @@ def installed_releases(site: Site) -> list[Installed]:
     for path in (site.prefix / "releases").glob("*/installed.json"):
         facts = json.loads(path.read_text(encoding="utf-8"))
         found.append(
-            Installed(facts["number"], facts["product"], facts["created"], facts["sums-sha256"], path.parent)
+            Installed(
+                facts["number"],
+                facts["product"],
+                facts["created"],
+                facts["sums-sha256"],
+                path.parent,
+                facts.get("state-format", 1),
+            )
         )
     return sorted(found, key=lambda release: release.number)
 
@@ -57,12 +68,10 @@ def current_release(site: Site) -> Installed:
     )
 
 
-def roll_back(site: Site, number: int | None = None) -> Installed:
-    """Use the release `number`, or the one before the current one, from now on: one rename.
+def plan_rollback(site: Site, number: int | None = None) -> Installed:
+    """The release `number`, or the one before the current one.
 
-    What this box remembers of numbers it has had does not go back with it, and neither do runs.
-
-    Raises: HostNotReady, when there is no such whole release.
+    Raises: HostNotReady, when there is no such whole release, or it cannot read the state as it is now.
     """
     now = current_release(site)
     earlier = [release for release in installed_releases(site) if release.number < now.number]
@@ -78,7 +87,19 @@ def roll_back(site: Site, number: int | None = None) -> Installed:
             ),
             next_step="Name one of these with --to, or install it from its medium.",
         )
-    target = wanted[-1]
-    audit.append(site.audit, "rollback", was=now.number, now=target.number)
-    switch_link(site.current, f"releases/{target.number}")
+    check_forward(read_format(site.state), wanted[-1].state_format)
+    return wanted[-1]
+
+
+def roll_back(site: Site, number: int | None = None) -> Installed:
+    """Use an earlier release from now on: one rename.
+
+    What this box remembers of numbers it has had does not go back with it, and neither do runs.
+
+    Raises: HostNotReady, as `plan_rollback` does, or when another command is at work here.
+    """
+    with alone(site, "rollback"):
+        now, target = current_release(site), plan_rollback(site, number)
+        audit.append(site.audit, "rollback", was=now.number, now=target.number)
+        switch_link(site.current, f"releases/{target.number}")
     return target

@@ -1,0 +1,132 @@
+"""`islet uninstall`: the software goes, data and the audit log stay.
+
+Only what Islet made is removed: a file of somebody else's in the prefix is left, and named. The release in
+use goes last, so that the same command can be run again until shortly before the end; the plan says what to
+do after a cut there. The audit log stays also where data goes: it says what was here.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import HostNotReady
+from appliance.progress import Progress
+from appliance.sentence import listed, say
+from appliance.site import audit
+from appliance.site.layout import STATE_NOTE, Site
+from appliance.site.lock import alone
+from appliance.site.releases import current_release, installed_releases
+from appliance.site.use import active_runs, ancestors, program_uses
+
+AUDIT_FILES = ("audit.", ".audit.")
+"""How the names of the audit log's files begin: the log, its signatures, its key."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What would be removed, and what stays."""
+
+    releases: tuple[int, ...]
+    software_bytes: int
+    runs: int
+    data_bytes: int
+    """Everything under the state folder but the audit log."""
+    with_data: bool
+    foreign: tuple[Path, ...]
+    """What lies in the prefix and is not Islet's: it stays."""
+
+
+def plan_removal(site: Site, *, with_data: bool) -> Removal:
+    """What uninstalling would do. Raises: HostNotReady, while a run or a program is at work."""
+    _check_idle(site)
+    seen: set[int] = set()
+    return Removal(
+        releases=tuple(one.number for one in installed_releases(site)),
+        software_bytes=sum(_bytes(path, seen) for path in _own(site)),
+        runs=sum(1 for _ in site.runs.glob("*/plan.toml")),
+        data_bytes=sum(_bytes(path, seen) for path in _data(site)),
+        with_data=with_data,
+        foreign=tuple(sorted(set(_entries(site.prefix)) - set(_own(site)))),
+    )
+
+
+def uninstall(site: Site, shown: Removal, progress: Progress) -> None:
+    """Remove what was shown. Nothing of the runtime that this runs in is read after it is gone.
+
+    Raises: HostNotReady, when something is at work here.
+    """
+    current = current_release(site).folder
+    with alone(site, "uninstall"):
+        _check_idle(site)
+        audit.append(site.audit, "uninstall", releases=len(shown.releases), with_data=int(shown.with_data))
+        last = {site.current, current, current.parent, site.prefix / STATE_NOTE, site.prefix / "bin"}
+        with progress.stage("removing", total=None):
+            for path in _data(site) if shown.with_data else ():
+                _remove(path)
+            for path in (*_entries(current.parent), *_own(site)):
+                if path not in last and path != site.prefix / ".lock" and not _is_quarantine(path):
+                    _remove(path)
+            _remove(current)
+            for path in _own(site):
+                _remove(path)
+    if not any(_entries(site.prefix)):
+        site.prefix.rmdir()
+
+
+def _check_idle(site: Site) -> None:
+    busy = active_runs(site)
+    if busy:
+        raise HostNotReady(
+            "A run is at work.",
+            why=say("it would be cut off: {runs}", runs=", ".join(busy)),
+            next_step="Wait until it has ended, or stop it: islet runs stop RUN.",
+        )
+    programs = [words for _, words in program_uses(site, besides=ancestors(os.getpid()))]
+    if programs:
+        raise HostNotReady(
+            "Islet is in use.",
+            why=listed(programs[:3]),
+            next_step="Close the wizard and every other islet, then start again.",
+        )
+
+
+def _own(site: Site) -> list[Path]:
+    """What Islet made right under the prefix; `bin` only while nothing else lies in it."""
+    names = ("store", "releases", "current", "trust", STATE_NOTE, ".lock")
+    own = [site.prefix / name for name in names]
+    command = site.prefix / "bin" / "islet"
+    alone_in_bin = set(_entries(command.parent)) <= {command}
+    own += [command.parent if alone_in_bin else command, *filter(_is_quarantine, _entries(site.prefix))]
+    return [path for path in own if path.is_symlink() or path.exists()]
+
+
+def _is_quarantine(path: Path) -> bool:
+    return path.name.startswith("quarantine.") and path.suffix[1:].isdigit()
+
+
+def _data(site: Site) -> Iterator[Path]:
+    return (path for path in _entries(site.state) if not path.name.startswith(AUDIT_FILES))
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _bytes(path: Path, seen: set[int]) -> int:
+    """Of a file or of all files under a folder; a file with several names counts once."""
+    total = 0
+    for each in (path, *path.rglob("*")) if path.is_dir() and not path.is_symlink() else (path,):
+        status = each.lstat()
+        if not each.is_dir() and status.st_ino not in seen:
+            seen.add(status.st_ino)
+            total += status.st_size
+    return total
