@@ -7,7 +7,7 @@ from typing import Any, Literal
 from bundler.listing import Listed, Listing
 
 Change = Literal["new", "changed", "removed"]
-ORDER = ("appliance", "runtime", "conda", "model", "wheel", "tool", "tool source", "dataset")
+ORDER = ("appliance", "runtime", "conda", "model", "wheel", "tool", "tool source", "dataset", "extra")
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from appliance.errors import UntrustedBundle
 from appliance.sentence import reason, say
 
 FORMAT = "islet-contents-1"
-KINDS = ("dataset", "model", "tool", "wheel")
-_FOLDER_OF = {"dataset": "datasets", "model": "models", "tool": "tools", "wheel": "wheels"}
+KINDS = ("dataset", "extra", "model", "tool", "wheel")
+_FOLDER_OF = {
+    "dataset": "datasets", "extra": "extras", "model": "models", "tool": "tools", "wheel": "wheels"
+}  # fmt: skip
 _STEP = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+@=-]{0,199}")
 
 
