@@ -25,13 +25,15 @@ from appliance.process import run
 from appliance.progress import Progress
 from bundler.converter import fetch_converter
 from bundler.listing import read_held
-from bundler.lock import Lock
+from bundler.lock import Lock, check_complete
 from bundler.notes import bundle_notes
 from bundler.pack import Item, lay_out, write_volumes
 from bundler.sbom import format_sbom
 from bundler.sources import file_sha256
 from bundler.sources.conda import build_runtime
+from bundler.sources.extras import fetch_extras
 from bundler.sources.hub import fetch_model
+from bundler.sources.indexes import Indexes
 from bundler.sources.wheels import fetch_wheels
 
 SOURCE = Path(__file__).parents[1]
@@ -51,11 +53,13 @@ def build(
     cache: Path,
     volume_bytes: int,
     hub_endpoint: str | None,
+    indexes: Indexes,
     progress: Progress,
     bases: Sequence[Path] = (),
 ) -> Release:
     """Make the bundle folder `out`, unsigned.
 
+    indexes: where wheels are looked up.
     bases: what the site has (a bundle, its contents.json, an inventory); the bundle is a delta then.
 
     Raises: BadInput, when `out` exists or the lock does not fit; DamagedBundle, when a source's bytes
@@ -65,13 +69,14 @@ def build(
         raise BadInput(
             f"{out} exists.", why="a finished bundle is never changed", next_step="Give another --out."
         )
+    check_complete(lock)
     held = read_held(bases)  # before anything is fetched: a wrong name is told within a second
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     work = partial / "work"
     work.mkdir(parents=True)
     try:
-        items = list(_items(lock, manifest_folder, cache, work, hub_endpoint, progress))
+        items = list(_items(lock, manifest_folder, cache, work, hub_endpoint, indexes, progress))
         contents = lay_out(items, volume_bytes, held)
         hashes = write_volumes(contents, items, partial, progress)
         (partial / names.CONTENTS).write_bytes(format_contents(contents))
@@ -119,7 +124,13 @@ def check_built(folder: Path, progress: Progress) -> None:
 
 
 def _items(
-    lock: Lock, manifest_folder: Path, cache: Path, work: Path, hub_endpoint: str | None, progress: Progress
+    lock: Lock,
+    manifest_folder: Path,
+    cache: Path,
+    work: Path,
+    hub_endpoint: str | None,
+    indexes: Indexes,
+    progress: Progress,
 ) -> Iterator[Item]:
     """Every file of the payload, fetched and checked."""
     for model in lock.models:
@@ -128,7 +139,7 @@ def _items(
         for file in model.files:
             path = f"models/{model.hub}/{file.path}"
             yield Item(path, "model", model.hub, model.licence, folder / file.path, file.sha256, file.size)
-    fetch_wheels(lock.wheels, lock.target, cache=cache, into=work / "wheels", progress=progress)
+    fetch_wheels(lock.wheels, indexes, cache=cache, into=work / "wheels", progress=progress)
     for wheel in lock.wheels:
         source = work / "wheels" / wheel.filename
         component = f"{wheel.name} {wheel.version}"
@@ -137,10 +148,14 @@ def _items(
         )
     if lock.converter is not None:
         folder = work / "tools" / "llama.cpp"
-        for name in fetch_converter(lock.converter, cache, folder):
+        for name in fetch_converter(lock.converter, cache, folder, indexes, progress):
             path, source = f"tools/llama.cpp/{name.as_posix()}", folder / name
             size = source.stat().st_size
             yield Item(path, "tool", "llama.cpp converter", "MIT", source, file_sha256(source), size)
+    sources = fetch_extras(lock.extras, base=manifest_folder, cache=cache, progress=progress)
+    for extra, source in zip(lock.extras, sources, strict=True):
+        path = f"extras/{extra.name}/{extra.file}"
+        yield Item(path, "extra", extra.name, extra.licence, source, extra.sha256, extra.size)
     for dataset in lock.datasets:
         source = manifest_folder / dataset.path
         yield Item(

@@ -1,12 +1,16 @@
 """`islet-bundle`: the connected side. A command parses, calls one function, prints."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from appliance.commands import Commands
 from bundler import medium_commands as medium
 from bundler import signing_commands as signing
+
+if TYPE_CHECKING:  # what a lock is made of takes half a second to import
+    from bundler.lock import Part
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -22,6 +26,18 @@ cache_option = click.option(
 hub_option = click.option(
     "--hub", "hub_endpoint", envvar="HF_ENDPOINT", help="Address of the model hub or its mirror."
 )
+index_option = click.option(
+    "--index",
+    "index",
+    multiple=True,
+    envvar="ISLET_INDEX",
+    metavar="[NAME=]URL",
+    help="Package index instead of the general one or, with NAME, instead of that of the manifest: a mirror. "
+    "May hold credentials; they are recorded nowhere. Repeat for more.",
+)
+volume_option = click.option(
+    "--volume-size", type=int, default=4_000_000_000, show_default=True, help="Bytes; FAT32 takes this."
+)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,26 +52,65 @@ main.add_command(signing.root)
 @main.command()
 @click.argument("manifest", type=FILE)
 @click.option("--out", type=FILE, help="The lock; by default beside the manifest, ending in .lock.")
+@click.option(
+    "--upgrade",
+    multiple=True,
+    metavar="NAME",
+    help="Resolve this one thing anew (a wheel, a conda package, a model, a data set, an extra, converter) "
+    "and keep all else that the lock pins. Repeat for more.",
+)
+@click.option("--keep", is_flag=True, help="Keep what the lock pins; resolve what it lacks or what is new.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(["datasets", "extras", "models", "runtime", "converter", "wheels"]),
+    help="Lock this part only; the lock says what it lacks then. Repeat for more.",
+)
+@click.option(
+    "--advisories",
+    metavar="PATH|URL",
+    help="Known vulnerabilities in the OSV format, as a folder, a zip or the address of a zip; what they say "
+    "of the Python packages is recorded in the lock.",
+)
+@volume_option
 @cache_option
 @hub_option
-def lock(manifest: Path, out: Path | None, cache: Path, hub_endpoint: str | None) -> None:
+@index_option
+def lock(
+    manifest: Path,
+    out: Path | None,
+    upgrade: tuple[str, ...],
+    keep: bool,
+    only: "tuple[Part, ...]",
+    advisories: str | None,
+    volume_size: int,
+    cache: Path,
+    hub_endpoint: str | None,
+    index: tuple[str, ...],
+) -> None:
     """Resolve MANIFEST to exact bytes: commits, hashes, sizes, licences."""
     from appliance.progress import Terminal
-    from bundler.lock import lock as resolve
-    from bundler.lock import write_lock
+    from bundler.lock import PARTS, read_lock, write_lock
+    from bundler.locking import Old
+    from bundler.locking import lock as resolve
     from bundler.manifest import read_manifest
     from bundler.show import print_table
 
     out = out or manifest.with_suffix(".lock")
+    old = Old(read_lock(out), frozenset(upgrade)) if keep or upgrade else Old()
     made = resolve(
         read_manifest(manifest),
         manifest,
         hub_endpoint=hub_endpoint,
         cache=cache.expanduser(),
         progress=Terminal(),
+        index=index,
+        only=only or PARTS,
+        old=old,
+        advisories=advisories,
     )
     write_lock(made, out)
-    print_table(made)
+    print_table(made, volume_size)
     click.echo(out)
 
 
@@ -67,9 +122,7 @@ def lock(manifest: Path, out: Path | None, cache: Path, hub_endpoint: str | None
     "--number", type=click.IntRange(1, 999_999_999), required=True, help="Release number; only rises."
 )
 @click.option("--roots", type=FOLDER, required=True, help="Folder with root.N, made by `root init`.")
-@click.option(
-    "--volume-size", type=int, default=4_000_000_000, show_default=True, help="Bytes; FAT32 takes this."
-)
+@volume_option
 @click.option(
     "--base",
     "bases",
@@ -80,6 +133,7 @@ def lock(manifest: Path, out: Path | None, cache: Path, hub_endpoint: str | None
 )
 @cache_option
 @hub_option
+@index_option
 def build(
     manifest: Path,
     lock_file: Path | None,
@@ -90,12 +144,15 @@ def build(
     bases: tuple[Path, ...],
     cache: Path,
     hub_endpoint: str | None,
+    index: tuple[str, ...],
 ) -> None:
     """Fetch what the lock names, check it and write the bundle folder, unsigned."""
     from appliance.progress import Terminal
     from bundler.build import build as make
     from bundler.lock import read_lock
+    from bundler.manifest import read_manifest
     from bundler.roots import newest_root
+    from bundler.sources.indexes import Indexes
 
     made = make(
         read_lock(lock_file or manifest.with_suffix(".lock"), manifest),
@@ -107,6 +164,7 @@ def build(
         volume_bytes=volume_size,
         bases=bases,
         hub_endpoint=hub_endpoint,
+        indexes=Indexes(read_manifest(manifest).wheels, manifest.parent, index),
         progress=Terminal(),
     )
     click.echo(f"{out}: {made.product} release {made.number}, not signed yet")

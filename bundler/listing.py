@@ -21,7 +21,17 @@ from appliance.errors import BadInput
 from bundler.lock import Lock, read_lock
 
 INVENTORY_FORMAT = "islet-inventory-1"
-PAYLOAD_KINDS = frozenset({"dataset", "model", "tool", "wheel"})
+PAYLOAD_KINDS = frozenset({"dataset", "extra", "model", "tool", "wheel"})
+_LOCKED_KINDS = {
+    "datasets": "dataset",
+    "extras": "extra",
+    "models": "model",
+    "wheels": "wheel",
+    "runtime": "conda",
+    "converter": "tool source",
+}
+"""What the parts of a lock list."""
+
 _NEXT = "Give a bundle's folder, its contents.json, a lock, or what `islet inventory --json` printed."
 
 
@@ -60,7 +70,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 class _InventoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
-    kind: Literal["dataset", "model", "tool", "wheel"]
+    kind: Literal["dataset", "extra", "model", "tool", "wheel"]
     component: str
     licence: str
     size: Count
@@ -168,6 +178,10 @@ def _of_lock(lock: Lock) -> Listing:
         for d in lock.datasets
     ]
     files += [
+        Listed("extra", e.name, "", e.licence, f"extras/{e.name}/{e.file}", e.sha256, e.size)
+        for e in lock.extras
+    ]
+    files += [
         Listed("conda", p.name, f"{p.version} {p.build}", p.licence, p.file_name, p.sha256, p.size)
         for p in lock.runtime.packages
     ]
@@ -176,7 +190,7 @@ def _of_lock(lock: Lock) -> Listing:
         files.append(
             Listed("tool source", name, tool.version, "MIT", tool.sdist_name, tool.sha256, tool.size)
         )
-    kinds = frozenset({"dataset", "model", "wheel", "conda", "tool source"})
+    kinds = frozenset(kind for part, kind in _LOCKED_KINDS.items() if part not in lock.lacks)
     return Listing(f"{lock.product} locked {lock.created}", kinds, tuple(files), _hashes(files))
 
 

@@ -7,7 +7,6 @@ source's own listing.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +15,18 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import BadInput
-from appliance.progress import Progress
-from bundler.converter import ConverterLock, lock_converter
-from bundler.manifest import LOCAL, Dataset, Manifest, Target
+from bundler.advisories import NOT_GIVEN, Advisories
+from bundler.converter import ConverterLock
+from bundler.manifest import Target
 from bundler.sources import file_sha256
-from bundler.sources.conda import LockedRuntime, lock_runtime
-from bundler.sources.hub import LockedModel, lock_model
-from bundler.sources.wheels import LockedWheel, lock_wheels
+from bundler.sources.conda import LockedRuntime
+from bundler.sources.extras import LockedExtra
+from bundler.sources.hub import LockedModel
+from bundler.sources.wheels import LockedWheel
+
+Part = Literal["datasets", "extras", "models", "runtime", "converter", "wheels"]
+PARTS: tuple[Part, ...] = ("datasets", "extras", "models", "runtime", "converter", "wheels")
+"""What is locked, in this order: a wrong name is told within a second, not after the wheels."""
 
 
 class LockedDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +59,16 @@ class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     models: tuple[LockedModel, ...]
     datasets: tuple[LockedDataset, ...]
     converter: ConverterLock | None
+    extras: tuple[LockedExtra, ...] = ()
+    """Sorted by name."""
+    advisories: Advisories = Advisories(not_checked=NOT_GIVEN)
+    """Known vulnerabilities of the Python packages, as far as they were looked for."""
+    lacks: tuple[Part, ...] = ()
+    """What is not locked yet: nothing is built from a lock that lacks something."""
+    provided: dict[str, str] = {}
+    """Python packages that the conda environment brings: canonical name to version."""
+    asked: dict[str, str] = {}
+    """What the manifest said of each part, as a SHA-256: a lock that is kept shows by it what has changed."""
 
     @property
     def created_s(self) -> int:
@@ -62,48 +76,14 @@ class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return int(_parse_time(self.created).timestamp())
 
 
-def lock(
-    manifest: Manifest, source: Path, *, hub_endpoint: str | None, cache: Path, progress: Progress
-) -> Lock:
-    """Resolve every word of `manifest`, which was read from the file `source`.
-
-    hub_endpoint: where models come from; None: what `HF_ENDPOINT` says, else the public hub.
-
-    Raises: BadInput, when something named does not exist, does not fit the target or breaks the content
-    policy; DamagedBundle, when a source serves bytes that differ from its own listing; StepFailed, when
-    a source cannot be reached.
-    """
-    target = resolved(manifest.target)
-    folder = source.parent
-    # Quick ones first: a wrong name is told within a second, not after the wheels.
-    datasets = tuple(_lock_dataset(folder, dataset) for dataset in manifest.datasets)
-    models = tuple(
-        lock_model(model, endpoint=hub_endpoint, cache=cache, progress=progress) for model in manifest.models
-    )
-    runtime = lock_runtime(manifest.runtime, target, base=folder, cache=cache, progress=progress)
-    converter = lock_converter(cache, progress) if manifest.tools.converter else None
-    wheels = lock_wheels(manifest.wheels, target, cache=cache, progress=progress)
-    return Lock(
-        format="islet-lock-1",
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        manifest_sha256=file_sha256(source),
-        product=manifest.bundle.product,
-        sender=manifest.bundle.sender,
-        valid_days=manifest.bundle.valid_days,
-        target=target,
-        runtime=runtime,
-        wheels=wheels,
-        models=models,
-        datasets=datasets,
-        converter=converter,
-    )
-
-
-def resolved(target: Target) -> Target:
-    """`target` with `local` replaced by this interpreter's version."""
-    if target.python != LOCAL:
-        return target
-    return msgspec.structs.replace(target, python=f"{sys.version_info.major}.{sys.version_info.minor}")
+def check_complete(lock: Lock) -> None:
+    """Pass if a bundle can be built from `lock`. Raises: BadInput, naming what it lacks."""
+    if lock.lacks:
+        raise BadInput(
+            "The lock is not complete.",
+            why=f"it lacks: {', '.join(lock.lacks)}",
+            next_step="Complete it: `islet-bundle lock --keep MANIFEST`.",
+        )
 
 
 def read_lock(path: Path, manifest: Path | None = None) -> Lock:
@@ -154,15 +134,19 @@ class Row(msgspec.Struct, frozen=True):
     version: str
     licence: str
     size: int
-    """Bytes to carry."""
+    """Bytes to fetch; a tool is a part of its source."""
 
 
 def table(lock: Lock) -> list[Row]:
     """What will be carried, one row a component."""
     rows = [Row("model", m.hub, m.commit[:12], m.licence, sum(f.size for f in m.files)) for m in lock.models]
     rows += [Row("dataset", d.path, d.sha256[:12], d.licence, d.size) for d in lock.datasets]
+    rows += [Row("extra", f"{e.name}/{e.file}", e.sha256[:12], e.licence, e.size) for e in lock.extras]
     rows += [Row("conda", p.name, p.version, p.licence, p.size) for p in lock.runtime.packages]
     rows += [Row("wheel", w.name, w.version, w.licence, w.size) for w in lock.wheels]
+    if lock.converter is not None:
+        tool = lock.converter
+        rows.append(Row("tool source", "llama.cpp converter", tool.version, "MIT", tool.size))
     return rows
 
 
@@ -176,14 +160,4 @@ def _hashes(lock: Lock) -> Iterator[str]:
     yield from (wheel.sha256 for wheel in lock.wheels)
     yield from (file.sha256 for model in lock.models for file in model.files)
     yield from (dataset.sha256 for dataset in lock.datasets)
-
-
-def _lock_dataset(folder: Path, dataset: Dataset) -> LockedDataset:
-    file = folder / dataset.path
-    if not file.is_file():
-        raise BadInput(
-            f"The data set {dataset.path} is not there.",
-            why=f"there is no file {file}",
-            next_step="Correct datasets.path in the manifest; it is relative to the manifest.",
-        )
-    return LockedDataset(dataset.path, file_sha256(file), file.stat().st_size, dataset.licence)
+    yield from (extra.sha256 for extra in lock.extras)

@@ -5,15 +5,18 @@ exactly which bytes those are. An unknown field or a wrong type is refused with 
 """
 
 import re
+import urllib.parse
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
 
 from appliance.errors import BadInput
 
 LOCAL = "local"
-"""As `target.python`: the version of the Python that runs the bundler."""
+"""As `target.python`: the version of the Python that runs the bundler. As `target.cuda`: what the torch of
+that Python was built for."""
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,7 +39,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     glibc: str = "2.28"
     """The oldest C library the box may have."""
     cuda: str = "none"
-    """The newest CUDA version that the box's driver supports, `12.8`, or `none`."""
+    """The newest CUDA version that the box's driver supports, `12.8`; `none`; or `local`."""
 
 
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,18 +52,22 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WheelIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An index that some packages are bound to."""
+    """An index that some packages are bound to: they come from nowhere else, and nothing else from it."""
 
     name: str
+    """For `--index NAME=URL` and for messages: `torch-cu128`."""
     url: str
+    """Address of a simple index, without credentials, or a folder of wheels relative to the manifest
+    (`./wheels`)."""
     packages: tuple[str, ...]
+    """Names, or patterns of names: `torch`, `nvidia-*`. What they need in turn is not bound by that."""
 
 
 class Wheels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The Python packages installed into the environment at the site."""
 
     requirements: tuple[str, ...] = ()
-    """As pip takes them: `torch==2.13.0`."""
+    """As pip takes them, without addresses: `torch==2.13.0`."""
     index: tuple[WheelIndex, ...] = ()
 
 
@@ -85,6 +92,30 @@ class Dataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str = ""
 
 
+class Extra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file that a site needs and that is carried as it is: an installer, an archive, a document."""
+
+    name: str
+    """Lower-case letters, digits and `-`; the file lies under `extras/NAME/` at the site."""
+    url: str = ""
+    """Where it is fetched, without credentials; either this or `path`."""
+    path: str = ""
+    """A file relative to the manifest."""
+    sha256: str = ""
+    """As its publisher states it; needed with `url`."""
+    file: str = ""
+    """What it is called at the site, where that is not the address's last step."""
+    licence: str = ""
+    note: str = ""
+    """What it is for, in one line."""
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called at the site."""
+        path = self.path or urllib.parse.unquote(urllib.parse.urlsplit(self.url).path)
+        return self.file or path.rsplit("/", 1)[-1]
+
+
 class Tools(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Tools that are neither conda packages nor wheels."""
 
@@ -101,6 +132,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     wheels: Wheels = msgspec.field(default_factory=Wheels)
     models: tuple[Model, ...] = ()
     datasets: tuple[Dataset, ...] = ()
+    extras: tuple[Extra, ...] = ()
     tools: Tools = msgspec.field(default_factory=Tools)
 
 
@@ -153,23 +185,19 @@ def _problems(manifest: Manifest) -> list[str]:
             f"target.glibc: {target.glibc!r} is not a version like '2.28'",
         ),
         (
-            target.cuda == "none" or re.fullmatch(r"\d{2}\.\d", target.cuda) is not None,
-            f"target.cuda: {target.cuda!r} is neither 'none' nor a version like '12.8'",
+            target.cuda in ("none", LOCAL) or re.fullmatch(r"\d{2}\.\d", target.cuda) is not None,
+            f"target.cuda: {target.cuda!r} is neither 'none', '{LOCAL}' nor a version like '12.8'",
         ),
         (len(manifest.runtime.channels) > 0, "runtime.channels: at least one is needed"),
-        (
-            not manifest.wheels.index,
-            "wheels.index: binding packages to an index is not supported yet; set the index in pip's "
-            "configuration",
-        ),
     ]
     checks += [
-        (
-            not requirement.lstrip().startswith("-") and "\n" not in requirement,
-            f"wheels.requirements[{at}]: {requirement!r} is an option, not a requirement",
-        )
+        (problem == "", f"wheels.requirements[{at}]: {requirement!r} {problem}")
         for at, requirement in enumerate(manifest.wheels.requirements)
+        for problem in [_requirement_problem(requirement)]
     ]
+    checks += [check for at, index in enumerate(manifest.wheels.index) for check in _index_checks(at, index)]
+    named = [index.name for index in manifest.wheels.index]
+    checks += [(len(set(named)) == len(named), "wheels.index: two have the same name")]
     checks += [
         (
             re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model.hub, re.ASCII) is not None,
@@ -181,4 +209,74 @@ def _problems(manifest: Manifest) -> list[str]:
     checks += [(len(set(names)) == len(names), "models: a model is named twice")]
     files = [Path(dataset.path).name for dataset in manifest.datasets]
     checks += [(len(set(files)) == len(files), "datasets: two files have the same name")]
+    checks += [check for at, extra in enumerate(manifest.extras) for check in _extra_checks(at, extra)]
+    named = [extra.name for extra in manifest.extras]
+    checks += [(len(set(named)) == len(named), "extras: two have the same name")]
     return [problem for holds, problem in checks if not holds]
+
+
+def _requirement_problem(text: str) -> str:
+    """What is wrong with a requirement; empty if nothing is."""
+    if text.lstrip().startswith("-") or "\n" in text:
+        return "is an option, not a requirement"
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        return f"is not a requirement: {str(error).splitlines()[0]}"
+    if requirement.url is not None:
+        return "names an address; put the wheel into a folder, and name that in wheels.index"
+    return ""
+
+
+def _index_checks(at: int, index: WheelIndex) -> list[tuple[bool, str]]:
+    """Whether each rule for an index holds, and the problem if it does not."""
+    field, web = f"wheels.index[{at}]", re.match(r"https?://", index.url) is not None
+    return [
+        (
+            re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", index.name) is not None,
+            f"{field}.name: {index.name!r} is not lower-case letters, digits, '.', '_' and '-'",
+        ),
+        (
+            web or (index.url != "" and "://" not in index.url),
+            f"{field}.url: {index.url!r} is neither an https address nor a folder",
+        ),
+        (
+            not (web and "@" in urllib.parse.urlsplit(index.url).netloc),
+            f"{field}.url: it holds credentials; give the address with them as --index {index.name}=URL",
+        ),
+        (len(index.packages) > 0, f"{field}.packages: at least one is needed"),
+        *(
+            (
+                re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9._*-]*", pattern) is not None,
+                f"{field}.packages: {pattern!r} is neither a name nor a pattern like 'nvidia-*'",
+            )
+            for pattern in index.packages
+        ),
+    ]
+
+
+def _extra_checks(at: int, extra: Extra) -> list[tuple[bool, str]]:
+    """Whether each rule for an extra holds, and the problem if it does not."""
+    field, web = f"extras[{at}]", re.match(r"https?://[^/]", extra.url) is not None
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,148}[A-Za-z0-9_+=-]", extra.file_name) is not None
+    return [
+        (
+            re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", extra.name) is not None,
+            f"{field}.name: {extra.name!r} is not lower-case letters, digits and '-'",
+        ),
+        (bool(extra.url) != bool(extra.path), f"{field}: either url or path is needed, and not both"),
+        (extra.url == "" or web, f"{field}.url: it begins with neither https:// nor http://"),
+        (
+            not ("@" in urllib.parse.urlsplit(extra.url).netloc or "?" in extra.url),
+            f"{field}.url: it holds credentials or a query; fetch such a file by hand and give its path",
+        ),
+        (
+            re.fullmatch(r"[0-9a-f]{64}", extra.sha256) is not None or (extra.sha256 == "" and not extra.url),
+            f"{field}.sha256: {extra.sha256!r} is no SHA-256; take it from who publishes the file",
+        ),
+        (plain, f"{field}.file: {extra.file_name!r} is not a plain file name; give one with file"),
+        (
+            len(extra.note) <= 200 and (extra.note + "x").isprintable(),
+            f"{field}.note: it must be one line of at most 200 characters",
+        ),
+    ]

@@ -7,10 +7,11 @@ from rich.table import Table
 
 from appliance.progress import amount_text
 from bundler.lock import Lock, Row, table
+from bundler.room import estimate_room
 
 
-def print_table(lock: Lock) -> None:
-    """What a lock will carry: component, name, version, licence, size, and the totals."""
+def print_table(lock: Lock, volume_bytes: int) -> None:
+    """What a lock will carry: component, name, version, licence, size; the totals, and the room they take."""
     rows = table(lock)
     view = Table(title=f"{lock.product}, locked {lock.created}", box=None, header_style="bold")
     for title in ("kind", "name", "version", "licence"):
@@ -24,6 +25,24 @@ def print_table(lock: Lock) -> None:
     console.print(view)
     for kind, count in Counter(row.component for row in rows).items():
         console.print(f"  {kind}: {count}, {amount_text(_total(rows, kind), 'B')}", highlight=False)
+    for line in _room_lines(lock, volume_bytes):
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+
+def _room_lines(lock: Lock, volume_bytes: int) -> list[str]:
+    """Where how much room is needed, in words."""
+    room = estimate_room(lock, volume_bytes)
+    amounts = [
+        ("download cache", room.download, ""),
+        ("bundle, and each medium", room.bundle, f", {room.volumes} volumes of at most {volume_bytes} bytes"),
+        ("at the site", room.site, ""),
+        ("  store", room.store, ""),
+        ("  unfolded runtime", room.unfolded, ""),
+    ]
+    lines = [f"{name}: about {amount_text(size, 'B')}{more}" for name, size, more in amounts]
+    if lock.lacks:
+        lines.append(f"NOT COMPLETE, nothing can be built from it; lacks: {', '.join(lock.lacks)}")
+    return lines
 
 
 def _total(rows: list[Row], kind: str) -> int:

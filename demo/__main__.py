@@ -22,6 +22,7 @@ from demo.channel import build_channel
 from demo.clinic import write_clinic
 from demo.model import make_model
 from demo.stages import Stages, say
+from demo.torch_wheel import fetch_torch, index_options
 from demo.trace import CALLS, connects
 
 HERE = Path(__file__).parent
@@ -41,6 +42,8 @@ def main() -> None:
     with stages.stage("A conda channel made of this machine's own Python"):
         build_channel(WORK / "channel")
         shutil.copyfile(HERE.parent / "manifests" / "demo.toml", WORK / "demo.toml")
+    with stages.stage("The torch of this machine as a wheel"):
+        fetch_torch(WORK / "torch", CACHE)
     with hub_server.serve({MODEL: WORK / "model"}) as hub:
         connected_side(stages, hub)
     with stages.stage("Carried to the site; from here on without a network"):
@@ -55,7 +58,8 @@ def main() -> None:
 
 def connected_side(stages: Stages, hub: str) -> None:
     """Keys, root, lock, build, sign, anchor sheet."""
-    keys, roots, cache = WORK / "keys", WORK / "roots", ["--cache", CACHE, "--hub", hub]
+    keys, roots = WORK / "keys", WORK / "roots"
+    sources = ["--cache", CACHE, "--hub", hub, *index_options()]
     keys.mkdir()
     with stages.stage("Keys and the first root"):
         for name in ("root", "release"):
@@ -64,10 +68,10 @@ def connected_side(stages: Stages, hub: str) -> None:
         say([*BUNDLER, "root", "init", roots, *public])
         say([*BUNDLER, "root", "sign", roots, "--key", keys / "root.pem", "--yes"])
     with stages.stage("Lock: exactly which bytes"):
-        say([*BUNDLER, "lock", WORK / "demo.toml", *cache])
+        say([*BUNDLER, "lock", WORK / "demo.toml", *sources])
     with stages.stage("Build"):
         out = ["--out", WORK / "bundle", "--number", "1", "--roots", roots]
-        say([*BUNDLER, "build", WORK / "demo.toml", *out, *cache])
+        say([*BUNDLER, "build", WORK / "demo.toml", *out, *sources])
     with stages.stage("Sign, and judge as a site will"):
         who = ["--key", keys / "release.pem", "--roots", roots, "--yes"]
         say([*BUNDLER, "sign", WORK / "bundle", *who])
@@ -111,7 +115,7 @@ def sha256_from_sheet() -> str:
 
 def hidden_paths() -> list[Path]:
     """What the builder has and an isolated box has not: its Python, its environment, its caches."""
-    hidden = [Path(sys.prefix), CACHE, WORK / "bundle", WORK / "channel", WORK / "model"]
+    hidden = [Path(sys.prefix), CACHE, WORK / "bundle", WORK / "channel", WORK / "torch", WORK / "model"]
     base = Path(sys.base_prefix)
     if base == Path("/usr"):
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"

@@ -22,6 +22,7 @@ import pytest
 from demo import hub_server
 from demo.box import ENTER
 from demo.channel import build_channel
+from demo.torch_wheel import fetch_torch, index_options
 from demo.trace import CALLS
 from tests.tiny import make_tiny_model
 
@@ -86,7 +87,7 @@ class RealBundle:
     def build_command(self, out: Path, number: int = 1, cache: Path = CACHE) -> list[str | Path]:
         """What is typed to build into `out`."""
         what: list[str | Path] = ["--out", out, "--number", str(number), "--roots", self.roots]
-        return [BUNDLER, "build", self.manifest, *what, "--cache", cache, "--hub", self.hub]
+        return [BUNDLER, "build", self.manifest, *what, "--cache", cache, "--hub", self.hub, *index_options()]
 
     def release(self, out: Path, number: int) -> "RealBundle":
         """Another release of the same lock, built and signed."""
@@ -185,7 +186,7 @@ def _make(folder: Path, manifest: str, hub: str) -> RealBundle:
     pair = ("--root-key", folder / "root.pem.pub", "--release-key", folder / "release.pem.pub")
     bundler("root", "init", made.roots, *pair)
     bundler("root", "sign", made.roots, "--key", folder / "root.pem", "--yes")
-    bundler("lock", file, "--cache", CACHE, "--hub", hub)
+    bundler("lock", file, "--cache", CACHE, "--hub", hub, *index_options())
     return made.release(made.folder, 1)
 
 
@@ -204,7 +205,12 @@ def real_bundle(workshop: tuple[Path, str]) -> RealBundle:
     """The demonstration's bundle, with the tests' tiny model."""
     folder, hub = workshop
     manifest = (ROOT / "manifests" / "demo.toml").read_text(encoding="utf-8")
-    manifest = manifest.replace("islet-demo/clinic-tiny", MODEL).replace("./channel", "../channel")
+    manifest = (
+        manifest.replace("islet-demo/clinic-tiny", MODEL)
+        .replace("./channel", "../channel")
+        .replace("./torch", "../torch")
+    )
+    fetch_torch(folder / "torch", CACHE)
     place = folder / "real"
     place.mkdir()
     return _make(place, manifest, hub)

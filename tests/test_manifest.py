@@ -10,7 +10,8 @@ import pytest
 
 from appliance.errors import BadInput
 from appliance.progress import Silent
-from bundler.lock import Lock, LockedDataset, lock, read_lock, resolved, table, write_lock
+from bundler.lock import Lock, LockedDataset, read_lock, table, write_lock
+from bundler.locking import lock, resolved
 from bundler.manifest import Target, read_manifest
 from bundler.sources.conda import LockedPackage, LockedRuntime
 from bundler.sources.hub import LockedFile, LockedModel
@@ -70,7 +71,8 @@ def test_reads_every_field(file: Path) -> None:
 
 def test_the_manifest_of_the_demonstration_is_valid() -> None:
     manifest = read_manifest(Path(__file__).parent.parent / "manifests" / "demo.toml")
-    assert manifest.target.cuda == "none"
+    assert manifest.target.cuda == "local"
+    assert manifest.wheels.index[0].packages == ("torch",)
     assert manifest.tools.converter is True
 
 

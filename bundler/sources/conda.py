@@ -16,11 +16,9 @@ import json
 import re
 import shutil
 import tarfile
-import urllib.error
 import urllib.parse
-import urllib.request
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -31,7 +29,8 @@ from appliance.bundle.environment import Member
 from appliance.errors import BadInput, StepFailed
 from appliance.progress import Progress
 from bundler.manifest import Runtime, Target
-from bundler.sources import READ_BYTES, check_file, file_sha256
+from bundler.sources import READ_BYTES, file_sha256
+from bundler.sources.download import Got, Job, Source, Wanted, fetch, fetch_all
 from bundler.wheel_policy import PATH_CODE_ALLOWED, START_MODULES
 
 GZIP_LEVEL = 4
@@ -71,11 +70,18 @@ class LockedRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def lock_runtime(
-    runtime: Runtime, target: Target, *, base: Path, cache: Path, progress: Progress
+    runtime: Runtime,
+    target: Target,
+    *,
+    base: Path,
+    cache: Path,
+    progress: Progress,
+    held: Sequence[str] = (),
 ) -> LockedRuntime:
     """Solve the environment for `target`, fetch its packages into the cache and lock them.
 
-    base: the manifest's folder, which relative channels are relative to.
+    base: the manifest's folder, which relative channels are relative to. held: packages that stay as they
+    are if they are needed, `python ==3.12.11 0`.
 
     Raises: BadInput, when a channel is not there or nothing in it meets the manifest; DamagedBundle, when
     a package is not what its channel lists; StepFailed, when a channel cannot be reached.
@@ -83,13 +89,12 @@ def lock_runtime(
     specs = (f"python {target.python}.*", "pip", *runtime.packages)
     virtual = virtual_packages(target)
     with progress.stage("Solve the environment", total=None, unit="packages") as advance:
-        records = _solve(runtime.channels, specs, virtual, target.platform, base, cache)
+        records = _solve(runtime.channels, specs, virtual, target.platform, base, cache, held)
         advance(len(records))
-    packages = []
-    with progress.stage("Fetch conda packages", total=sum(r.size or 0 for r in records)) as advance:
-        for record in records:
-            packages.append(_lock_package(record, base, cache))
-            advance(record.size or 0)
+    local = any(channel.startswith((".", "/", "file:")) for channel in runtime.channels)
+    jobs = [_listed_job(record, cache, may_be_file=local) for record in records]
+    got = fetch_all(jobs, what="Fetch conda packages", progress=progress)
+    packages = [_locked(record, file, base) for record, file in zip(records, got, strict=True)]
     names = tuple(f"{name}={version}={build}" for name, version, build in virtual)
     return LockedRuntime(specs, names, tuple(sorted(packages, key=lambda package: package.name)))
 
@@ -122,10 +127,8 @@ def build_runtime(
 
     Raises: DamagedBundle, when a package is not the locked one; StepFailed, when a step of the build fails.
     """
-    with progress.stage("Fetch conda packages", total=sum(p.size for p in runtime.packages)) as advance:
-        for package in runtime.packages:
-            fetch_package(package, base=base, cache=cache)
-            advance(package.size)
+    jobs = [_job(package, base, cache) for package in runtime.packages]
+    fetch_all(jobs, what="Fetch conda packages", progress=progress)
     work = work.resolve()
     prefix, packed = work / "env", work / "env.tar"
     with progress.stage("Install and pack the environment", total=None, unit="packages") as advance:
@@ -141,14 +144,38 @@ def fetch_package(package: LockedPackage, *, base: Path, cache: Path) -> Path:
 
     Raises: DamagedBundle, when its bytes are not the locked ones; StepFailed, when it cannot be fetched.
     """
-    path = _cached(cache, package.subdir, package.file_name)
-    if not path.is_file():
-        _fetch(urllib.parse.urljoin(base.resolve().as_uri() + "/", package.url), path)
-    check_file(path, name=package.file_name, sha256=package.sha256, size=package.size)
-    return path
+    job = _job(package, base, cache)
+    fetch(job.wanted, job.target)
+    return job.target
 
 
-def _cached(cache: Path, subdir: str, file_name: str) -> Path:
+def _job(package: LockedPackage, base: Path, cache: Path) -> Job:
+    """What brings a locked package into the cache."""
+
+    def sources() -> tuple[Source, ...]:
+        if not package.url:
+            raise StepFailed(
+                f"The conda package {package.file_name} is not in the cache.",
+                why="the lock does not say where it can be fetched",
+                next_step="Lock again on this machine, or copy the cache of the machine that locked.",
+            )
+        # Only a channel in a folder beside the manifest is locked without a scheme.
+        url = urllib.parse.urljoin(base.resolve().as_uri() + "/", package.url)
+        return (Source(url, may_be_file=not urllib.parse.urlsplit(package.url).scheme),)
+
+    wanted = Wanted(package.file_name, sources, size=package.size, sha256=package.sha256)
+    return Job(wanted, cached_package(cache, package.subdir, package.file_name))
+
+
+def _listed_job(record: Any, cache: Path, *, may_be_file: bool) -> Job:
+    """What brings a solved package into the cache; with the hash that its channel lists, if it lists one."""
+    listed = None if record.sha256 is None else record.sha256.hex()
+    sources = (Source(record.url, may_be_file=may_be_file),)
+    wanted = Wanted(record.file_name, sources, size=record.size, sha256=listed)
+    return Job(wanted, cached_package(cache, record.subdir, record.file_name))
+
+
+def cached_package(cache: Path, subdir: str, file_name: str) -> Path:
     if "/" in file_name or not re.fullmatch(r"[a-z0-9-]+", subdir):
         raise BadInput(
             f"The conda package {subdir}/{file_name} is refused.",
@@ -165,6 +192,7 @@ def _solve(
     platform: str,
     base: Path,
     cache: Path,
+    held: Sequence[str],
 ) -> list[Any]:
     from rattler import BuildString, Channel, Gateway, GenericVirtualPackage, PackageName, Version, solve
     from rattler.exceptions import GatewayError, SolverError
@@ -176,6 +204,7 @@ def _solve(
                 list(specs),
                 gateway=Gateway(cache_dir=cache / "conda" / "repodata"),
                 platforms=[platform, "noarch"],
+                constraints=list(held),
                 virtual_packages=[
                     GenericVirtualPackage(PackageName(n), Version(v), BuildString(b)) for n, v, b in virtual
                 ],
@@ -212,23 +241,16 @@ def _channel_address(channel: str, base: Path) -> str:
     return folder.as_uri()
 
 
-def _lock_package(record: Any, base: Path, cache: Path) -> LockedPackage:
-    """The lock's entry of a solved record; its bytes are fetched and hold what the channel lists."""
-    path = _cached(cache, record.subdir, record.file_name)
-    listed = None if record.sha256 is None else record.sha256.hex()
-    if not path.is_file() or (listed is not None and file_sha256(path) != listed):
-        _fetch(record.url, path)
-    size = path.stat().st_size
-    sha256 = listed or file_sha256(path)
-    check_file(path, name=record.file_name, sha256=sha256, size=record.size or size)
+def _locked(record: Any, file: Got, base: Path) -> LockedPackage:
+    """The lock's entry of a solved package that was fetched."""
     return LockedPackage(
         name=record.name.normalized,
         version=str(record.version),
         build=str(record.build),
         subdir=record.subdir,
         file_name=record.file_name,
-        sha256=sha256,
-        size=size,
+        sha256=file.sha256,
+        size=file.size,
         licence=record.license or "unknown",
         url=_hint(record.url, base),
     )
@@ -244,28 +266,6 @@ def _hint(url: str, base: Path) -> str:
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
 
 
-def _fetch(url: str, path: Path) -> None:
-    """Download `url` to `path`, whole or not at all."""
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https", "file") or url.endswith("/"):
-        raise StepFailed(
-            f"The conda package {path.name} is not in the cache.",
-            why="the lock does not say where it can be fetched",
-            next_step="Lock again on this machine, or copy the cache of the machine that locked.",
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".part")
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer, aside.open("wb") as file:  # noqa: S310
-            shutil.copyfileobj(answer, file, READ_BYTES)
-    except (urllib.error.URLError, OSError) as error:
-        raise StepFailed(
-            f"The conda package {path.name} could not be fetched.",
-            why=str(error),
-            next_step="Check the network and the channel, then run the same command.",
-        ) from error
-    aside.replace(path)
-
-
 def _install(runtime: LockedRuntime, prefix: Path, unpacked: Path, cache: Path) -> None:
     """Install the locked packages from the cache into `prefix`, without solving."""
     from rattler import PackageCache, RepoDataRecord, ValidationMode, install
@@ -273,7 +273,7 @@ def _install(runtime: LockedRuntime, prefix: Path, unpacked: Path, cache: Path) 
     async def act() -> None:
         records = []
         for package in runtime.packages:
-            path = _cached(cache, package.subdir, package.file_name)
+            path = cached_package(cache, package.subdir, package.file_name)
             records.append(await RepoDataRecord.from_package_archive(path))
         store = PackageCache.new_layered([unpacked], False, ValidationMode.full())
         await install(records, prefix, show_progress=False, package_cache=store, execute_link_scripts=False)

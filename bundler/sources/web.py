@@ -91,17 +91,20 @@ class Answer:
 
 
 @contextmanager
-def opened(source: Source, *, start: int = 0, validator: str = "", timeout_s: float) -> Iterator[Answer]:
+def opened(
+    source: Source, *, start: int = 0, length: int | None = None, validator: str = "", timeout_s: float
+) -> Iterator[Answer]:
     """The answer to a GET of `source`, from byte `start` on if the server can.
 
+    length: bytes asked for; None: all the rest.
     validator: the ETag under which the bytes before `start` came; if it is another now, all is sent again.
     timeout_s: how long to wait for a connection, and for each piece of the answer.
 
     Raises: Failure, also while the body is read.
     """
     wanted = {"Accept-Encoding": "identity", "User-Agent": AGENT}
-    if start:
-        wanted["Range"] = f"bytes={start}-"
+    if start or length is not None:
+        wanted["Range"] = f"bytes={start}-" if length is None else f"bytes={start}-{start + length - 1}"
         if validator:
             wanted["If-Range"] = validator
     with _followed(source, wanted, timeout_s) as reply:

@@ -1,40 +1,39 @@
-"""Python wheels: resolved and downloaded by pip, locked by file name and SHA-256.
+"""Python wheels: chosen for the target by uv, locked by file name and SHA-256, fetched by us.
 
-pip is asked as the user runs it, so that the index, find-links and credentials that the user configured
-hold. What it answers is judged before gigabytes move: wheels only, nothing for a GPU in a bundle without
-one, nothing newer than the target's C library. What it downloads is hashed here.
-
-This thin form resolves for the Python and platform of this machine only; the target must agree.
+At lock only metadata move. Hashes are those that the index lists, or computed from the bytes of a folder.
+At build the locked file is fetched by its hint or by its name in the index that the package is bound to, and
+the content policy is applied to its bytes.
 """
 
-import json
-import os
-import re
-import shutil
-import sys
-import sysconfig
 import urllib.parse
-import zipfile
-from collections.abc import Callable
-from email.parser import BytesHeaderParser
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from appliance.errors import BadInput, StepFailed
-from appliance.process import run
+from appliance.errors import BadInput, DamagedBundle, StepFailed
 from appliance.progress import Progress
 from bundler.manifest import Target, Wheels
-from bundler.sources import check_file, file_sha256, place, wrong_bytes
+from bundler.sources import place
+from bundler.sources.cuda import check_cuda
+from bundler.sources.download import Job, Source, Wanted, fetch_all
+from bundler.sources.indexes import DEFAULT, Indexes, ListedFile
+from bundler.sources.resolve import Pin, resolve
+from bundler.sources.tags import best_wheel
+from bundler.sources.web import shown
+from bundler.sources.wheel_metadata import Metadata, parse_metadata, read_facts, wheel_size
 from bundler.wheel_policy import check_wheel
 
-GPU_PACKAGES = re.compile(r"nvidia[-_]|cuda[-_]|triton$|pytorch[-_]triton")
-"""Names of packages that are of use with a CUDA device only."""
+AT_ONCE = 8
+"""Small requests side by side."""
 
-LEGACY_TAGS = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}
-"""Platform tags older than PEP 600, with the minor version of glibc 2 that each stands for."""
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 class LockedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,252 +47,199 @@ class LockedWheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes."""
     licence: str
     url: str
-    """Where it was found, without credentials; empty for a local file. A hint: the hash decides."""
+    """Where it was found, without credentials. Empty for a folder, and for the default index, where it is
+    looked up. A hint: the hash decides."""
+    index: str = DEFAULT
+    """The index that the package is bound to; empty for the default one."""
 
 
-class _Found(msgspec.Struct, frozen=True):
-    """One line of pip's answer."""
+@dataclass(frozen=True)
+class Known:
+    """What is settled before the wheels are chosen."""
 
-    name: str
-    version: str
-    url: str
-    sha256: str
-    licence: str
-
-    @property
-    def filename(self) -> str:
-        return urllib.parse.unquote(urllib.parse.urlsplit(self.url).path.rsplit("/", 1)[-1])
+    python: str = ""
+    """The Python of the conda environment, `3.12.11`; empty: only what the target says."""
+    provided: Mapping[str, str] | None = None
+    """Packages that the conda environment brings: canonical name to version."""
+    kept: tuple[LockedWheel, ...] = ()
+    """Wheels that stay as they are, if they are needed."""
 
 
 def lock_wheels(
-    wheels: Wheels, target: Target, *, cache: Path, progress: Progress
+    wheels: Wheels,
+    target: Target,
+    indexes: Indexes,
+    *,
+    cache: Path,
+    progress: Progress,
+    known: Known | None = None,
 ) -> tuple[LockedWheel, ...]:
-    """Resolve the requirements, download the wheels into the cache and lock them.
+    """Choose the wheels that `wheels` comes to on the target, and lock them.
 
-    Raises: BadInput, when a requirement cannot be met, does not fit the target or breaks the content
-    policy; DamagedBundle, when a wheel is not what the index lists.
+    Raises: BadInput, when a requirement cannot be met, does not fit the target or is in the conda
+    environment already; DamagedBundle, when an index serves nonsense; StepFailed, when one cannot be read.
     """
     if not wheels.requirements:
         return ()
-    check_target(target)
-    folder = cache / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
-    found = _resolve(wheels.requirements, target, folder, progress)
-    check_fit(found, target)
-    missing = [one for one in found if not _is_cached(folder / one.filename, one.sha256)]
-    lines = [f"{one.url} --hash=sha256:{one.sha256}" for one in missing]
-    _download(lines, target, folder, progress)
-    return tuple(_locked(one, folder) for one in sorted(found, key=lambda one: one.filename))
+    known = known or Known()
+    provided = dict(known.provided or {})
+    check_not_twice(wheels.requirements, provided)
+    with progress.stage("Choose wheels", total=None, unit="packages") as advance:
+        pins = resolve(
+            wheels.requirements,
+            target,
+            indexes,
+            cache=cache,
+            python=known.python or target.python,
+            provided=provided,
+            constraints=[f"{wheel.name}=={wheel.version}" for wheel in known.kept],
+        )
+        advance(len(pins))
+    kept = {
+        (str(canonicalize_name(wheel.name)), wheel.version): wheel
+        for wheel in known.kept
+        if _still_fits(wheel, target, indexes)
+    }
+    with progress.stage("Lock wheels", total=len(pins), unit="wheels") as advance:
+
+        def lock_one(pin: Pin) -> tuple[LockedWheel, Metadata]:
+            found = _lock_one(pin, kept.get((pin.name, pin.version)), target, indexes, cache)
+            advance(1)
+            return found
+
+        locked = _side_by_side(lock_one, pins)
+    check_cuda([(wheel.name, wheel.version, metadata.requires) for wheel, metadata in locked], target)
+    return tuple(sorted((wheel for wheel, _ in locked), key=lambda wheel: wheel.filename))
 
 
 def fetch_wheels(
-    wheels: tuple[LockedWheel, ...], target: Target, *, cache: Path, into: Path, progress: Progress
+    wheels: tuple[LockedWheel, ...], indexes: Indexes, *, cache: Path, into: Path, progress: Progress
 ) -> list[Path]:
     """Put exactly the locked wheels into the folder `into`; checked, also when already in the cache.
 
-    Raises: BadInput, when a wheel breaks the content policy; DamagedBundle, when one is not the locked
-    one; StepFailed, when pip cannot find a wheel with the locked hash.
+    Raises: BadInput, when a wheel breaks the content policy or its index does not have it; DamagedBundle,
+    when one is not the locked one; StepFailed, when one cannot be had.
     """
-    folder = cache / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [wheel for wheel in wheels if not (folder / wheel.filename).is_file()]
-    lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in missing]
-    _download(lines, target, folder, progress)
-    placed = []
-    with progress.stage("Check wheels", total=sum(wheel.size for wheel in wheels)) as advance:
-        for wheel in wheels:
-            source = folder / wheel.filename
-            if not source.is_file():
-                raise wrong_bytes(wheel.filename, expected="this file name", got="a wheel of another name")
-            check_file(source, name=wheel.filename, sha256=wheel.sha256, size=wheel.size)
-            check_wheel(source)
-            place(source, into / wheel.filename)
-            placed.append(into / wheel.filename)
-            advance(wheel.size)
-    return placed
+    jobs = [Job(_wanted(wheel, indexes), cached_wheel(cache, wheel)) for wheel in wheels]
+    fetch_all(jobs, what="Fetch wheels", progress=progress)
+    for wheel in wheels:
+        check_wheel(cached_wheel(cache, wheel))
+        place(cached_wheel(cache, wheel), into / wheel.filename)
+    return [into / wheel.filename for wheel in wheels]
 
 
-def check_target(target: Target) -> None:
-    """Pass if wheels for `target` can be resolved on this machine.
-
-    Raises: BadInput, naming the field.
-    """
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if target.python != here:
-        raise _unfit(
-            f"target.python is {target.python}, this bundler runs on Python {here}",
-            f"Run the bundler with Python {target.python}, or set target.python to '{here}'.",
-        )
-    if sysconfig.get_platform() != "linux-x86_64":
-        raise _unfit(
-            f"target.platform is {target.platform}, this machine is {sysconfig.get_platform()}",
-            "Run the bundler on an x86_64 Linux machine.",
-        )
-
-
-def platform_options(target: Target) -> list[str]:
-    """pip's options for the wheels that the target can run, whatever this machine's C library is.
-
-    pip does not take `manylinux_2_28` to include older ones, so each is named. Source: PEP 600.
-    """
-    newest = int(target.glibc.split(".")[1])
-    tags = [f"manylinux_2_{minor}" for minor in range(newest, 4, -1)]
-    tags += [tag for tag, minor in LEGACY_TAGS.items() if minor <= newest]
-    return [f"--platform={tag}_x86_64" for tag in [*tags, "linux"]]
-
-
-def check_fit(found: list[_Found], target: Target) -> None:
-    """Pass if what pip chose is for the target.
-
-    Raises: BadInput, naming the package and the field of the manifest.
-    """
-    for one in found:
-        if not one.filename.endswith(".whl"):
-            raise _unfit(f"{one.filename} is not a wheel", "Require a version that is published as a wheel.")
-        _check_gpu(one.name, target)
-        needs = _glibc_needed(one.filename)
-        if needs is not None and needs > int(target.glibc.split(".")[1]):
-            raise _unfit(
-                f"{one.filename} needs glibc 2.{needs}, target.glibc is {target.glibc}",
-                "Require an older version of it, or raise target.glibc if every box has it.",
+def check_not_twice(requirements: Iterable[str], provided: Mapping[str, str]) -> None:
+    """Pass if nothing that is required as a wheel is in the conda environment too. Raises: BadInput."""
+    for text in requirements:
+        name = canonicalize_name(Requirement(text).name)
+        if name in provided:
+            raise BadInput(
+                f"{name} would be in the runtime twice.",
+                why=f"the conda environment brings {name} {provided[name]}, and wheels.requirements asks for "
+                f"{text!r}; one would overwrite files of the other",
+                next_step="Leave it out of wheels.requirements or of runtime.packages in the manifest.",
             )
 
 
-def _glibc_needed(filename: str) -> int | None:
-    """The minor version of glibc 2 that a wheel needs at least; None if its name does not say."""
-    named = [int(minor) for minor in re.findall(r"manylinux_2_(\d+)_", filename)]
-    named += [minor for tag, minor in LEGACY_TAGS.items() if f"{tag}_" in filename]
-    return min(named, default=None)
+def _still_fits(wheel: LockedWheel, target: Target, indexes: Indexes) -> bool:
+    """Whether a locked wheel is for the target, and from the index that its package is bound to now."""
+    fits = best_wheel([wheel.filename], wheel.version, target) is not None
+    return fits and wheel.index == indexes.name_for(wheel.name)
 
 
-def _resolve(requirements: tuple[str, ...], target: Target, folder: Path, progress: Progress) -> list[_Found]:
-    """What pip would install for `requirements` into an empty environment."""
-    report, wanted = folder / ".report.json", folder / ".requirements.txt"
-    wanted.write_text("".join(f"{line}\n" for line in requirements))
-    report.unlink(missing_ok=True)
-    try:
-        with progress.stage("Resolve wheels", total=None, unit="packages") as advance:
-            # --platform needs --target; in a dry run nothing is written there.
-            aside: list[str | Path] = ["--target", folder / ".target", *platform_options(target)]
-            options = ["--dry-run", "--ignore-installed", "--report", report, *aside]
-            _pip("install", *options, "-r", wanted, folder=folder, on_line=partial(_check_line, target))
-            answer = json.loads(report.read_bytes())["install"]
-            advance(len(answer))
-    except StepFailed as error:
+def _lock_one(
+    pin: Pin, kept: LockedWheel | None, target: Target, indexes: Indexes, cache: Path
+) -> tuple[LockedWheel, Metadata]:
+    """The lock's entry of a chosen version, and what the wheel says of itself."""
+    file = _best_file(pin, kept, target, indexes)
+    facts = read_facts(file, cache)
+    metadata = parse_metadata(facts.metadata)
+    if kept is not None:
+        return kept, metadata
+    if not file.sha256:
         raise BadInput(
-            "The requirements cannot be met by wheels.",
-            why=error.why,
-            next_step="Correct wheels.requirements in the manifest, or pip's configuration of indexes.",
-        ) from error
-    return [_found(entry) for entry in answer]
-
-
-def _check_line(target: Target, line: str) -> None:
-    """Stop pip as soon as it says that it looks at a GPU package: some versions download what they look at.
-
-    Raises: BadInput, naming the package.
-    """
-    looked_at = re.match(r"\s*Collecting ([A-Za-z0-9._-]+)", line)
-    if looked_at:
-        _check_gpu(looked_at[1], target)
-
-
-def _check_gpu(name: str, target: Target) -> None:
-    if target.cuda == "none" and GPU_PACKAGES.match(name.lower()):
-        raise _unfit(
-            f"target.cuda is 'none', but the requirements bring {name}: torch was found as a CUDA build",
-            "Configure pip with an index or find-links that offers torch's CPU build, or set target.cuda.",
+            f"The wheel {file.name} cannot be locked.",
+            why=f"{indexes.place(indexes.name_for(pin.name)).title} lists no SHA-256 for it",
+            next_step="Use an index that lists SHA-256 hashes, or bind the package to a folder of wheels.",
         )
+    name = indexes.name_for(pin.name)
+    hint = shown(file.url) if name != DEFAULT and indexes.place(name).folder is None else ""
+    size = wheel_size(file, facts)
+    return LockedWheel(
+        pin.name, pin.version, file.name, file.sha256, size, metadata.licence, hint, name
+    ), metadata
 
 
-def _found(entry: dict[str, Any]) -> _Found:
-    metadata, download = entry["metadata"], entry["download_info"]
-    sha256 = download.get("archive_info", {}).get("hashes", {}).get("sha256")
-    name, version = metadata["name"], metadata["version"]
-    if sha256 is None:
+def _best_file(pin: Pin, kept: LockedWheel | None, target: Target, indexes: Indexes) -> ListedFile:
+    """The one file to take of a chosen version. Raises: BadInput."""
+    files = {file.name: file for file in indexes.page(pin.name)}
+    best = best_wheel(files, pin.version, target) if kept is None else kept.filename
+    if best is None or best not in files:
+        where = indexes.place(indexes.name_for(pin.name)).title
         raise BadInput(
-            f"The wheel {name} {version} cannot be locked.",
-            why="its index lists no SHA-256 for it",
-            next_step="Use an index that lists SHA-256 hashes, or a find-links folder.",
+            "The wheels do not fit the target.",
+            why=f"{where} has no wheel of {pin.name} {pin.version} for Python {target.python} and glibc "
+            f"{target.glibc}"
+            if kept is None
+            else f"{where} does not have {kept.filename} any more",
+            next_step="Require another version of it, or correct target in the manifest.",
         )
-    return _Found(name, version, download["url"], sha256, _licence(metadata))
+    file = files[best]
+    if file.yanked is not None and kept is None:
+        raise BadInput(
+            f"The wheel {file.name} is refused.",
+            why=f"its maker has taken it back: {file.yanked or 'no reason is given'}",
+            next_step="Require another version of it (wheels.requirements in the manifest).",
+        )
+    return file
 
 
-def _licence(metadata: dict[str, Any]) -> str:
-    """The licence as the wheel's metadata names it, in one line."""
-    text = metadata.get("license_expression") or metadata.get("license") or ""
-    if 0 < len(text) <= 60 and "\n" not in text:
-        return str(text)
-    named = [line.split(" :: ")[-1] for line in metadata.get("classifier", []) if line.startswith("License")]
-    return ", ".join(sorted(named)) or "unknown"
+def _wanted(wheel: LockedWheel, indexes: Indexes) -> Wanted:
+    """The wheel for the downloader, which asks for addresses only if the wheel is not in the cache."""
+    return Wanted(wheel.filename, lambda: _sources(wheel, indexes), size=wheel.size, sha256=wheel.sha256)
 
 
-def _locked(one: _Found, folder: Path) -> LockedWheel:
-    path = folder / one.filename
-    if not path.is_file():
-        raise wrong_bytes(one.filename, expected="this file name", got="a wheel of another name")
-    size = path.stat().st_size
-    check_file(path, name=one.filename, sha256=one.sha256, size=size)
-    check_wheel(path)
-    licence = one.licence if one.licence != "unknown" else _licence_in(path)
-    return LockedWheel(one.name, one.version, one.filename, one.sha256, size, licence, _hint(one.url))
-
-
-def _licence_in(path: Path) -> str:
-    """The licence in the wheel's own metadata; pip's answer leaves out the newer field."""
-    with zipfile.ZipFile(path) as archive:
-        name = next(n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n))
-        headers = BytesHeaderParser().parsebytes(archive.read(name))
-    return str(headers.get("License-Expression") or "unknown")
-
-
-def _hint(url: str) -> str:
-    """`url` without credentials and query; the empty text for a local file."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        return ""
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _is_cached(path: Path, sha256: str) -> bool:
-    return path.is_file() and file_sha256(path) == sha256
-
-
-def _download(lines: list[str], target: Target, folder: Path, progress: Progress) -> None:
-    """Have pip download what `lines` of a requirements file name, each with its hash, into `folder`."""
-    if not lines:
-        return
-    wanted = folder / ".requirements.txt"
-    wanted.write_text("".join(f"{line}\n" for line in lines))
-    before = {path.name for path in folder.glob("*.whl")}
-    with progress.stage("Fetch wheels", total=len(lines), unit="wheels") as advance:
-
-        def on_line(line: str) -> None:
-            if line.strip().startswith("Saved "):
-                advance(1)
-
-        options = ("--no-deps", "--require-hashes", *platform_options(target))
-        _pip("download", *options, "-r", wanted, "--dest", folder, folder=folder, on_line=on_line)
-    # pip writes into the folder directly: a wheel it was not asked for must not stay.
-    new = {path.name for path in folder.glob("*.whl")} - before
-    if len(new) > len(lines):
-        raise wrong_bytes("wheels", expected=f"{len(lines)} files", got=f"{len(new)} files")
-
-
-def _pip(*args: str | Path, folder: Path, on_line: Callable[[str], None] = lambda line: None) -> None:
-    """Run pip of this interpreter with the user's own configuration; its temporary files are in `folder`."""
-    temporary = folder / ".tmp"
-    temporary.mkdir(exist_ok=True)
+def _sources(wheel: LockedWheel, indexes: Indexes) -> tuple[Source, ...]:
+    """Where the wheel may be had: by its hint, unless a mirror was given, and by its name in its index."""
+    hinted = (Source(wheel.url),) if wheel.url and not indexes.place(wheel.index).given else ()
     try:
-        run(
-            [sys.executable, "-m", "pip", *args[:1], "--only-binary", ":all:", "--no-input", *args[1:]],
-            next_step="Check the network and `pip config list`, then run the same command.",
-            on_line=on_line,
-            env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "TMPDIR": str(temporary)},
+        return (*hinted, _listed(wheel, indexes))
+    except (BadInput, DamagedBundle, StepFailed):
+        if not hinted:
+            raise
+        return hinted
+
+
+def _listed(wheel: LockedWheel, indexes: Indexes) -> Source:
+    where = indexes.place(indexes.name_for(wheel.name))
+    file = next((file for file in indexes.page(wheel.name) if file.name == wheel.filename), None)
+    if file is None:
+        raise BadInput(
+            f"The wheel {wheel.filename} is not there.",
+            why=f"{where.title} does not list it",
+            next_step="Give another index with --index, or lock again.",
         )
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    if file.sha256 and file.sha256 != wheel.sha256:
+        raise DamagedBundle(
+            f"{wheel.filename} is another file now.",
+            why=f"the lock has {wheel.sha256}, {where.title} lists {file.sha256}",
+            next_step="Ask who runs the index, or lock again.",
+        )
+    return Source(file.url, may_be_file=where.folder is not None)
 
 
-def _unfit(why: str, next_step: str) -> BadInput:
-    return BadInput("The wheels do not fit the target.", why=why, next_step=next_step)
+def cached_wheel(cache: Path, wheel: LockedWheel) -> Path:
+    """Where a wheel is kept: by its hash, because indexes may have different files of one name."""
+    name = urllib.parse.quote(wheel.filename, safe="+!")
+    return cache / "wheels" / wheel.sha256 / name
+
+
+def _side_by_side(act: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_Made]:
+    """`act` on each, some at once; in the order given. Raises: what the first that failed raised."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(act, one) for one in given]
+        try:
+            return [one.result() for one in waiting]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

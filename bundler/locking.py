@@ -1,0 +1,281 @@
+"""Making a lock: everything anew, or one thing anew and all else as it was.
+
+A part of the old lock stays, to the byte, when the manifest says of it what it said then and nothing in it
+was named. What is named, new or changed in the manifest is resolved, with all else held where it was.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from appliance.errors import BadInput
+from appliance.progress import Progress
+from bundler.advisories import compare
+from bundler.converter import ConverterLock, lock_converter
+from bundler.environment import python_packages
+from bundler.lock import PARTS, Lock, LockedDataset, Part
+from bundler.manifest import LOCAL, Dataset, Manifest, Target
+from bundler.sources import cuda, file_sha256
+from bundler.sources.conda import LockedRuntime, lock_runtime
+from bundler.sources.extras import LockedExtra, lock_extras
+from bundler.sources.hub import LockedModel, lock_model
+from bundler.sources.indexes import Indexes
+from bundler.sources.wheels import Known, LockedWheel, check_not_twice, lock_wheels
+
+CONVERTER = "converter"
+"""Its name for `--upgrade`."""
+
+NO_LOCK = Lock(
+    format="islet-lock-1",
+    created="",
+    manifest_sha256="",
+    product="",
+    valid_days=0,
+    target=Target(python=""),
+    runtime=LockedRuntime((), (), ()),
+    wheels=(),
+    models=(),
+    datasets=(),
+    converter=None,
+    lacks=PARTS,
+)
+"""A lock in which nothing is locked yet."""
+
+_Locked = TypeVar("_Locked")
+
+
+@dataclass(frozen=True)
+class Old:
+    """What an earlier lock leaves of the choice."""
+
+    lock: Lock = NO_LOCK
+    """Kept as far as it goes."""
+    upgrade: frozenset[str] = frozenset()
+    """What is resolved anew all the same: names of wheels, conda packages, models, data sets,
+    extras, `converter`."""
+
+
+def lock(
+    manifest: Manifest,
+    source: Path,
+    *,
+    hub_endpoint: str | None,
+    cache: Path,
+    progress: Progress,
+    index: Sequence[str] = (),
+    only: Collection[Part] = PARTS,
+    old: Old | None = None,
+    advisories: str | None = None,
+) -> Lock:
+    """Resolve every word of `manifest`, which was read from the file `source`.
+
+    hub_endpoint: where models come from; None: what `HF_ENDPOINT` says, else the public hub.
+    index: package indexes that the user gives, `URL` or `NAME=URL`.
+    only: the parts to lock; the others are those of the old lock, or lacking.
+    advisories: where known vulnerabilities are listed, as `bundler.advisories.compare` takes it.
+
+    Raises: BadInput, when something named does not exist, does not fit the target or breaks the content
+    policy; DamagedBundle, when a source serves bytes that differ from its own listing; StepFailed, when
+    a source cannot be reached.
+    """
+    work = _Work(manifest, source, hub_endpoint, cache, progress, tuple(index), frozenset(only), old or Old())
+    work.check_names()
+    before = work.old.lock
+    datasets = work.part("datasets", work.datasets, before.datasets)
+    extras = work.part("extras", work.extras, before.extras)
+    models = work.part("models", work.models, before.models)
+    runtime = work.part("runtime", work.runtime, before.runtime)
+    converter = work.part("converter", work.converter, before.converter)
+    provided = work.provided(runtime)
+    check_not_twice(manifest.wheels.requirements, provided)
+    wheels = work.part("wheels", lambda: work.wheels(runtime, provided), before.wheels)
+    return Lock(
+        format="islet-lock-1",
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        manifest_sha256=file_sha256(source),
+        product=manifest.bundle.product,
+        sender=manifest.bundle.sender,
+        valid_days=manifest.bundle.valid_days,
+        target=work.target,
+        runtime=runtime,
+        wheels=wheels,
+        models=models,
+        datasets=datasets,
+        converter=converter,
+        extras=extras,
+        advisories=compare(
+            provided | {wheel.name: wheel.version for wheel in wheels},
+            advisories,
+            cache=cache,
+            progress=progress,
+        ),
+        lacks=tuple(part for part in PARTS if part in work.lacking),
+        provided=provided,
+        asked=work.asked,
+    )
+
+
+def resolved(target: Target) -> Target:
+    """`target` with `local` replaced by what this interpreter, and its torch, are."""
+    if target.python == LOCAL:
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        target = msgspec.structs.replace(target, python=python)
+    if target.cuda == LOCAL:
+        target = msgspec.structs.replace(target, cuda=cuda.of_this_python())
+    return target
+
+
+@dataclass
+class _Work:
+    """One lock in the making."""
+
+    manifest: Manifest
+    source: Path
+    hub_endpoint: str | None
+    cache: Path
+    progress: Progress
+    index: tuple[str, ...]
+    only: frozenset[Part]
+    old: Old
+
+    def __post_init__(self) -> None:
+        self.folder = self.source.parent
+        self.target = resolved(self.manifest.target)
+        self.lacking: set[Part] = set()
+        self.asked: dict[str, str] = {}
+
+    def part(self, part: Part, make: Callable[[], _Locked], before: _Locked) -> _Locked:
+        """What the new lock has of `part`: made now, or taken from the old one, which may lack it too."""
+        if part in self.only:
+            return make()
+        if part in self.old.lock.lacks:
+            self.lacking.add(part)
+        self.asked |= {key: asked for key, asked in self.old.lock.asked.items() if key.split("/")[0] == part}
+        return before
+
+    def datasets(self) -> tuple[LockedDataset, ...]:
+        """Every data set."""
+        before = {dataset.path: dataset for dataset in self.old.lock.datasets}
+        return tuple(
+            self._kept(f"datasets/{dataset.path}", dataset.path, dataset, before.get(dataset.path))
+            or _lock_dataset(self.folder, dataset)
+            for dataset in self.manifest.datasets
+        )
+
+    def extras(self) -> tuple[LockedExtra, ...]:
+        """Every extra."""
+        before = {extra.name: extra for extra in self.old.lock.extras}
+        kept = {
+            extra.name: self._kept(f"extras/{extra.name}", extra.name, extra, before.get(extra.name))
+            for extra in self.manifest.extras
+        }
+        new = [extra for extra in self.manifest.extras if kept[extra.name] is None]
+        made = lock_extras(new, base=self.folder, cache=self.cache, progress=self.progress)
+        held = [extra for extra in kept.values() if extra is not None]
+        return tuple(sorted([*held, *made], key=lambda extra: extra.name))
+
+    def models(self) -> tuple[LockedModel, ...]:
+        """Every model."""
+        before = {model.hub: model for model in self.old.lock.models}
+        return tuple(
+            self._kept(f"models/{model.hub}", model.hub, model, before.get(model.hub))
+            or lock_model(model, endpoint=self.hub_endpoint, cache=self.cache, progress=self.progress)
+            for model in self.manifest.models
+        )
+
+    def runtime(self) -> LockedRuntime:
+        """The conda environment."""
+        before = self.old.lock.runtime
+        held = [package for package in before.packages if package.name not in self.old.upgrade]
+        asked = (self.manifest.runtime, self.target)
+        whole = bool(held) and len(held) == len(before.packages)
+        kept = self._kept("runtime", "runtime", asked, before if whole else None)
+        return kept or lock_runtime(
+            self.manifest.runtime,
+            self.target,
+            base=self.folder,
+            cache=self.cache,
+            progress=self.progress,
+            held=[f"{package.name} =={package.version} {package.build}" for package in held],
+        )
+
+    def converter(self) -> ConverterLock | None:
+        """The converter to GGUF, if the manifest wants one."""
+        if not self.manifest.tools.converter:
+            return None
+        before = self.old.lock.converter
+        indexes = Indexes(self.manifest.wheels, self.folder, self.index)
+        return self._kept(CONVERTER, CONVERTER, True, before) or lock_converter(
+            self.cache, indexes, self.progress
+        )
+
+    def provided(self, runtime: LockedRuntime) -> dict[str, str]:
+        """The Python packages of the conda environment."""
+        if self.old.lock.runtime == runtime:
+            return self.old.lock.provided
+        return python_packages(runtime, base=self.folder, cache=self.cache)
+
+    def wheels(self, runtime: LockedRuntime, provided: dict[str, str]) -> tuple[LockedWheel, ...]:
+        """Every wheel: as it was, if nothing about it was named or changed."""
+        before = self.old.lock.wheels
+        named = {canonicalize_name(name) for name in self.old.upgrade}
+        held = tuple(wheel for wheel in before if canonicalize_name(wheel.name) not in named | set(provided))
+        asked = (self.manifest.wheels, self.target)
+        if kept := self._kept("wheels", "wheels", asked, before if held == before else ()):
+            return kept
+        python = next((package.version for package in runtime.packages if package.name == "python"), "")
+        return lock_wheels(
+            self.manifest.wheels,
+            self.target,
+            Indexes(self.manifest.wheels, self.folder, self.index),
+            cache=self.cache,
+            progress=self.progress,
+            known=Known(python, provided, held),
+        )
+
+    def check_names(self) -> None:
+        """Pass if everything that shall be resolved anew is there. Raises: BadInput."""
+        known = set(self._names())
+        for name in sorted(self.old.upgrade):
+            if name not in known and canonicalize_name(name) not in known:
+                raise BadInput(
+                    f"There is no {name} to resolve anew.",
+                    why="neither the lock nor the manifest names it",
+                    next_step="Name a wheel, a conda package, a model, a data set, an extra, or 'converter'.",
+                )
+
+    def _names(self) -> Iterator[str]:
+        """What may be named."""
+        yield CONVERTER
+        yield from (model.hub for model in self.manifest.models)
+        yield from (dataset.path for dataset in self.manifest.datasets)
+        yield from (extra.name for extra in self.manifest.extras)
+        yield from (canonicalize_name(Requirement(r).name) for r in self.manifest.wheels.requirements)
+        yield from (canonicalize_name(wheel.name) for wheel in self.old.lock.wheels)
+        yield from (package.name for package in self.old.lock.runtime.packages)
+
+    def _kept(self, key: str, name: str, words: Any, found: _Locked | None) -> _Locked | None:
+        """`found`, if the manifest says `words` of it as before and it was not named; `words` are noted."""
+        asked = hashlib.sha256(msgspec.json.encode(words)).hexdigest()
+        self.asked[key] = asked
+        same = self.old.lock.asked.get(key) == asked
+        return found if same and name not in self.old.upgrade else None
+
+
+def _lock_dataset(folder: Path, dataset: Dataset) -> LockedDataset:
+    file = folder / dataset.path
+    if not file.is_file():
+        raise BadInput(
+            f"The data set {dataset.path} is not there.",
+            why=f"there is no file {file}",
+            next_step="Correct datasets.path in the manifest; it is relative to the manifest.",
+        )
+    return LockedDataset(dataset.path, file_sha256(file), file.stat().st_size, dataset.licence)
