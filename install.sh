@@ -102,8 +102,10 @@ field() { # NAME FILE LINE KEY GRAMMAR: sets $value
 }
 
 date_grammar='[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z'
-# 91 bytes of P-256 SubjectPublicKeyInfo always start with the same 27 bytes (RFC 5480).
-key_grammar='key (root|release) MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}=='
+# 91 bytes of P-256 SubjectPublicKeyInfo always start with the same 27 bytes (RFC 5480); the last digit has four
+# bits that no byte uses, and they are 0 (RFC 4648, 3.5), so that a key has one spelling.
+key_grammar='key (root|release) MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{85}[AQgw]=='
+most_keys=100
 
 parse_root() { # NAME FILE: writes its key ids, thresholds and expiry under $work, the keys as KEYID.pem
     check_text "$1" "$2"
@@ -115,6 +117,7 @@ parse_root() { # NAME FILE: writes its key ids, thresholds and expiry under $wor
     [ "$1" = "root.$root_version" ] || malformed "$1" "its version is not the one in its name"
     bad=$(sed -n '6,$p' "$2" | grep -nEvx "$key_grammar" | head -n 1 | cut -d: -f1)
     [ -z "$bad" ] || malformed "$1" "line $((bad + 5)) must be a valid 'key root ...' or 'key release ...'"
+    [ "$(wc -l <"$2")" -le $((5 + most_keys)) ] || malformed "$1" "it has more than $most_keys keys"
     for role in root release; do
         : >"$work/$1.$role"
         sed -n "s/^key $role //p" "$2" >"$work/keys"
@@ -184,10 +187,10 @@ check_chain() { # every root on the medium follows the one before and is signed 
         previous=$version
     done
     for version in $versions; do parse_root "root.$version" "$quarantine/root.$version"; done
-    # A believed root that the medium repeats is judged where it stands in the chain, not before it.
-    before=$believed newest=$believed
-    for version in $versions; do if [ "$version" = "$believed" ]; then before=; fi; done
+    before='' newest=$believed
     for version in $versions; do
+        # A medium's roots follow the believed one, or it stands among them, or they are from before it.
+        if [ -z "$before" ] && [ "$version" -gt "${believed:-$version}" ]; then before=$believed; fi
         check_root_signatures "$version" "$before"
         before=$version
         if [ -z "$newest" ] || [ "$version" -gt "$newest" ]; then newest=$version; fi
@@ -237,7 +240,7 @@ check_signatures() {
 check_list() { # sets $wheel
     list=$quarantine/SHA256SUMS
     check_text SHA256SUMS "$list"
-    bad=$({ grep -nEvx '[0-9a-f]{64}  [A-Za-z0-9][A-Za-z0-9._-]{0,99}' "$list"; grep -nE '^.{66}(SHA256SUMS|root\.)' "$list"; } |
+    bad=$({ grep -nEvx '[0-9a-f]{64}  [A-Za-z0-9][A-Za-z0-9._-]{0,99}' "$list" || true; grep -nE '^.{66}(SHA256SUMS|root\.)' "$list"; } |
         cut -d: -f1 | sort -n | head -n 1)
     [ -z "$bad" ] || malformed SHA256SUMS "line $bad must be a SHA-256, two spaces and a plain name"
     [ -z "$(listed_names | tr '[:upper:]' '[:lower:]' | sort | uniq -d)" ] || malformed SHA256SUMS "a name stands in it twice"

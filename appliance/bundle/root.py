@@ -2,7 +2,8 @@
 
 A root names root keys, which sign the next root, and release keys, which sign SHA256SUMS.
 Keys are ECDSA P-256 public keys as base64 of their 91-byte SubjectPublicKeyInfo (RFC 5480),
-which always starts with the same 27 bytes: any other kind of key breaks the grammar.
+which always starts with the same 27 bytes: any other kind of key breaks the grammar. The last digit
+has four bits that no byte uses; they are 0 (RFC 4648, 3.5), so that a key has one spelling.
 """
 
 import base64
@@ -16,7 +17,9 @@ from appliance.bundle.text import read_field, read_lines
 from appliance.sentence import say
 
 FORMAT = "islet-root-1"
-KEY_LINE = re.compile(r"key (root|release) (MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==)")
+KEY_LINE = re.compile(r"key (root|release) (MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{85}[AQgw]==)")
+MOST_KEYS = 100
+"""Far more than a threshold of 9 needs, and few enough to be judged in a moment by a shell."""
 _COUNT = re.compile(r"[1-9]")
 _VERSION = re.compile(r"[1-9][0-9]{0,3}")
 
@@ -72,8 +75,8 @@ def format_root(root: Root) -> bytes:
 def parse_root(name: str, data: bytes) -> Root:
     """The root that the file called `name` states.
 
-    Raises: UntrustedBundle, when the grammar is broken, the version is not the one in the name, a
-    key stands twice, or a threshold asks for more keys than there are.
+    Raises: UntrustedBundle, when the grammar is broken, the version is not the one in the name, there are
+    too many keys, one stands twice, or a threshold asks for more than there are.
     """
     lines = read_lines(name, data)
     read_field(name, lines, 0, "format", re.compile(re.escape(FORMAT)))
@@ -91,6 +94,8 @@ def parse_root(name: str, data: bytes) -> Root:
                 name, say("line {number} must be a valid 'key root ...' or 'key release ...'", number=number)
             )
         keys[match[1]].append(PublicKey(base64.b64decode(match[2], validate=True)))
+    if len(lines) - 5 > MOST_KEYS:
+        raise malformed(name, say("it has more than {count} keys", count=MOST_KEYS))
     if len({key.spki for role in keys.values() for key in role}) != len(lines) - 5:
         raise malformed(name, "a key stands in it twice")
     if len(keys["root"]) < root_threshold or len(keys["release"]) < release_threshold:

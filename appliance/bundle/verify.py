@@ -109,8 +109,11 @@ def check_roots(medium: Medium, trust: Trust) -> Root:
             say("{name} is not the one this site believes.", name=believed.name), "its bytes differ"
         )
     chain = _chain(texts, believed)
-    keys_before: Root | None = believed if believed is not None and believed.version not in texts else None
+    keys_before: Root | None = None
     for root in chain:
+        # A medium's roots follow the believed one, or it stands among them, or they are from before it.
+        if keys_before is None and believed is not None and root.version > believed.version:
+            keys_before = believed
         _check_root_signatures(medium, root, texts[root.version], keys_before)
         keys_before = root
     newest = max([*chain, *([believed] if believed else [])], key=lambda root: root.version)
