@@ -4,6 +4,7 @@ torch and its friends are imported by what a command calls, never here: `islet -
 """
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import click
 from appliance.audit_commands import audit
 from appliance.commands import Commands, language_option
 from appliance.errors import ApplianceError
+from appliance.role_commands import roles
 from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder
 from appliance.site.layout import Site
@@ -74,16 +76,31 @@ def _run(context: click.Context, name: str) -> RunFolder:
 
 
 @main.command()
+@click.option(
+    "--quick", is_flag=True, help="Hash nothing and train nothing: a look at the box and its files."
+)
+@click.option("--full", is_flag=True, help="Hash everything anew, from the disk itself.")
+@click.option("--support", type=FILE, help="Also write a file for whoever helps, with nothing private in it.")
 @json_option
 @click.pass_context
-def doctor(context: click.Context, as_json: bool) -> None:
-    """Examine this site: box, stored files, imports, audit log, two training steps."""
-    from appliance.doctor import examine
+def doctor(context: click.Context, quick: bool, full: bool, support: Path | None, as_json: bool) -> None:
+    """Examine this site: box, installed files, imports, audit log, two training steps.
+
+    Cut off, it goes on where it was; it leaves processor and disk to whatever else wants them.
+    """
+    from appliance.doctor.examine import examine
     from appliance.progress import Terminal
     from appliance.show import print_findings
 
-    findings = examine(site_of(context), Terminal())
+    if quick and full:
+        raise click.UsageError("--quick and --full exclude each other.")
+    site = site_of(context)
+    findings = examine(site, Terminal(), "quick" if quick else "full" if full else "ordinary")
     print_findings(findings, as_json=as_json)
+    if support is not None:
+        from appliance.doctor.support import write_support
+
+        write_support(site, findings, support)
     if not all(finding.good for finding in findings):
         raise click.exceptions.Exit(5)
 
@@ -93,6 +110,7 @@ for _command in SITE_COMMANDS:
 
 
 main.add_command(audit)
+main.add_command(roles)
 
 
 @main.command()
@@ -120,21 +138,23 @@ def train(context: click.Context, plan_file: Path, detach: bool, as_json: bool) 
 
     go_offline()
     from appliance.export.package import plan_modelfile
+    from appliance.job.train import start_training
+    from appliance.job.train import train as train_to_end
     from appliance.show import TrainingView
-    from appliance.site.audit import append
+    from appliance.site.roles import check_may, owner_of
     from appliance.training import control
 
     site = site_of(context)
     try:
+        check_may(os.getuid(), "train", owner_of(site))  # before a folder is made
         run = control.prepare_run(
             plan_file, site.runs, site.models, judge=lambda plan, base: plan_modelfile(plan, base).text()
         )
-        append(site.audit, "train", run=run.root.name)
         if detach:
-            control.start_detached(run)
+            start_training(run, site)
         else:
             with TrainingView() as view:
-                control.train(run, view.show)
+                train_to_end(run, site, view.show)
     except ApplianceError as error:
         if not as_json:
             raise
@@ -175,9 +195,10 @@ def watch(context: click.Context, run: str) -> None:
 @click.pass_context
 def stop(context: click.Context, run: str) -> None:
     """Have RUN write a checkpoint and end."""
-    from appliance.training import control
+    from appliance.job.train import stop_training
 
-    stopped = control.stop(_run(context, run))
+    site = site_of(context)
+    stopped = stop_training(_run(context, run), site)
     click.echo("stopped, with a checkpoint" if stopped else "no worker was at work")
 
 
@@ -187,15 +208,15 @@ def stop(context: click.Context, run: str) -> None:
 @click.pass_context
 def continue_run(context: click.Context, run: str, detach: bool) -> None:
     """Go on with a RUN that was stopped or killed, from its newest checkpoint that verifies."""
+    from appliance.job.train import start_training, train
     from appliance.show import TrainingView
-    from appliance.training import control
 
-    folder = _run(context, run)
+    folder, site = _run(context, run), site_of(context)
     if detach:
-        control.start_detached(folder)
+        start_training(folder, site)
     else:
         with TrainingView() as view:
-            control.train(folder, view.show)
+            train(folder, site, view.show)
     click.echo(folder.root)
 
 
@@ -212,7 +233,7 @@ def evaluate_run(context: click.Context, run: str, as_json: bool) -> None:
     from appliance.progress import Terminal
     from appliance.show import print_summary
 
-    print_summary(evaluate(_run(context, run), Terminal()), as_json=as_json)
+    print_summary(evaluate(_run(context, run), site_of(context), Terminal()), as_json=as_json)
 
 
 @main.command()

@@ -9,8 +9,7 @@ import pytest
 from appliance.bundle.contents import format_contents, parse_contents
 from appliance.bundle.medium import Medium
 from appliance.bundle.sums import parse_sums
-from appliance.doctor import _stored, _tried
-from appliance.errors import DamagedBundle, HostNotReady, StepFailed
+from appliance.errors import DamagedBundle, HostNotReady
 from appliance.progress import Silent
 from appliance.site import audit
 from appliance.site.inventory import inventory
@@ -117,10 +116,3 @@ def test_every_finding_about_the_box_says_why_and_next(site: Site) -> None:
     findings = look_at_box(site)
     assert {finding.code for finding in findings} >= {"disk.room", "memory", "gpu.driver", "clock", "rights"}
     assert all(finding.why and finding.next_step for finding in findings if not finding.good)
-
-
-def test_a_check_that_cannot_read_a_file_is_a_finding_not_a_crash(site: Site) -> None:
-    (site.release(2) / "contents.json").unlink()
-    found = _tried("stored files", lambda: _stored(site, Silent()))
-    assert not found.good
-    assert "contents.json" in found.why and found.next_step

@@ -38,10 +38,12 @@ from appliance.locale import catalogue, language_of
 from appliance.progress import Progress, Terminal
 from appliance.sentence import say
 from appliance.site import audit
+from appliance.site.damage import STORE_MARK, is_marked, mend_links, unmark
 from appliance.site.delta import check_required
 from appliance.site.layout import STATE_NOTE, Site
 from appliance.site.lock import kernel_lock
 from appliance.site.runtime import install_wheels, relocate, try_imports
+from appliance.site.runtime_sums import record_runtime
 from appliance.site.state_format import CURRENT, check_forward, migrate, read_format
 from appliance.site.store import fill_store, link_release
 from appliance.site.trust import record_trust
@@ -84,10 +86,18 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
         own = quarantine / wheel_name(hashes)
         install_wheels(folder, contents, own, hashes[own.name], quarantine, progress)
         try_imports(folder / "runtime", contents, progress)
+        record_runtime(folder, progress)
+        mend_links(site)
         for name in (names.CONTENTS, names.INSTALLER):
             shutil.copyfile(quarantine / name, folder / name)
         os.sync()  # what tar and pip wrote, and every folder's names, before the file that vouches for them
         write_whole(complete, _installed(release, hashes, sums_sha256))
+    elif is_marked(folder, STORE_MARK):
+        contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
+        check_required(site, release, contents, progress)
+        fill_store(site, medium, contents, hashes, quarantine, progress)
+        mend_links(site)
+        unmark(folder, STORE_MARK)
     _switch(site, release, sums_sha256, judged)
     return release
 
