@@ -141,6 +141,40 @@ def uninstall(context: click.Context, with_data: bool, yes: bool) -> None:
 
 
 @click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.pass_context
+def backup(context: click.Context, folder: Path) -> None:
+    """Save data, runs, exports and the audit log in FOLDER, which must be new; a run at work is left out."""
+    from appliance.progress import Terminal
+    from appliance.site.backup import make_backup
+    from appliance.site_view import print_backup
+
+    print_backup(make_backup(site_of(context), folder.absolute(), Terminal()))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--check", "check_only", is_flag=True, help="Judge the backup and compare; change nothing.")
+@yes_option
+@click.pass_context
+def restore(context: click.Context, folder: Path, check_only: bool, yes: bool) -> None:
+    """Put the backup in FOLDER back; what is here is never overwritten."""
+    from appliance.progress import Terminal
+    from appliance.site.restore import plan_restoration
+    from appliance.site.restore import restore as put_back
+    from appliance.site_view import print_restoration, voice
+
+    site, say = site_of(context), voice()
+    plan = plan_restoration(site, folder, Terminal())
+    print_restoration(site, plan)
+    if check_only:
+        click.echo(say("Nothing was changed."))
+    elif agreed(say("Restore it?"), yes):
+        put_back(site, folder, plan, Terminal())
+        click.echo(say("It was restored."))
+
+
+@click.command()
 @json_option
 @click.pass_context
 def inventory(context: click.Context, as_json: bool) -> None:
@@ -151,5 +185,5 @@ def inventory(context: click.Context, as_json: bool) -> None:
     print_inventory(take(site_of(context)), as_json=as_json)
 
 
-SITE_COMMANDS: tuple[click.Command, ...] = (install, rollback, gc, uninstall, inventory)
+SITE_COMMANDS: tuple[click.Command, ...] = (install, rollback, gc, uninstall, backup, restore, inventory)
 """In the order in which `islet --help` names them."""

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from appliance.locale import language_of
 from appliance.locale.voice import Voice
 from appliance.progress import amount_text
+from appliance.site.backup import Made
 from appliance.site.collect import Collection
 from appliance.site.layout import Site
 from appliance.site.releases import Installed
+from appliance.site.restore import Restoration
 from appliance.site.uninstall import Removal
 from appliance.site.upgrade import Change, Upgrade
 
@@ -106,6 +108,29 @@ def print_removal(site: Site, plan: Removal) -> None:
     for path in plan.foreign[:SHOWN]:
         print(say("  stays: {path}, which is not Islet's", path=path))
     print(say("  should it be cut off at its end: rm -rf {prefix} removes the rest", **facts))
+
+
+def print_backup(made: Made) -> None:
+    """A backup that was made, and what is not in it."""
+    say = voice()
+    facts = {"folder": made.folder, "count": made.files, "amount": amount_text(made.size, "B")}
+    print(say("{folder}: {count} files, {amount}", **facts))
+    for name in made.skipped:
+        print(say("  left out: {name}, which is at work or no plain file", name=name))
+    print(say("SHA-256 of its list, for your own records: {sha256}", sha256=made.sha256))
+
+
+def print_restoration(site: Site, plan: Restoration) -> None:
+    """What restoring would do."""
+    say, backup = voice(), plan.backup
+    facts = {"product": backup.product, "release": backup.release, "created": backup.created}
+    print(say("Backup of {created}, of {product} release {release}; every hash agrees.", **facts))
+    print(say("SHA-256 of its list, for your own records: {sha256}", sha256=plan.sha256))
+    new = sum(1 for each in plan.new if each.sha256)
+    counts = {"new": new, "amount": amount_text(plan.new_bytes, "B"), "same": plan.same, "state": site.state}
+    print(say("  comes to {state}: {new} files, {amount}; here already: {same}", **counts))
+    for name in backup.skipped:
+        print(say("  not in it: {name}", name=name))
 
 
 def _numbers(numbers: Sequence[int]) -> str:

@@ -153,6 +153,7 @@ collect(site, plan, 1, Silent())
 """
 
 
+@pytest.mark.slow
 def test_gc_killed_at_any_removal_leaves_whole_releases_and_the_next_one_finishes(
     site: Site, shelf: Shelf, tmp_path: Path
 ) -> None:

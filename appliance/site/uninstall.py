@@ -20,7 +20,7 @@ from appliance.site.lock import alone
 from appliance.site.releases import current_release, installed_releases
 from appliance.site.use import active_runs, ancestors, program_uses
 
-AUDIT_FILES = ("audit.", ".audit.")
+AUDIT_FILES = ("audit.", ".audit.", "audit-restored-")
 """How the names of the audit log's files begin: the log, its signatures, its key."""
 
 

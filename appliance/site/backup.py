@@ -1,0 +1,199 @@
+"""`islet backup`: data, runs, exports and the audit log, hashed, in a folder on another disk.
+
+May be made while runs are active: a run that a worker or a job is at work on is left out whole, and named.
+Every file is read once and stands in the backup with the hash of what was read; the list comes last, so
+that a backup that was cut off is none. The private key of the audit log stays here: whoever has the backup
+must not be able to write entries.
+"""
+
+import grp
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.bundle.verify import clock
+from appliance.durable import sync_folder, write_whole
+from appliance.errors import BadInput, HostNotReady
+from appliance.progress import Advance, Progress, amount_text
+from appliance.sentence import say
+from appliance.site import audit
+from appliance.site.backup_list import LIST, SUMS, Backup, Saved, format_list, sums_line
+from appliance.site.layout import Site
+from appliance.site.lock import alone
+from appliance.site.releases import current_release
+from appliance.site.state_format import read_format
+from appliance.site.use import active_runs
+
+CHUNK_BYTES = 4 * 1024 * 1024
+FILES = "files"
+_LEFT_OUT = (".audit.", "audit.key", ".doctor-", ".restore.")
+"""How names right under the state folder begin that no backup holds: locks, a private key, work at hand."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A backup that was made."""
+
+    folder: Path
+    files: int
+    size: int
+    """Bytes of the files, each counted once for every place where it stands."""
+    skipped: tuple[str, ...]
+    sha256: str
+    """Of its list: written down elsewhere, it shows any change."""
+
+
+def make_backup(site: Site, folder: Path, progress: Progress) -> Made:
+    """Back the state up into `folder`, which is made, or empty.
+
+    Raises: BadInput, when the folder cannot take one; HostNotReady, when there is no room, a file cannot be
+    read, or another command is at work here.
+    """
+    _check_place(site, folder)
+    with alone(site, "backup"):
+        now = current_release(site)
+        audit.append(site.audit, "backup", folder=str(folder))
+        paths, skipped = _choose(site)
+        total = sum(path.stat().st_size for path in paths if path.is_file())
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_room(folder, total)
+        with progress.stage("backing up", total=total) as advance:
+            saved = _save_all(site, folder / FILES, paths, advance)
+        # A worker that came up meanwhile may have changed what was read before.
+        late = {name for name in active_runs(site) if f"runs/{name}" not in skipped}
+        kept = [each for each in saved if not _is_of(each.path, late)]
+        told = tuple(sorted({*skipped, *(f"runs/{name}" for name in late)}))
+        backup = Backup(clock(), now.product, now.number, read_format(site.state), told, tuple(kept))
+        data = format_list(backup)
+        sha256 = hashlib.sha256(data).hexdigest()
+        write_whole(folder / SUMS, sums_line(sha256))
+        write_whole(folder / LIST, data)
+    return Made(folder, sum(1 for e in kept if e.sha256), sum(e.size for e in kept), told, sha256)
+
+
+def _is_of(path: str, runs: set[str]) -> bool:
+    steps = path.split("/")
+    return steps[0] == "runs" and len(steps) > 1 and steps[1] in runs
+
+
+def _check_place(site: Site, folder: Path) -> None:
+    """A folder outside the site that is not there, empty, or holds what a backup that was cut off left."""
+    why = None
+    if folder.resolve().is_relative_to(site.state.resolve()) or folder.resolve().is_relative_to(
+        site.prefix.resolve()
+    ):
+        why = say("it lies in what is backed up")
+    elif folder.exists() and not folder.is_dir():
+        why = say("it is not a folder")
+    elif folder.exists() and {path.name for path in folder.iterdir()} - {FILES}:
+        why = say("something lies in it already")
+    if why:
+        raise BadInput(
+            say("No backup can be made in {folder}.", folder=folder),
+            why=why,
+            next_step="Give a new folder on another disk, one for each backup.",
+        )
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise HostNotReady(
+            say("{folder} has too little room.", folder=folder),
+            why=say(
+                "{needed} needed, {free} free", needed=amount_text(needed, "B"), free=amount_text(free, "B")
+            ),
+            next_step="Free space there, or give a folder on a larger disk.",
+        )
+
+
+def _choose(site: Site) -> tuple[list[Path], list[str]]:
+    """Every file and folder to save, folders first; and what is left out, in names of the state."""
+    busy = set(active_runs(site))
+    skipped = [f"runs/{name}" for name in busy]
+    paths: list[Path] = []
+    for top, folders, files in os.walk(site.state, onerror=_unreadable):
+        here = Path(top)
+        if here == site.state:
+            folders[:] = [name for name in folders if not name.startswith(_LEFT_OUT)]
+            files = [name for name in files if not name.startswith(_LEFT_OUT)]
+        if here == site.runs:  # a run that is being made has a hidden name
+            folders[:] = [name for name in folders if name not in busy and not name.startswith(".")]
+        folders.sort()
+        # The signature of the audit log before the log: what is added in between is then only not signed yet.
+        for path in (
+            *(here / name for name in folders),
+            *(here / name for name in sorted(files, reverse=True)),
+        ):
+            if stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                paths.append(path)
+            else:
+                skipped.append(str(path.relative_to(site.state)))
+    return paths, sorted(skipped)
+
+
+def _unreadable(error: OSError) -> None:
+    raise HostNotReady(
+        say("{path} cannot be read.", path=error.filename),
+        why=error.strerror or str(error),
+        next_step="Run this as an account that may read all of the state, often root.",
+    )
+
+
+def _save_all(site: Site, store: Path, paths: list[Path], advance: Advance) -> list[Saved]:
+    store.mkdir(exist_ok=True)
+    saved = []
+    for path in paths:
+        name = str(path.relative_to(site.state))
+        try:
+            status = path.stat()
+            sha256, size = "", 0
+            if not path.is_dir():
+                sha256, size = copy_hashed(path, store / ".part", advance)
+                (store / ".part").rename(store / sha256)
+        except FileNotFoundError:
+            continue  # a checkpoint that was thinned out since it was seen
+        except PermissionError as error:
+            _unreadable(error)
+        saved.append(Saved(name, size, sha256, status.st_mode & 0o777, _owner(status), _group(status)))
+    sync_folder(store)
+    return saved
+
+
+def copy_hashed(source: Path, target: Path, advance: Callable[[int], None]) -> tuple[str, int]:
+    """Copy a plain file, never through a link, synced; the SHA-256 and the bytes of what was written."""
+    hasher, size = hashlib.sha256(), 0
+    handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(handle, "rb") as read, os.fdopen(os.open(target, flags, 0o600), "wb") as write:
+        for chunk in _chunks(read.read):
+            hasher.update(chunk)
+            write.write(chunk)
+            size += len(chunk)
+            advance(len(chunk))
+        write.flush()
+        os.fsync(write.fileno())
+    return hasher.hexdigest(), size
+
+
+def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while chunk := read(CHUNK_BYTES):
+        yield chunk
+
+
+def _owner(status: os.stat_result) -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(status.st_uid).pw_name
+    return ""
+
+
+def _group(status: os.stat_result) -> str:
+    with suppress(KeyError):
+        return grp.getgrgid(status.st_gid).gr_name
+    return ""

@@ -1,0 +1,205 @@
+"""`islet restore`: put a backup back, on this box or another; nothing that is here is overwritten.
+
+In order: the list is judged; every file is read and hashed; what stands here with other bytes is named, and
+nothing is written then. Only afterwards files are copied, aside and hashed again, brought to the form that
+this release keeps, and given their names, each by a link that fails where something stands. Cut off, the same
+command goes on: what is here with the same bytes is left as it is.
+
+The audit log of the backup does not replace this box's: it comes to lie beside it, with its signatures, and
+this box's log names its head.
+"""
+
+import grp
+import hashlib
+import os
+import pwd
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.bundle.medium import CHUNK_BYTES
+from appliance.durable import sync_folder, write_whole
+from appliance.errors import HostNotReady
+from appliance.progress import Advance, Progress, amount_text
+from appliance.sentence import say
+from appliance.site import audit
+from appliance.site.backup import FILES, copy_hashed
+from appliance.site.backup_list import Backup, Saved, damaged, read_list
+from appliance.site.layout import Site
+from appliance.site.lock import alone
+from appliance.site.state_format import CURRENT, NOTE, PREFIX, check_forward, migrate
+
+SHOWN = 3
+_LOG = "audit."
+"""How the names of the audit log's files begin."""
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What restoring a backup would do; it was read whole and every hash agreed."""
+
+    backup: Backup
+    sha256: str
+    """Of its list."""
+    new: tuple[Saved, ...]
+    """Files and folders that are not here."""
+    same: int
+    """Files that are here already with the same bytes."""
+
+    @property
+    def new_bytes(self) -> int:
+        """Room needed."""
+        return sum(each.size for each in self.new)
+
+
+def plan_restoration(site: Site, folder: Path, progress: Progress) -> Restoration:
+    """Judge the backup in `folder` and compare it with what is here.
+
+    Raises: BadInput, when it is none; DamagedBundle, when a byte is not as it was saved; HostNotReady, when
+    it is of a newer form, something with other bytes stands in the way, or there is too little room.
+    """
+    backup, sha256 = read_list(folder)
+    check_forward(backup.state_format, CURRENT)
+    files = {each.sha256: each for each in backup.saved if each.sha256}
+    with progress.stage("checking the backup", total=sum(each.size for each in files.values())) as advance:
+        for each in files.values():
+            _check_saved(folder, each, advance)
+    wanted = [_placed(each, backup) for each in backup.saved if each.path != NOTE]
+    missing = [each for each in wanted if not os.path.lexists(site.state / each.path)]
+    absent = {each.path for each in missing}
+    there = [each for each in wanted if each.path not in absent]
+    other = [each.path for each in there if not _is_same(site.state / each.path, each)]
+    if other:
+        raise HostNotReady(
+            "Something else stands where the backup belongs.",
+            why=say(
+                "not the same here: {files}",
+                files=", ".join(other[:SHOWN]) + (", ..." if other[SHOWN:] else ""),
+            ),
+            next_step="Move it away, or restore into a site with another --state; nothing was changed.",
+        )
+    same = sum(1 for each in there if each.sha256)
+    found = Restoration(backup, sha256, tuple(missing), same)
+    free = shutil.disk_usage(site.state).free
+    if free < found.new_bytes:
+        raise HostNotReady(
+            say("{folder} has too little room.", folder=site.state),
+            why=say(
+                "{needed} needed, {free} free",
+                needed=amount_text(found.new_bytes, "B"),
+                free=amount_text(free, "B"),
+            ),
+            next_step="Free space there; nothing was changed.",
+        )
+    return found
+
+
+def restore(site: Site, folder: Path, plan: Restoration, progress: Progress) -> None:
+    """Put back what is not here.
+
+    Raises: DamagedBundle, when the backup changed since it was judged; HostNotReady, when another command is
+    at work here, or something came to stand in the way.
+    """
+    with alone(site, "restore"):
+        for left in site.state.glob(".restore.*"):
+            shutil.rmtree(left)
+        aside = site.state / f".restore.{os.getpid()}"
+        aside.mkdir(mode=0o700)
+        try:
+            with progress.stage("restoring", total=plan.new_bytes) as advance:
+                for each in plan.new:
+                    _copy(folder, each, aside / each.path, advance)
+            write_whole(aside / NOTE, f"{PREFIX}{plan.backup.state_format}\n".encode())
+            migrate(aside)
+            (aside / NOTE).unlink()
+            audit.append(site.audit, "restore", list_sha256=plan.sha256, created=plan.backup.created)
+            _merge(aside, site.state, {each.path: each for each in plan.new})
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _placed(saved: Saved, backup: Backup) -> Saved:
+    """The audit log beside this box's, under the date of the backup; everything else where it was."""
+    if "/" in saved.path or not saved.path.startswith(_LOG):
+        return saved
+    stamp = backup.created.replace(":", "")
+    return Saved(
+        f"audit-restored-{stamp}-{saved.path}", saved.size, saved.sha256, 0o440, saved.owner, saved.group
+    )
+
+
+def _check_saved(folder: Path, saved: Saved, advance: Advance) -> None:
+    hasher, size = hashlib.sha256(), 0
+    try:
+        handle = os.open(folder / FILES / saved.sha256, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                hasher.update(chunk)
+                size += len(chunk)
+                advance(len(chunk))
+    except OSError:
+        raise damaged(saved.path) from None
+    if (hasher.hexdigest(), size) != (saved.sha256, saved.size):
+        raise damaged(saved.path)
+
+
+def _is_same(path: Path, saved: Saved) -> bool:
+    """Whether what stands at `path` is what was saved; rights and owners do not count."""
+    if not saved.sha256 or path.is_symlink():
+        return not saved.sha256 and path.is_dir() and not path.is_symlink()
+    if not path.is_file() or path.stat().st_size != saved.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == saved.sha256
+
+
+def _copy(folder: Path, saved: Saved, target: Path, advance: Advance) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not saved.sha256:
+        target.mkdir(exist_ok=True)
+        return
+    if copy_hashed(folder / FILES / saved.sha256, target, advance) != (saved.sha256, saved.size):
+        raise damaged(saved.path)
+
+
+def _merge(aside: Path, state: Path, wanted: dict[str, Saved]) -> None:
+    """Give everything under `aside` its name under `state`; rights that forbid writing come last."""
+    made: list[Path] = []
+    for top, folders, files in os.walk(aside):
+        here = state / Path(top).relative_to(aside)
+        for name in folders:
+            if not (here / name).is_dir():
+                (here / name).mkdir(mode=0o700)
+                made.append(here / name)
+                if saved := wanted.get(str((here / name).relative_to(state))):
+                    _give(here / name, saved, writable=True)
+        for name in files:
+            target = here / name
+            if saved := wanted.get(str(target.relative_to(state))):
+                _give(Path(top) / name, saved)
+            try:
+                os.link(Path(top) / name, target, follow_symlinks=False)
+            except FileExistsError as error:
+                raise HostNotReady(
+                    "Something else stands where the backup belongs.",
+                    why=say("not the same here: {files}", files=target.relative_to(state)),
+                    next_step="Move it away and run the same command again: it goes on.",
+                ) from error
+        sync_folder(here)
+    for folder in reversed(made):
+        if saved := wanted.get(str(folder.relative_to(state))):
+            _give(folder, saved)
+
+
+def _give(path: Path, saved: Saved, *, writable: bool = False) -> None:
+    """Rights, and where root restores, the owner by name: numbers differ from box to box."""
+    if os.geteuid() == 0:
+        os.chown(path, _id(saved.owner, ((e.pw_name, e.pw_uid) for e in pwd.getpwall())), -1)
+        os.chown(path, -1, _id(saved.group, ((e.gr_name, e.gr_gid) for e in grp.getgrall())))
+    path.chmod(saved.mode | 0o700 if writable else saved.mode)
+
+
+def _id(name: str, known: Iterable[tuple[str, int]]) -> int:
+    """The number of the account or group of this name; -1, which changes nothing, where there is none."""
+    return next((number for each, number in known if each == name), -1)
