@@ -133,7 +133,7 @@ def compare(
             return Advisories(not_checked=f"{shown(where)} could not be read: {error.why}")
         read = unread = 0
         newest, findings = "", list[Finding]()
-        versions = {canonicalize_name(name): version for name, version in packages.items()}
+        versions = {str(canonicalize_name(name)): version for name, version in packages.items()}
         for body in given.bodies:
             try:
                 advisory = msgspec.json.decode(body, type=_Advisory)

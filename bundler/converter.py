@@ -1,22 +1,19 @@
 """llama.cpp's converter from safetensors to GGUF, taken from a pinned source package.
 
 The converter and its `gguf` library must be of one llama.cpp tree; the only package that carries that tree
-whole is the source package of llama-cpp-python. It is fetched by pip, judged by its sha256, and
-only the converter's own files are taken out of it. Nothing of it is run here, except that pip asks
-the package's build backend for its metadata, after it has compared the hash.
+whole is the source package of llama-cpp-python. It is fetched from the index that wheels come from, judged by
+its sha256, and only the converter's own files are taken out of it. Nothing of it is run here.
 """
 
-import hashlib
 import re
-import sys
 import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance import process
 from appliance.errors import StepFailed
 from appliance.progress import Progress
+from bundler.sources.download import Job, Source, Wanted, fetch_all
+from bundler.sources.indexes import Indexes
 
 PACKAGE = "llama-cpp-python"
 VERSION = "0.3.36"
@@ -38,7 +35,6 @@ NEEDED = ("convert_hf_to_gguf.py", "conversion/base.py", "gguf-py/gguf/__init__.
 MAX_FILE_BYTES = 4_000_000
 """The largest of these files has 0.8 MB; anything far beyond that is not what was pinned."""
 
-CHUNK_BYTES = 1 << 20
 NEXT_STEP = "Check the connection to the package index, then run `islet-bundle lock` again."
 
 
@@ -54,31 +50,30 @@ class ConverterLock:
     """Bytes."""
 
 
-def lock_converter(cache: Path, progress: Progress) -> ConverterLock:
+def lock_converter(cache: Path, indexes: Indexes, progress: Progress) -> ConverterLock:
     """The pinned source package, fetched into `cache` and judged by its bytes.
 
-    Raises: StepFailed, when it cannot be fetched or is not what is pinned.
+    Raises: DamagedBundle, when it is not what is pinned; StepFailed, when it cannot be fetched.
     """
     lock = ConverterLock(VERSION, SDIST, SHA256, SIZE)
-    if not _is_cached(lock, cache):
-        with progress.stage("fetch the GGUF converter", total=lock.size) as advance:
-            _download(lock, cache)
-            advance(lock.size)
+    fetch_all([_job(lock, cache, indexes)], what="Fetch the GGUF converter", progress=progress)
     return lock
 
 
-def fetch_converter(lock: ConverterLock, cache: Path, into: Path) -> list[Path]:
+def fetch_converter(
+    lock: ConverterLock, cache: Path, into: Path, indexes: Indexes, progress: Progress
+) -> list[Path]:
     """Write the converter's files under `into`; their paths relative to it, sorted.
 
     The source package is taken from `cache`, and fetched into it when it is not there; its bytes
     are compared with the lock in either case.
 
-    Raises: StepFailed, when it cannot be fetched, is not what is locked, or lacks a file.
+    Raises: DamagedBundle, when it is not what is locked; StepFailed, when it cannot be had or lacks a file.
     """
-    if not _is_cached(lock, cache):
-        _download(lock, cache)
+    job = _job(lock, cache, indexes)
+    fetch_all([job], what="Fetch the GGUF converter", progress=progress)
     taken: dict[str, Path] = {}
-    with tarfile.open(_cached(lock, cache), mode="r:gz") as archive:
+    with tarfile.open(job.target, mode="r:gz") as archive:
         for member in archive:
             name = member.name.removeprefix(TREE)
             if not member.name.startswith(TREE) or WANTED.fullmatch(name) is None:
@@ -105,48 +100,19 @@ def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, into: Path,
     return Path(name)
 
 
-def _cached(lock: ConverterLock, cache: Path) -> Path:
-    """Where the source package lies in the cache: by its hash, so that another one never takes its place."""
+def _job(lock: ConverterLock, cache: Path, indexes: Indexes) -> Job:
+    """What brings the source package into the cache: by its hash, so that no other one takes its place."""
+
+    def sources() -> tuple[Source, ...]:
+        return tuple(Source(file.url) for file in indexes.page(PACKAGE) if file.name == lock.sdist_name)
+
+    wanted = Wanted(lock.sdist_name, sources, size=lock.size, sha256=lock.sha256)
+    return Job(wanted, cached_source(lock, cache))
+
+
+def cached_source(lock: ConverterLock, cache: Path) -> Path:
+    """Where the source package is kept."""
     return cache / "sdists" / lock.sha256 / lock.sdist_name
-
-
-def _is_cached(lock: ConverterLock, cache: Path) -> bool:
-    """Whether the cache holds it, by its bytes; anything else under its name is removed."""
-    path = _cached(lock, cache)
-    if not path.exists():
-        return False
-    if _is_locked(lock, path):
-        return True
-    path.unlink()
-    return False
-
-
-def _is_locked(lock: ConverterLock, path: Path) -> bool:
-    """Whether the file at `path` has the size and the sha256 of the lock."""
-    if path.stat().st_size != lock.size:
-        return False
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest() == lock.sha256
-
-
-def _download(lock: ConverterLock, cache: Path) -> None:
-    """Fetch the source package by pip, which compares the hash first, then compare it ourselves."""
-    target = _cached(lock, cache)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as name:
-        aside = Path(name)
-        pins = aside / "pins.txt"
-        pins.write_text(f"{PACKAGE}=={lock.version} --hash=sha256:{lock.sha256}\n", encoding="utf-8")
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
-        take_source = ["--no-deps", "--no-binary", PACKAGE, "--require-hashes"]
-        process.run([*pip, *take_source, "--dest", aside, "--requirement", pins], next_step=NEXT_STEP)
-        fetched = aside / lock.sdist_name
-        if not fetched.is_file() or not _is_locked(lock, fetched):
-            raise _failure(lock, "what pip fetched has another name, size or sha256")
-        fetched.replace(target)
 
 
 def _failure(lock: ConverterLock, why: str) -> StepFailed:

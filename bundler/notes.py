@@ -4,8 +4,6 @@ It follows from the lock and the contents alone, so its bytes are the same for e
 holds for every such bundle or stands in these two: who signed is not known yet when it is written.
 """
 
-import textwrap
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +13,15 @@ from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.cuda import CAME_WITH, oldest_driver
 from appliance.bundle.release import Release
 from appliance.progress import amount_text
+from bundler import advisory_notes
+from bundler.advisory_notes import AdvisoryWords, advisory_list, advisory_paragraph
 from bundler.licence import is_stated, shown
 from bundler.lock import Lock
 from bundler.policy import is_card, is_licence_text
 from bundler.sources.hub import LockedModel
+from bundler.wrapping import WIDTH, cells, wrapped
 
 PAGES = Path(__file__).parent / "pages"
-WIDTH = 80
-"""Cells of a terminal's line; a Chinese character takes two."""
 BIGGEST = 20
 
 
@@ -41,6 +40,9 @@ class Words:
     no_card: str
     no_licence_text: str
     datasets: str
+    extras: str
+    """Title and first sentence of the extras' section."""
+    advisories: AdvisoryWords
     complete: str
     delta: str
     no_gpu: str
@@ -55,6 +57,7 @@ ENGLISH = Words(
         "model": "models",
         "dataset": "data sets",
         "tool": "tools",
+        "extra": "extras",
         "conda": "conda packages",
         "wheel": "Python wheels",
         "appliance": "the appliance",
@@ -67,6 +70,8 @@ ENGLISH = Words(
     no_card="model card    none among its files",
     no_licence_text="licence text  none among its files",
     datasets="### Data sets",
+    extras="### Extras\n\nFiles for people, carried as they are in `extras/`; nothing opens or runs them.\n",
+    advisories=advisory_notes.ENGLISH,
     complete="complete: installs on a box that has nothing",
     delta="delta: the box must already hold other files ({count}, {size})",
     no_gpu="none needed and none used: works on the processor",
@@ -81,6 +86,7 @@ CHINESE = Words(
         "model": "模型",
         "dataset": "数据集",
         "tool": "工具",
+        "extra": "附加文件",
         "conda": "conda 软件包",
         "wheel": "Python wheel 包",
         "appliance": "本软件",
@@ -93,6 +99,8 @@ CHINESE = Words(
     no_card="模型卡        其文件中没有",
     no_licence_text="许可证文本    其文件中没有",
     datasets="### 数据集",
+    extras="### 附加文件\n\n供人使用的文件，原样放在 `extras/` 下；不会被打开或运行。\n",
+    advisories=advisory_notes.CHINESE,
     complete="完整：可装在没有任何旧发布的主机上",
     delta="增量：主机上须已有其他文件（{count} 个，{size}）",
     no_gpu="不需要也不使用：在处理器上运行",
@@ -137,7 +145,8 @@ def _page(words: Words, lock: Lock, release: Release, contents: Contents, folder
             check_lines=CHECK_LINES,
             kinds=_kinds(words, lock, contents, own),
             models="\n\n".join(_model(words, model) for model in lock.models) or words.no_models,
-            datasets=_datasets(words, contents),
+            datasets=_datasets(words, contents) + _extras(words, lock),
+            advisories=advisory_paragraph(words.advisories, lock.advisories),
             sender=lock.sender or words.no_sender,
             stated=sum(is_stated(licence) for _, licence in components),
             unstated=sum(not is_stated(licence) for _, licence in components),
@@ -165,7 +174,8 @@ CHECK_LINES = """\
 def _kinds(words: Words, lock: Lock, contents: Contents, own: Path) -> str:
     """The table of what is inside, by kind."""
     rows = [words.columns]
-    for kind in ("model", "dataset", "tool"):
+    carried = {entry.kind for entry in contents.entries}
+    for kind in ("model", "dataset", "tool", *(["extra"] if "extra" in carried else [])):
         entries = [entry for entry in contents.entries if entry.kind == kind]
         rows.append(_row(words, kind, len({entry.component for entry in entries}), _sizes(entries)))
     rows.append(_row(words, "conda", len(lock.runtime.packages), [p.size for p in lock.runtime.packages]))
@@ -214,9 +224,22 @@ def _datasets(words: Words, contents: Contents) -> str:
     return "\n".join(["", words.datasets, "", *lines, ""]) if lines else ""
 
 
+def _extras(words: Words, lock: Lock) -> str:
+    lines = [
+        wrapped(
+            f"- **{extra.name}** ({amount_text(extra.size, 'B')}): {shown(extra.licence, words.unstated)}"
+            + (f"; {extra.note}" if extra.note else ""),
+            indent="  ",
+        )
+        + f"\n\n      extras/{extra.name}/{extra.file}\n      {extra.url or extra.path}"
+        for extra in lock.extras
+    ]
+    return "\n".join(["", words.extras, *lines, ""]) if lines else ""
+
+
 def _components(lock: Lock, contents: Contents) -> list[tuple[str, str]]:
     """Every component with the licence that its source states."""
-    files = {(e.component, e.licence) for e in contents.entries if e.kind in ("dataset", "tool")}
+    files = {(e.component, e.licence) for e in contents.entries if e.kind in ("dataset", "extra", "tool")}
     return [
         *((model.hub, model.licence) for model in lock.models),
         *sorted(files),
@@ -237,6 +260,7 @@ def _lists(lock: Lock, contents: Contents) -> str:
         (PAGES / "BUNDLE.lists.md")
         .read_text(encoding="utf-8")
         .format(
+            advisories=advisory_list(lock.advisories),
             licences="\n".join(_wrapped(each, sorted(found[each], key=str.lower)) for each in order),
             biggest_count=len(biggest),
             biggest="\n".join(f"    {amount_text(entry.size, 'B'):>9}  {entry.path}" for entry in biggest),
@@ -246,7 +270,7 @@ def _lists(lock: Lock, contents: Contents) -> str:
 
 def _wrapped(licence: str, members: list[str]) -> str:
     """`- **licence** (count): members`, no name broken."""
-    lines = textwrap.wrap(f"- **{licence}** ({len(members)}):", WIDTH, subsequent_indent="  ")
+    lines = wrapped(f"- **{licence}** ({len(members)}):", indent="  ").split("\n")
     for i, member in enumerate(members):
         text = member + ("," if i < len(members) - 1 else "")
         if cells(f"{lines[-1]} {text}") <= WIDTH:
@@ -265,11 +289,6 @@ def _gpu(words: Words, cuda: str) -> str:
     return words.gpu.format(cuda=cuda) + words.driver.format(
         advised=CAME_WITH.get(cuda, oldest), oldest=oldest
     )
-
-
-def cells(text: str) -> int:
-    """How many cells of a terminal's line `text` takes."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _padded(text: str, width: int, *, right: bool = False) -> str:

@@ -27,6 +27,7 @@ from packaging.utils import canonicalize_name
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.release import Release
+from bundler.advisories import Finding
 from bundler.converter import PACKAGE
 from bundler.licence import is_stated, spdx
 from bundler.lock import Lock
@@ -34,6 +35,7 @@ from bundler.manifest import Target
 from bundler.policy import is_card, is_licence_text
 from bundler.sources import file_sha256
 from bundler.sources.conda import LockedPackage
+from bundler.sources.extras import LockedExtra
 from bundler.sources.hub import LockedModel
 from bundler.sources.wheels import LockedWheel
 
@@ -60,6 +62,7 @@ def format_sbom(
         _file("file:install.sh", names.INSTALLER, file_sha256(folder / names.INSTALLER)),
         *(_model(model, sources) for model in lock.models),
         *(_dataset(entry) for entry in contents.entries if entry.kind == "dataset"),
+        *(_extra(extra) for extra in lock.extras),
         *_tools(lock, contents),
         *(_conda(package) for package in lock.runtime.packages),
         *(_wheel(wheel) for wheel in lock.wheels),
@@ -69,6 +72,7 @@ def format_sbom(
     needed: dict[str, list[str] | None] = {}
     needed |= {_wheel_ref(w): _requirements(metadata[w.filename], lock.target, refs) for w in lock.wheels}
     needed[appliance["bom-ref"]] = _requirements(wheel_metadata(own), lock.target, refs)
+    vulnerabilities = [_vulnerability(each, refs) for each in lock.advisories.found]
     needed["release"] = [component["bom-ref"] for component in components]
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -80,6 +84,7 @@ def format_sbom(
         "dependencies": [
             {"ref": ref, "dependsOn": sorted(on)} for ref, on in sorted(needed.items()) if on is not None
         ],
+        **({"vulnerabilities": vulnerabilities} if vulnerabilities else {}),
     }
     body = json.dumps(document, sort_keys=True).encode()
     serial = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(body).hexdigest())
@@ -104,6 +109,9 @@ def _metadata(lock: Lock, release: Release, version: str) -> Json:
     target = lock.target
     facts = {
         "expires": release.expires,
+        "advisories:not-checked": lock.advisories.not_checked,
+        "advisories:source": lock.advisories.source,
+        "advisories:newest": lock.advisories.newest,
         "lock:manifest-sha256": lock.manifest_sha256,
         "target:cuda": target.cuda,
         "target:glibc": target.glibc,
@@ -121,7 +129,7 @@ def _metadata(lock: Lock, release: Release, version: str) -> Json:
             "version": str(release.number),
             "description": "Signed bundle for a site without a network.",
         },
-        "properties": _properties(facts),
+        "properties": _properties({name: value for name, value in facts.items() if value}),
     }
 
 
@@ -194,6 +202,38 @@ def _dataset(entry: Entry) -> Json:
         "hashes": _hashes(entry.sha256),
         "licenses": _licences(entry.licence),
         "data": [{"type": "dataset", "name": entry.path}],
+    }
+
+
+def _extra(extra: LockedExtra) -> Json:
+    stated: Json = {"description": extra.note} if extra.note else {}
+    if extra.url:
+        stated["externalReferences"] = [{"type": "distribution", "url": extra.url}]
+    return {
+        "type": "file",
+        "bom-ref": f"extra:{extra.name}",
+        "name": f"extras/{extra.name}/{extra.file}",
+        "version": extra.sha256[:12],
+        "hashes": _hashes(extra.sha256),
+        "licenses": _licences(extra.licence),
+        **stated,
+    }
+
+
+def _vulnerability(finding: Finding, refs: Mapping[str, str]) -> Json:
+    """One known vulnerability of a package. `refs`: canonical name to reference."""
+    stated: Json = {"ratings": [{"severity": finding.severity}]} if finding.severity else {}
+    if finding.fixed:
+        stated["recommendation"] = f"Fixed in {', '.join(finding.fixed)}."
+    versions = [{"version": finding.version, "status": "affected"}]
+    return {
+        "bom-ref": f"vulnerability:{finding.package}:{finding.id}",
+        "id": finding.id,
+        "source": {"name": "OSV"},
+        "references": [{"id": name, "source": {"name": "OSV"}} for name in finding.aliases],
+        "description": finding.summary,
+        "affects": [{"ref": refs.get(finding.package, "release"), "versions": versions}],
+        **stated,
     }
 
 

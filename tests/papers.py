@@ -6,11 +6,13 @@ from pathlib import Path
 
 from appliance.bundle.contents import Contents
 from appliance.bundle.release import Release
+from bundler.advisories import NOT_GIVEN, Advisories
 from bundler.converter import ConverterLock
 from bundler.lock import Lock, LockedDataset
 from bundler.manifest import Target
 from bundler.pack import Item, lay_out
 from bundler.sources.conda import LockedPackage, LockedRuntime
+from bundler.sources.extras import LockedExtra
 from bundler.sources.hub import LockedFile, LockedModel
 from bundler.sources.wheels import LockedWheel
 from tests.wheel_maker import write_wheel
@@ -37,10 +39,16 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def make_papers(folder: Path, *, cuda: str = "none", left_out: tuple[str, ...] = ()) -> Papers:
-    """One model with card and licence, one without; two wheels, a conda package, a tool, a data set.
+def make_papers(
+    folder: Path,
+    *,
+    cuda: str = "none",
+    left_out: tuple[str, ...] = (),
+    advisories: Advisories | None = None,
+) -> Papers:
+    """One model with card and licence, one without; two wheels, a conda package, a tool, rows, an extra.
 
-    left_out: files that the site has already, by their paths.
+    left_out: files that the site has already, by their paths. advisories: None: none were given.
     """
     out, origin = folder / "out", folder / "origin"
     out.mkdir(parents=True)
@@ -93,6 +101,7 @@ def make_papers(folder: Path, *, cuda: str = "none", left_out: tuple[str, ...] =
         )
     rows = carry("datasets/rows.jsonl", "dataset", "rows.jsonl", "CC-BY-4.0", b"{}\n")
     carry("tools/llama.cpp/convert.py", "tool", "llama.cpp converter", "MIT", b"pass\n")
+    driver = carry("extras/gpu-driver/driver-570.run", "extra", "gpu-driver", "Own terms", b"#!/bin/sh\n")
     package = LockedPackage(
         "python", "3.12.1", "h1_0", "linux-64", "python-3.12.1-h1_0.conda", CONDA_SHA256, 1000, "PSF-2.0", ""
     )
@@ -108,6 +117,19 @@ def make_papers(folder: Path, *, cuda: str = "none", left_out: tuple[str, ...] =
         wheels=tuple(wheels),
         models=tuple(models),
         datasets=(LockedDataset("data/rows.jsonl", sha256(rows), 3, "CC-BY-4.0"),),
+        extras=(
+            LockedExtra(
+                "gpu-driver",
+                "driver-570.run",
+                "https://drivers.example/driver-570.run",
+                "",
+                sha256(driver),
+                10,
+                "Own terms",
+                "For boxes without a driver; run by hand.",
+            ),
+        ),
+        advisories=advisories or Advisories(not_checked=NOT_GIVEN),
         converter=ConverterLock("0.3.36", "llama_cpp_python-0.3.36.tar.gz", "8" * 64, 5),
     )
     held = {item.sha256: item.size for item in items if item.path in left_out}

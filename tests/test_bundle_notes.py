@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from appliance.bundle.contents import parse_contents
-from bundler.notes import bundle_notes, cells
+from bundler.notes import bundle_notes
 from bundler.policy import check_name, is_card, is_licence_text
+from bundler.wrapping import cells
 from tests.bundles import make_workshop
 from tests.papers import COMMIT, Papers, make_papers
 from tests.real import RealBundle
@@ -87,7 +88,7 @@ def test_says_what_has_no_licence_and_lists_it_first(papers: Papers) -> None:
     assert "licence       not stated by its source" in english
     assert "licence text  none among its files" in english
     assert "许可证        来源未说明" in chinese
-    assert "state one: 6; that state none: 1." in english
+    assert "state one: 7; that state none: 1." in english
     first = lists.split("## Licences 许可证\n\n")[1].splitlines()[0]
     assert first == "- **not stated by its source 来源未说明** (1): org/bare"
     for one in ("Some_Lib 2.0+cpu", "tiny 1.0", "python 3.12.1", "llama.cpp converter", "rows.jsonl"):
