@@ -23,6 +23,7 @@ from bundler.converter import ConverterLock, lock_converter
 from bundler.environment import python_packages
 from bundler.lock import PARTS, Lock, LockedDataset, Part
 from bundler.manifest import LOCAL, Dataset, Manifest, Target
+from bundler.rules import Exceptions
 from bundler.sources import cuda, file_sha256
 from bundler.sources.conda import LockedRuntime, lock_runtime
 from bundler.sources.extras import LockedExtra, lock_extras
@@ -111,6 +112,7 @@ def lock(
         datasets=datasets,
         converter=converter,
         extras=extras,
+        accept=manifest.accept,
         advisories=compare(
             provided | {wheel.name: wheel.version for wheel in wheels},
             advisories,
@@ -149,17 +151,30 @@ class _Work:
     def __post_init__(self) -> None:
         self.folder = self.source.parent
         self.target = resolved(self.manifest.target)
+        self.indexes = Indexes(self.manifest.wheels, self.folder, self.index)
         self.lacking: set[Part] = set()
         self.asked: dict[str, str] = {}
 
     def part(self, part: Part, make: Callable[[], _Locked], before: _Locked) -> _Locked:
         """What the new lock has of `part`: made now, or taken from the old one, which may lack it too."""
-        if part in self.only:
+        if part in self.only or not self._asks_for(part):
             return make()
         if part in self.old.lock.lacks:
             self.lacking.add(part)
         self.asked |= {key: asked for key, asked in self.old.lock.asked.items() if key.split("/")[0] == part}
         return before
+
+    def _asks_for(self, part: Part) -> bool:
+        """Whether the manifest wants anything of `part`."""
+        manifest = self.manifest
+        wanted = {
+            "datasets": manifest.datasets,
+            "extras": manifest.extras,
+            "models": manifest.models,
+            "converter": manifest.tools.converter,
+            "wheels": manifest.wheels.requirements,
+        }
+        return bool(wanted.get(part, True))  # there is always a runtime
 
     def datasets(self) -> tuple[LockedDataset, ...]:
         """Every data set."""
@@ -187,7 +202,13 @@ class _Work:
         before = {model.hub: model for model in self.old.lock.models}
         return tuple(
             self._kept(f"models/{model.hub}", model.hub, model, before.get(model.hub))
-            or lock_model(model, endpoint=self.hub_endpoint, cache=self.cache, progress=self.progress)
+            or lock_model(
+                model,
+                endpoint=self.hub_endpoint,
+                cache=self.cache,
+                progress=self.progress,
+                exceptions=Exceptions(self.manifest.accept),
+            )
             for model in self.manifest.models
         )
 
@@ -212,10 +233,8 @@ class _Work:
         if not self.manifest.tools.converter:
             return None
         before = self.old.lock.converter
-        indexes = Indexes(self.manifest.wheels, self.folder, self.index)
-        return self._kept(CONVERTER, CONVERTER, True, before) or lock_converter(
-            self.cache, indexes, self.progress
-        )
+        kept = self._kept(CONVERTER, CONVERTER, True, before)
+        return kept or lock_converter(self.cache, self.indexes, self.progress)
 
     def provided(self, runtime: LockedRuntime) -> dict[str, str]:
         """The Python packages of the conda environment."""
@@ -235,7 +254,7 @@ class _Work:
         return lock_wheels(
             self.manifest.wheels,
             self.target,
-            Indexes(self.manifest.wheels, self.folder, self.index),
+            self.indexes,
             cache=self.cache,
             progress=self.progress,
             known=Known(python, provided, held),

@@ -59,7 +59,7 @@ def resolve(
         except StepFailed as error:
             if router.failed:
                 raise router.failed[0] from error
-            raise _unmet(error, router, indexes) from error
+            raise _unmet(error, router, indexes, python) from error
         lines = (work / "chosen.txt").read_text().splitlines()
     pins = [Pin(*line.split("==", 1)) for line in lines if line and not line.startswith("#")]
     return [pin for pin in pins if pin.name not in provided]
@@ -80,7 +80,7 @@ def _command(work: Path, target: Target, python: str, url: str) -> list[str | Pa
     ]
 
 
-def _unmet(error: StepFailed, router: Router, indexes: Indexes) -> BadInput:
+def _unmet(error: StepFailed, router: Router, indexes: Indexes, python: str) -> BadInput:
     """What uv said, with what it could not know: where each package was looked for, and what conda brings."""
     text = str(error.why).replace(router.url, "INDEX")
     text = re.sub(r"^its last lines:\s*", "", text)
@@ -93,6 +93,8 @@ def _unmet(error: StepFailed, router: Router, indexes: Indexes) -> BadInput:
         for name, version in sorted(router.provided.items())
         if re.search(rf"\b{re.escape(name)}\b", text)
     ]
+    if "requires Python" in text:
+        facts.append(f"the Python of the target is {python}")
     return BadInput(
         "The requirements cannot be met by wheels.",
         why="; ".join([*facts, text]),
