@@ -170,6 +170,11 @@ def is_affected(version: str, affected: Any) -> bool:
     return any(_in_range(public, each.events) for each in affected.ranges if each.type == "ECOSYSTEM")
 
 
+def is_version(text: str) -> bool:
+    """Whether `text` is a version of a Python package."""
+    return _version(text) is not None
+
+
 def _in_range(version: Version, events: Iterable[Mapping[str, str]]) -> bool:
     inside = False
     moments = [(k, text) for event in events for k, text in event.items() if k in KINDS and text != "*"]

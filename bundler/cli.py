@@ -203,7 +203,13 @@ main.add_command(medium.tar)
     "--anchor", help="SHA-256 of the root, as on the anchor sheet; by default the root on the folder."
 )
 @click.option("--json", "as_json", is_flag=True, help="For a script.")
-def inspect(folder: Path, anchor: str | None, as_json: bool) -> None:
+@click.option(
+    "--advisories",
+    metavar="PATH|URL",
+    help="Compare with the vulnerabilities that are known now, as `lock` does, not with those of the lock.",
+)
+@cache_option
+def inspect(folder: Path, anchor: str | None, as_json: bool, advisories: str | None, cache: Path) -> None:
     """Say what is inside FOLDER, who signed it and what keeps a site from it; exits as `verify` does."""
     import json
 
@@ -211,7 +217,7 @@ def inspect(folder: Path, anchor: str | None, as_json: bool) -> None:
     from bundler.inspection import as_document, inspect_bundle
     from bundler.inspection_table import print_inspection
 
-    found = inspect_bundle(folder, anchor, Terminal())
+    found = inspect_bundle(folder, anchor, Terminal(), advisories=advisories, cache=cache.expanduser())
     if as_json:
         click.echo(json.dumps(as_document(found), indent=1, ensure_ascii=False))
     else:

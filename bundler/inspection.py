@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry, parse_contents
 from appliance.bundle.medium import Medium
@@ -19,6 +21,8 @@ from appliance.bundle.signature import verifies
 from appliance.bundle.verify import clock
 from appliance.errors import ApplianceError
 from appliance.progress import Progress
+from bundler.advisories import Advisories, compare, is_version
+from bundler.advisory_table import from_sbom
 from bundler.licence import shown
 from bundler.sign import verify_bundle
 
@@ -64,6 +68,8 @@ class Inspection:
     root: Root | None
     """The newest on the folder."""
     signatures: tuple[Signature, ...]
+    advisories: Advisories | None
+    """Known vulnerabilities: as they were asked for now, else as the SBOM says; None where it does not."""
     missing: tuple[str, ...]
     """Why no site would take it, all reasons that can be told apart; empty when none was found."""
     refusal: ApplianceError | None
@@ -75,8 +81,18 @@ class Inspection:
         return sum(signature.known and signature.valid for signature in self.signatures)
 
 
-def inspect_bundle(folder: Path, anchor: str | None, progress: Progress) -> Inspection:
+def inspect_bundle(
+    folder: Path,
+    anchor: str | None,
+    progress: Progress,
+    *,
+    advisories: str | None = None,
+    cache: Path | None = None,
+) -> Inspection:
     """Look through the bundle in `folder`, reading every byte once.
+
+    advisories: where known vulnerabilities are listed today, as `bundler.advisories.compare` takes it; None:
+    what the bundle itself says. cache: where a list that is fetched is kept.
 
     Raises: UntrustedBundle, DamagedBundle, when it does not even say what it is; BadInput, when there is
     no such folder.
@@ -96,9 +112,22 @@ def inspect_bundle(folder: Path, anchor: str | None, progress: Progress) -> Insp
     signatures = _signatures(medium, root) if root is not None else ()
     stated = _sbom(medium)
     missing = tuple(_missing(release, root, signatures, clock()))
-    return Inspection(
-        release, contents, _target(stated), _packages(stated), root, signatures, missing, refusal
-    )
+    packages = _packages(stated)
+    known = from_sbom(stated)
+    if advisories is not None:
+        known = compare(
+            _python_packages(contents, packages), advisories, cache=cache or folder, progress=progress
+        )
+    return Inspection(release, contents, _target(stated), packages, root, signatures, known, missing, refusal)
+
+
+def _python_packages(contents: Contents, conda: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Name to version of the wheels and, as far as their names agree, of the environment's packages."""
+    stated = [name for name, _ in conda]
+    stated += [entry.component for entry in contents.entries if entry.kind == "wheel"]
+    return {
+        name: version for name, _, version in (each.partition(" ") for each in stated) if is_version(version)
+    }
 
 
 def kinds(contents: Contents) -> list[Kind]:
@@ -153,6 +182,7 @@ def as_document(found: Inspection) -> dict[str, object]:
         "signatures": [{"keyid": s.keyid, "known": s.known, "valid": s.valid} for s in found.signatures],
         "signatures_valid": found.valid,
         "signatures_needed": found.root.release_threshold if found.root else None,
+        "advisories": msgspec.to_builtins(found.advisories),
         "missing": list(found.missing),
         "accepted": refusal is None,
         "exit_code": refusal.exit_code if refusal else 0,

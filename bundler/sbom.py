@@ -28,6 +28,7 @@ from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.release import Release
 from bundler.advisories import Finding
+from bundler.advisory_table import properties
 from bundler.converter import PACKAGE
 from bundler.licence import is_stated, spdx
 from bundler.lock import Lock
@@ -109,9 +110,7 @@ def _metadata(lock: Lock, release: Release, version: str) -> Json:
     target = lock.target
     facts = {
         "expires": release.expires,
-        "advisories:not-checked": lock.advisories.not_checked,
-        "advisories:source": lock.advisories.source,
-        "advisories:newest": lock.advisories.newest,
+        **properties(lock.advisories),
         "lock:manifest-sha256": lock.manifest_sha256,
         "target:cuda": target.cuda,
         "target:glibc": target.glibc,
@@ -129,7 +128,7 @@ def _metadata(lock: Lock, release: Release, version: str) -> Json:
             "version": str(release.number),
             "description": "Signed bundle for a site without a network.",
         },
-        "properties": _properties({name: value for name, value in facts.items() if value}),
+        "properties": _properties(facts),
     }
 
 

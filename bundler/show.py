@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.progress import amount_text
+from bundler.advisory_table import print_advisories
 from bundler.lock import Lock, Row, table
 from bundler.room import estimate_room
 
@@ -27,6 +28,7 @@ def print_table(lock: Lock, volume_bytes: int) -> None:
         console.print(f"  {kind}: {count}, {amount_text(_total(rows, kind), 'B')}", highlight=False)
     for line in _room_lines(lock, volume_bytes):
         console.print(f"  {line}", highlight=False, soft_wrap=True)
+    print_advisories(lock.advisories)
 
 
 def _room_lines(lock: Lock, volume_bytes: int) -> list[str]:

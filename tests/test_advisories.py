@@ -7,12 +7,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from appliance.errors import BadInput
 from appliance.progress import Silent
 from bundler.advisories import NOT_GIVEN, Advisories, Finding, compare
+from bundler.advisory_table import from_sbom, print_advisories
+from bundler.notes import bundle_notes
+from bundler.sbom import format_sbom
 from bundler.sources.download import Patience
+from bundler.wrapping import cells
 from tests.hostile import good, hostile, status
+from tests.papers import Papers, make_papers
 
 QUICK = Patience(attempts=2, first_wait_s=0.001)
 PACKAGES = {"Some_Lib": "2.0+cu128", "tiny": "1.0"}
@@ -201,3 +208,80 @@ def test_refuses_a_zip_that_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(body)
     with pytest.raises(BadInput, match="no whole zip"):
         compare(PACKAGES, str(path), cache=tmp_path, progress=Silent())
+
+
+FOUND = Advisories(
+    source="osv.zip",
+    sha256="5" * 64,
+    newest="2026-11-20T00:00:00Z",
+    read=17_000,
+    unread=3,
+    compared=3,
+    found=(
+        Finding("some-lib", "2.0+cpu", "TEST-1", ("CVE-2026-1",), "critical", "It *breaks*.", ("2.1", "3.0")),
+        Finding("python", "3.12.1", "TEST-2", (), "", "It leaks.", ()),
+    ),
+)
+
+
+def sbom_of(papers: Papers) -> dict[str, Any]:
+    body = format_sbom(papers.lock, papers.release, papers.contents, papers.sources, papers.folder)
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def test_the_sbom_has_them_and_is_read_back_the_same(tmp_path: Path) -> None:
+    document = sbom_of(make_papers(tmp_path, advisories=FOUND))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document)) is None
+    first, second = document["vulnerabilities"]
+    assert first["affects"] == [
+        {"ref": "wheel:some-lib", "versions": [{"version": "2.0+cpu", "status": "affected"}]}
+    ]
+    assert first["ratings"] == [{"severity": "critical"}]
+    assert first["recommendation"] == "Fixed in 2.1, 3.0."
+    assert second["affects"][0]["ref"] == "conda:python"
+    assert from_sbom(document) == FOUND
+
+
+def test_an_sbom_that_says_nothing_of_it_is_none(tmp_path: Path) -> None:
+    not_given = Advisories(not_checked=NOT_GIVEN)
+    assert from_sbom(sbom_of(make_papers(tmp_path))) == not_given
+    assert from_sbom({}) is None
+    assert from_sbom({"metadata": {"properties": []}}) is None
+    assert from_sbom({"metadata": {"properties": [{"name": "islet:advisories:read", "value": "x"}]}}) is None
+
+
+def test_the_page_says_how_many_in_both_languages_and_lists_each_once(tmp_path: Path) -> None:
+    papers = make_papers(tmp_path, advisories=FOUND)
+    page = bundle_notes(papers.lock, papers.release, papers.contents, papers.folder)
+    flat = " ".join(page.split())
+    assert "2 known vulnerabilities (1 critical, 1 not rated), listed at the end of this page" in flat
+    assert "有 2 个已知漏洞（1 严重, 1 未评级）" in page.replace("\n", "")
+    assert (
+        "- **critical** some-lib 2.0+cpu: It breaks. (TEST-1, CVE-2026-1; fixed in 2.1, 3.0) "
+        "- **not rated** python 3.12.1: It leaks. (TEST-2)"
+    ) in flat
+    assert "3 files could not be read as advisories." in flat
+    assert [line for line in page.split("## Licences 许可证")[0].splitlines() if cells(line) > 80] == []
+
+
+def test_the_page_says_why_nothing_was_compared(tmp_path: Path) -> None:
+    for reason, chinese in ((NOT_GIVEN, "锁定时没有给出漏洞通告"), ("it is down", "原因：it is down")):
+        papers = make_papers(tmp_path / chinese, advisories=Advisories(not_checked=reason))
+        page = bundle_notes(papers.lock, papers.release, papers.contents, papers.folder)
+        assert f"Not checked against known vulnerabilities, because {reason}." in " ".join(page.split())
+        assert chinese in page.replace("\n", "")
+        assert "## Known vulnerabilities 已知漏洞" not in page
+
+
+def test_the_table_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    print_advisories(FOUND)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert (
+        "3 packages compared with 17000 advisories of osv.zip, the newest of 2026-11-20T00:00:00Z: 2 found"
+        in (shown)
+    )
+    assert "critical" in shown
+    assert "no version yet" in shown
+    print_advisories(Advisories(not_checked=NOT_GIVEN))
+    assert f"not checked, because {NOT_GIVEN}" in " ".join(capsys.readouterr().out.split())
