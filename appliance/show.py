@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -22,6 +21,7 @@ from appliance.progress import amount_text
 from appliance.run.events import Event
 from appliance.run.overview import list_runs
 from appliance.run.told import event_sentence, progress_sentence, state_word
+from appliance.site.health.lines import finding_lines
 
 if TYPE_CHECKING:
     from appliance.data.read import Reading
@@ -102,17 +102,8 @@ def print_findings(findings: "list[Finding]", *, as_json: bool) -> None:
     if as_json:
         _print_json([asdict(finding) for finding in findings])
         return
-    say = _voice()
-    words = {True: say("good"), False: say("WRONG")}
-    width = max(map(cell_len, words.values()))
-    for finding in findings:
-        mark = set_cell_size(words[finding.good], width)
-        print(
-            mark, say("{name}: {text}", name=say.again(finding.name), text=say.again(finding.what)), sep="  "
-        )
-        if not finding.good:
-            for name, text in ((say("why"), finding.why), (say("next"), finding.next_step)):
-                print(" " * width, say("{name}: {text}", name=name, text=say.again(text)), sep="  ")
+    for line in finding_lines(findings, _voice()):
+        print(line)
 
 
 def print_inventory(held: dict[str, Any], *, as_json: bool) -> None:

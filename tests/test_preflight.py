@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bundle.contents import Contents, Entry
+from appliance.bundle.contents import Contents, Entry, parse_contents
 from appliance.bundle.cuda import CAME_WITH, FAMILY_MINIMUM, is_older, oldest_driver
+from appliance.bundle.release import parse_release
+from appliance.errors import HostNotReady
 from appliance.locale import catalogue
 from appliance.site.health.disk import Wish, judge_room, look_at_mounts, look_at_room, nearest
 from appliance.site.health.driver import NO_ANSWER, Driver, has_card, read_answer
@@ -29,7 +31,8 @@ from appliance.site.health.machine import (
 from appliance.site.health.needs import Needs, read_needs
 from appliance.site.health.system import look_at_clock, look_at_groups, look_at_ports, look_at_selinux
 from appliance.site.layout import Site
-from appliance.site.preflight import is_brief, look_at_box
+from appliance.site.preflight import check_box, is_brief, look_at_box, main
+from tests.bundles import Workshop, make_workshop
 
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (only looked at)
@@ -413,3 +416,49 @@ def test_every_finding_can_be_read_by_scripts_and_said_in_chinese(tmp_path: Path
         each.code for each in found if is_brief(each)
     }
     assert all(is_brief(replace(finding, good=False)) for finding in found)
+
+
+# --- before an installation ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return make_workshop(tmp_path_factory.mktemp("preflight") / "shop")
+
+
+def papers(shop: Workshop, place: Path, **changes: object) -> list[str]:
+    """What `install.sh --check` hands on, of a release with these fields changed."""
+    shop.release(**changes)
+    return [
+        str(path)
+        for path in (place / "opt", place / "state", shop.bundle / "RELEASE", shop.bundle / "contents.json")
+    ]
+
+
+def test_the_look_before_an_installation_tells_all_and_ends_well(
+    shop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(papers(shop, tmp_path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith(("good   ", "WRONG  ")) for line in lines) >= 11
+    assert any(line.startswith("good   room for software, room for runs: ") for line in lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_box_that_nothing_can_be_installed_on_is_told_all_the_same(
+    shop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = 10**15
+    arguments = papers(shop, tmp_path, disk_bytes=needed - 1)
+    assert main(arguments) == 5
+    out = capsys.readouterr().out
+    assert "WRONG  room for software, room for runs: " in out and "1000.0 TB at" in out
+    assert "next: Free space there, or move the folder to a larger disk." in out and "network: " in out
+    site, bundle = Site(tmp_path / "opt", tmp_path / "state"), shop.bundle
+    release = parse_release((bundle / "RELEASE").read_bytes())
+    with pytest.raises(HostNotReady, match="This box is not ready: .* free at"):
+        check_box(site, release, parse_contents((bundle / "contents.json").read_bytes()))
+    assert "WRONG  room for software" in capsys.readouterr().err
+    monkeypatch.setenv("ISLET_LANG", "zh_CN")
+    main(arguments)
+    assert "异常  软件所在磁盘的空间" in capsys.readouterr().out

@@ -4,11 +4,20 @@ Looks, changes nothing, imports nothing heavy. One judgement serves `install.sh 
 the wizard's page on health.
 """
 
-from appliance.errors import ApplianceError
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.bundle.contents import Contents, parse_contents
+from appliance.bundle.release import Release, parse_release
+from appliance.errors import ApplianceError, HostNotReady
+from appliance.locale import language_of
+from appliance.locale.voice import Voice
 from appliance.sentence import say
 from appliance.site.health.disk import Wish, look_at_mounts, look_at_room
 from appliance.site.health.finding import Finding
 from appliance.site.health.gpu import look_at_gpu
+from appliance.site.health.lines import finding_lines
 from appliance.site.health.machine import look_at_machine
 from appliance.site.health.needs import RUN_BYTES, Needs, read_needs
 from appliance.site.health.system import (
@@ -34,25 +43,78 @@ def look_at_box(site: Site) -> list[Finding]:
     release = _release(site)
     needs = _needs(release)
     newest = max(read_trust(site).newest_date, release.created if release else "")
+    wishes = [
+        Wish(say("room for software"), site.prefix, 0, must=False),
+        Wish(say("room for runs"), site.state, needs.run_bytes if needs else RUN_BYTES, must=False),
+    ]
     return [
-        *look_at_room(
-            [
-                Wish(say("room for software"), site.prefix, 0, must=False),
-                Wish(say("room for runs"), site.state, needs.run_bytes if needs else RUN_BYTES, must=False),
-            ]
-        ),
+        *_look(site, needs, wishes, newest),
+        look_at_rights(site.runs),
+        *look_at_selinux(site.current / "runtime" / "bin" / "python"),
+    ]
+
+
+def look_before(site: Site, release: Release, contents: Contents) -> list[Finding]:
+    """Everything about a box that `release` is to be installed on."""
+    needs = read_needs(contents)
+    held = {entry.sha256: entry.size for entry in contents.entries if site.stored(entry.sha256).is_file()}
+    room = max(0, release.disk_bytes - sum(held.values()))
+    wishes = [
+        Wish(say("room for software"), site.prefix, room, must=True),
+        Wish(say("room for runs"), site.state, needs.run_bytes, must=False),
+    ]
+    return _look(site, needs, wishes, max(read_trust(site).newest_date, release.created))
+
+
+def _look(site: Site, needs: Needs | None, wishes: list[Wish], newest: str) -> list[Finding]:
+    return [
+        *look_at_room(wishes),
         *look_at_mounts(site.prefix, site.state),
         *look_at_machine(needs),
         *look_at_gpu(needs),
         *look_at_clock(newest),
-        look_at_rights(site.runs),
         look_at_groups(),
         look_at_systemd(),
-        *look_at_selinux(site.current / "runtime" / "bin" / "python"),
         look_at_openssl(),
         look_at_ports(),
         look_at_network(),
     ]
+
+
+def check_box(site: Site, release: Release, contents: Contents) -> None:
+    """Say what is wrong with this box, all of it, before anything is installed on it.
+
+    Raises: HostNotReady, when nothing can go on with some of it.
+    """
+    wrong = [finding for finding in look_before(site, release, contents) if not finding.good]
+    for line in finding_lines(wrong, Voice(language_of())):
+        print(line, file=sys.stderr)
+    for finding in wrong:
+        if finding.blocking:
+            raise HostNotReady(
+                say("This box is not ready: {what}.", what=finding.what),
+                why=finding.why,
+                next_step=finding.next_step,
+            )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """What `install.sh --check` asks, once all of the medium was verified. Returns the exit code.
+
+    arguments: prefix, state, RELEASE, contents.json.
+    """
+    prefix, state, release, contents = map(Path, arguments)
+    say = Voice(language_of())
+    try:
+        found = look_before(
+            Site(prefix, state), parse_release(release.read_bytes()), parse_contents(contents.read_bytes())
+        )
+    except ApplianceError as error:
+        print(f"islet: {say.again(error.sentence())}", file=sys.stderr)
+        return error.exit_code
+    for line in finding_lines(found, say):
+        print(line)
+    return HostNotReady.exit_code if any(each.blocking and not each.good for each in found) else 0
 
 
 def is_brief(finding: Finding) -> bool:
