@@ -13,7 +13,7 @@ import pytest
 from appliance.errors import BadInput, DamagedBundle, StepFailed
 from appliance.progress import Silent
 from bundler.manifest import Target, WheelIndex, Wheels
-from bundler.sources.indexes import Indexes, built_in_index
+from bundler.sources.indexes import Indexes, built_in_index, is_bound
 from bundler.sources.tags import best_wheel, ranks, uv_platform
 from bundler.sources.wheels import Known, LockedWheel, fetch_wheels, lock_wheels
 from tests.index_server import PackageIndex, serve_index
@@ -145,6 +145,20 @@ def test_does_not_fall_through_to_another_index(general: PackageIndex, own: Pack
     with pytest.raises(BadInput) as caught:
         locked(general, "a", bound=(WheelIndex("own", own.url, ("a",)),))
     assert caught.value.why.startswith("the index 'own' does not have a;")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "package", "bound"),
+    [
+        ("torch", "torch", True),
+        ("torch", "torchvision", False),
+        ("NVIDIA_*", "nvidia-cublas-cu12", True),
+        ("zope.interface", "zope-interface", True),
+        ("*-clinic", "tools-clinic", True),
+    ],
+)
+def test_a_pattern_binds_names_however_they_are_written(pattern: str, package: str, bound: bool) -> None:
+    assert is_bound(WheelIndex("own", "./wheels", (pattern,)), package) is bound
 
 
 def test_refuses_a_package_that_two_indexes_bind(general: PackageIndex, own: PackageIndex) -> None:

@@ -151,7 +151,8 @@ class Indexes:
 
 def is_bound(index: WheelIndex, package: str) -> bool:
     """Whether `index` binds `package`, a canonical name."""
-    return any(fnmatch.fnmatchcase(package, pattern.lower().replace("_", "-")) for pattern in index.packages)
+    patterns = (re.sub(r"[-_.]+", "-", pattern.lower()) for pattern in index.packages)
+    return any(fnmatch.fnmatchcase(package, pattern) for pattern in patterns)
 
 
 def built_in_index() -> str:
