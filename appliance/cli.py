@@ -12,6 +12,7 @@ import click
 
 from appliance.audit_commands import audit
 from appliance.commands import Commands, language_option
+from appliance.data_commands import data
 from appliance.errors import ApplianceError
 from appliance.role_commands import roles
 from appliance.run.failure import failure_fields
@@ -21,7 +22,6 @@ from appliance.site_commands import SITE_COMMANDS, json_option, site_of
 from appliance.wizard.terminal import UIS
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-FORMATS = ("auto", "alpaca", "csv", "messages")
 
 
 class _SiteCommands(Commands):
@@ -113,18 +113,7 @@ main.add_command(audit)
 main.add_command(roles)
 
 
-@main.command()
-@click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--format", "file_format", type=click.Choice(FORMATS), default="auto", show_default=True)
-@json_option
-def data(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
-    """Check data FILES: what is in them, and every row that cannot be used."""
-    from appliance.data.read import read_files
-    from appliance.run.plan import DataFile
-    from appliance.show import print_reading
-
-    choices = [DataFile(str(file.absolute()), file_format) for file in files]  # type: ignore[arg-type]
-    print_reading(read_files(choices), as_json=as_json)
+main.add_command(data)
 
 
 @main.command()
@@ -196,9 +185,12 @@ def watch(context: click.Context, run: str) -> None:
 def stop(context: click.Context, run: str) -> None:
     """Have RUN write a checkpoint and end."""
     from appliance.job.train import stop_training
+    from appliance.supervisor.client import is_supervised
 
     site = site_of(context)
-    stopped = stop_training(_run(context, run), site)
+    # An administrator may stop what he may not look into.
+    folder = RunFolder(site.runs.resolve() / run) if is_supervised(site.state) else _run(context, run)
+    stopped = stop_training(folder, site)
     click.echo("stopped, with a checkpoint" if stopped else "no worker was at work")
 
 

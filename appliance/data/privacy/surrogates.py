@@ -1,0 +1,140 @@
+"""False values: the same for the same value, no way back without the key, and none that could be a real one.
+
+A false identity or card number fails its own check, a telephone number has an area that nobody is given, an
+address and a domain do not exist. A name may by chance be somebody's: names cannot be told from false ones.
+"""
+
+import calendar
+import datetime
+import hashlib
+import hmac
+import re
+
+from appliance.data.privacy.checks import id_check_character, is_luhn_right
+from appliance.data.privacy.dates import DATE, day_of
+from appliance.data.privacy.kinds import Kind
+from appliance.data.privacy.normal import normal
+from appliance.data.privacy.words import GIVEN_ENGLISH, SURNAMES
+
+_FAMILY = sorted(SURNAMES)
+_GIVEN = "安博晨达恩帆光海嘉凯朗宁清瑞思彤文欣雅泽"
+_FIRST_ENGLISH = sorted(name for name in GIVEN_ENGLISH if name.isalpha())
+_LAST_ENGLISH = (
+    "Alder",
+    "Birch",
+    "Cedar",
+    "Elm",
+    "Fern",
+    "Hazel",
+    "Juniper",
+    "Linden",
+    "Maple",
+    "Rowan",
+    "Willow",
+)
+_MOST_DAYS = 365
+"""How far dates are moved at most, in days."""
+
+
+class Surrogates:
+    """False values of one data set.
+
+    key: 32 random bytes that nobody keeps: whoever has it can find out whether a value that he guesses
+        stood behind a false one.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def instead(self, kind: Kind, value: str, patient: str) -> str | None:
+        """What stands for `value` of `patient`; None where only a placeholder is safe."""
+        read = normal(value)
+        drawn = self._drawn(f"{kind}:{re.sub('[ -]', '', read).lower()}")
+        match kind:
+            case Kind.NAME:
+                return _name(read, drawn)
+            case Kind.DATE:
+                return _moved(read, self._days(patient))
+            case Kind.ID:
+                return _failing(_digits(read, drawn))
+            case Kind.BANK_CARD:
+                return _no_luhn(_digits(read, drawn))
+            case Kind.RECORD | Kind.PASSPORT | Kind.PLATE:
+                return _digits(read, drawn)
+            case Kind.MOBILE | Kind.LANDLINE:
+                return re.sub("[0-9]", "0", read[:-4]) + _digits(read[-4:], drawn)
+            case Kind.EMAIL:
+                return f"person{drawn % 100_000}@example.invalid"
+            case Kind.URL:
+                return f"https://example.invalid/{drawn % 100_000}"
+            case _:
+                return None
+
+    def _drawn(self, text: str) -> int:
+        return int.from_bytes(hmac.digest(self._key, text.encode(), hashlib.sha256), "big")
+
+    def _days(self, patient: str) -> int:
+        """By how many days all dates of a patient move, never 0."""
+        drawn = self._drawn(f"days:{patient}") % (2 * _MOST_DAYS)
+        return drawn - _MOST_DAYS if drawn < _MOST_DAYS else drawn - _MOST_DAYS + 1
+
+
+def _name(name: str, drawn: int) -> str:
+    if name.isascii():
+        first = _FIRST_ENGLISH[drawn % len(_FIRST_ENGLISH)].capitalize()
+        last = _LAST_ENGLISH[drawn // 1000 % len(_LAST_ENGLISH)]
+        return f"{first} {last}" if " " in name else last
+    given = "".join(_GIVEN[drawn // 1000**at % len(_GIVEN)] for at in range(1, min(len(name), 3)))
+    return _FAMILY[drawn % len(_FAMILY)] + given
+
+
+def _digits(text: str, drawn: int) -> str:
+    """`text` with other digits; letters and separators stay."""
+    made = []
+    for character in text:
+        drawn, digit = divmod(drawn, 10)
+        made.append(str(digit) if character.isdigit() else character)
+    return "".join(made)
+
+
+def _failing(number: str) -> str:
+    """An identity number whose last character is wrong, and whose region does not exist."""
+    bare = [at for at, character in enumerate(number) if character.isalnum()]
+    made = list(number)
+    made[bare[0]], made[bare[1]] = "0", "0"
+    if len(bare) == 18:
+        right = id_check_character("".join(made[at] for at in bare[:17]))
+        made[bare[17]] = "1" if right == "0" else "0"
+    return "".join(made)
+
+
+def _no_luhn(number: str) -> str:
+    bare = [character for character in number if character.isdigit()]
+    if not is_luhn_right("".join(bare)):
+        return number
+    return number[:-1] + str((int(number[-1]) + 1) % 10)
+
+
+def _moved(written: str, days: int) -> str | None:
+    """A date as it was written, `days` later; None for a form without year, month and day in digits."""
+    match = DATE.fullmatch(written)
+    day = day_of(match) if match else None
+    if match is None or day is None:
+        return None
+    moved = datetime.date(*day) + datetime.timedelta(days)
+    form = next(form for form in "124567" if match.groupdict()[f"y{form}"])
+    if form in "67":
+        month = calendar.month_name[moved.month]
+        return f"{moved.day} {month} {moved.year}" if form == "7" else f"{month} {moved.day}, {moved.year}"
+    if form == "4":
+        parts = (moved.day, moved.month) if int(match["a4"]) > 12 else (moved.month, moved.day)
+        year = f"{moved.year}" if len(match["y4"]) == 4 else f"{moved.year % 100:02}"
+        return f"{parts[0]:0{len(match['a4'])}}/{parts[1]:0{len(match['b4'])}}/{year}"
+    if form == "5":
+        return f"{moved:%Y%m%d}"
+    if form == "2":
+        return f"{moved.year}年{moved.month}月{moved.day}日"
+    separator = match["s1"]
+    return (
+        f"{moved.year}{separator}{moved.month:0{len(match['m1'])}}{separator}{moved.day:0{len(match['d1'])}}"
+    )

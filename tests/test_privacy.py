@@ -1,0 +1,258 @@
+"""What names a patient is found by kind and place, and goes; its text is nowhere but in the old file."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.data.privacy.checks import id_check_character, is_luhn_right
+from appliance.data.privacy.clean import Wishes, clean_rows
+from appliance.data.privacy.detector import Detector
+from appliance.data.privacy.kinds import Found, Kind, merged
+from appliance.data.privacy.made_up import made_up_notes
+from appliance.data.privacy.measure import measure
+from appliance.data.privacy.redact import Redactor
+from appliance.data.privacy.surrogates import Surrogates
+from appliance.errors import BadInput
+from appliance.run.rows import Message, Row
+
+STRUCTURED = set(Kind) - {Kind.NAME, Kind.ADDRESS}
+NAMES_OF_OTHER_THINGS = """
+帕金森病 克罗恩病 阿尔茨海默病 马凡综合征 白塞病 霍奇金淋巴瘤 唐氏综合征 梅尼埃病 贝尔麻痹 雷诺现象
+库欣综合征 艾迪生病 桥本甲状腺炎 川崎病 高安动脉炎 马应龙麝香痔疮膏 云南白药 华法林 安宫牛黄丸 陈皮
+黄芪 黄连 白术 甘草 金银花 车前子 马来酸氯苯那敏 阿莫西林 左氧氟沙星 高血压 高热 黄疸 白细胞
+张口受限 肌张力 石膏固定 毛细支气管炎 范可尼综合征 雷公藤多苷 葛根汤 柴胡 龙胆泻肝丸 鲁米那 施万细胞瘤
+"""
+"""Diseases called after people, drugs, herbs, findings: written for this test, not taken from the rules."""
+
+
+def found(text: str, **settings: object) -> list[tuple[str, str]]:
+    """(kind, what stands there) of each finding."""
+    detector = Detector(**settings)  # type: ignore[arg-type]
+    return [(one.kind.value, text[one.start : one.end]) for one in detector.find(text)]
+
+
+def row(*contents: str) -> Row:
+    roles = ("user", "assistant") * len(contents)
+    messages = tuple(Message(role, text) for role, text in zip(roles, contents, strict=False))  # type: ignore[arg-type]
+    return Row(messages, "rows.json", "0" * 64, 1)
+
+
+def test_the_check_character_is_that_of_the_standard() -> None:
+    assert id_check_character("11010519491231002") == "X"  # GB 11643-1999, appendix
+    assert is_luhn_right("79927398713")  # ISO/IEC 7812-1
+    assert not is_luhn_right("79927398710")
+
+
+def test_an_identity_number_is_found_beside_chinese_and_its_check_is_shown() -> None:
+    right = Detector().find("身份证号11010519491231002X，已核对")
+    wrong = Detector().find("身份证号110105194912310021，已核对")
+    assert [(one.kind, one.check) for one in right] == [(Kind.ID, "passed")]
+    assert [(one.kind, one.check) for one in wrong] == [(Kind.ID, "failed")]
+    assert wrong[0].confidence < right[0].confidence
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "there"),
+    [
+        ("手机13812345678，", "mobile", "13812345678"),
+        ("致电+86 139-1234-5678。", "mobile", "+86 139-1234-5678"),
+        ("电话１３８１２３４５６７８", "mobile", "１３８１２３４５６７８"),
+        ("座机010-62345678转801", "landline", "010-62345678转801"),
+        ("call (555) 234-5678 today", "landline", "(555) 234-5678"),
+        ("住院号：ZY20230415", "record-number", "ZY20230415"),
+        ("MRN: 0012345", "record-number", "0012345"),
+        ("卡6222021234567890128入账", "bank-card", "6222021234567890128"),
+        ("护照E12345678", "passport", "E12345678"),
+        ("车牌京A·12345", "plate", "京A·12345"),
+        ("邮箱zhang.wei@mail.example.cn。", "e-mail", "zhang.wei@mail.example.cn"),
+        ("见https://pacs.example.cn/s/1，", "url", "https://pacs.example.cn/s/1"),
+        ("微信：wxid_abc123", "account", "wxid_abc123"),
+        ("2023年4月15日入院", "date", "2023年4月15日"),
+        ("on March 3, 2021 she", "date", "March 3, 2021"),
+        ("二〇二三年五月六日", "date", "二〇二三年五月六日"),
+        ("享年92岁", "age", "92"),
+        ("a 93-year-old man", "age", "93"),
+        ("现住址：浙江省杭州市西湖区文三路12号3栋502室。", "address", "浙江省杭州市西湖区文三路12号3栋502室"),
+        ("lives at 12 Old Mill Road, Leeds LS1 4AP.", "address", "12 Old Mill Road, Leeds LS1 4AP"),
+        ("姓名：欧阳明德", "name", "欧阳明德"),
+        ("患者于洋，男，34岁", "name", "于洋"),
+        ("由其妻李淑芬陪同", "name", "李淑芬"),
+        ("牧民阿依古丽·买买提", "name", "牧民阿依古丽·买买提"),
+        ("seen by Dr. Mary O'Connell in clinic", "name", "Mary O'Connell"),
+    ],
+)
+def test_finds(text: str, kind: str, there: str) -> None:
+    assert (kind, there) in found(text)
+
+
+@pytest.mark.parametrize("word", NAMES_OF_OTHER_THINGS.split())
+@pytest.mark.parametrize(
+    "around", ["患者{}，继续治疗。", "诊断：{}。", "予{}口服，患者{}加重", "主任医师查房示：{}。"]
+)
+def test_a_disease_or_a_drug_is_no_name(word: str, around: str) -> None:
+    assert found(around.replace("{}", word)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "血压180/110mmHg，心率76次/分",
+        "国药准字H20051234",
+        "pH 7.35，PaO2 85mmHg",
+        "每次2片，连服14天",
+        "Parkinson's disease, Hodgkin lymphoma, Foley catheter",
+        "Glasgow Coma Scale 15, version 2021.3",
+        "1990年代",
+        "56岁",
+    ],
+)
+def test_what_names_nobody_stays(text: str) -> None:
+    assert found(text) == []
+
+
+def test_a_day_that_no_calendar_has_is_no_date() -> None:
+    assert found("2023-02-30") == [] and found("2023-02-28") == [("date", "2023-02-28")]
+
+
+def test_names_of_the_site_are_found_wherever_they_stand() -> None:
+    assert found("复查时提到能静婉一次", names=["能静婉"]) == [("name", "能静婉")]
+    assert found("Annabel said Ann left", names=["Ann"]) == [("name", "Ann")]
+
+
+def test_record_numbers_of_the_site_have_its_own_form_and_a_bad_form_is_named() -> None:
+    assert found("见 K77-1234", record_patterns=("K[0-9]{2}-[0-9]{4}",)) == [("record-number", "K77-1234")]
+    with pytest.raises(BadInput, match=r"K\["):
+        Detector(record_patterns=("K[",))
+
+
+def test_of_findings_that_overlap_the_longest_stays() -> None:
+    long, short = Found(Kind.ID, 0, 18, 0.6), Found(Kind.DATE, 6, 14, 0.9)
+    assert merged([short, long]) == (long,)
+
+
+def test_what_rules_find_of_made_up_notes_reaches_the_goals() -> None:
+    notes = made_up_notes(1500, seed=7)
+    alone = {one.kind: one for one in measure(notes)}
+    listed = {one.kind: one for one in measure(notes, with_names=True)}
+    assert all(alone[kind].there >= 15 for kind in Kind)
+    assert {kind: alone[kind].recall for kind in STRUCTURED if alone[kind].recall < 0.99} == {}
+    assert alone[Kind.NAME].recall >= 0.80 and listed[Kind.NAME].recall >= 0.95
+    assert min(one.precision for one in alone.values()) >= 0.95
+
+
+def test_measuring_counts_what_is_missed_and_what_is_wrong() -> None:
+    notes = made_up_notes(300, seed=3)
+    for note in notes:
+        assert all(note.text[start:end] for _, start, end in note.truth)
+    (names,) = [one for one in measure(notes) if one.kind is Kind.NAME]
+    assert names.there == sum(len(note.names) for note in notes)
+
+
+def test_every_row_is_masked_in_its_own_language_and_nothing_is_left() -> None:
+    cleaned = clean_rows(
+        [row("患者张伟，男，56岁，手机13812345678", "请张伟复诊"), row("Mr. John Baker, MRN: 123456", "ok")],
+        Wishes(names=("张伟",)),
+    )
+    assert cleaned.rows[0].messages[0].content == "患者[姓名]，男，56岁，手机[电话]"
+    assert cleaned.rows[0].messages[1].content == "请[姓名]复诊"
+    assert cleaned.rows[1].messages[0].content == "Mr. [NAME], MRN: [RECORD NUMBER]"
+    assert [(one.kind, one.found, one.rows, one.left) for one in cleaned.kinds] == [
+        (Kind.NAME, 3, 2, 0),
+        (Kind.MOBILE, 1, 1, 0),
+        (Kind.RECORD, 1, 1, 0),
+    ]
+
+
+def test_false_values_are_the_same_for_the_same_and_dates_of_one_patient_move_together() -> None:
+    redactor = Redactor(Detector(), dict.fromkeys(Kind, "replace"), Surrogates(b"k" * 32))
+    text = "患者张伟，男，住院号：123456，2023年4月15日入院，2023-04-20出院"
+    first, second = redactor.redact(row(text, "好")).row, redactor.redact(row(text, "好")).row
+    other = redactor.redact(row(text.replace("123456", "654321"), "好")).row
+    new = first.messages[0].content
+    assert second == first and other.messages[0].content != new
+    days = [int(new.split("年")[0][-4:]), *map(int, re.findall(r"(\d+)月(\d+)日", new)[0])]
+    later = [int(part) for part in re.findall(r"(\d{4})-(\d{2})-(\d{2})", new)[0]]
+    import datetime
+
+    assert datetime.date(*later) - datetime.date(*days) == datetime.timedelta(5)
+    assert "123456" not in new and "张伟" not in new and "2023-04-20" not in new
+
+
+def test_false_numbers_cannot_be_real_ones() -> None:
+    false = Surrogates(b"k" * 32)
+    number = false.instead(Kind.ID, "11010519491231002X", "p") or ""
+    assert len(number) == 18 and number[:2] == "00" and id_check_character(number[:17]) != number[17]
+    card = false.instead(Kind.BANK_CARD, "6222021234567890128", "p") or ""
+    assert len(card) == 19 and not is_luhn_right(card)
+    assert (false.instead(Kind.MOBILE, "13812345678", "p") or "").startswith("0000000")
+
+
+def test_another_key_gives_other_values() -> None:
+    values = {Surrogates(bytes([at]) * 32).instead(Kind.RECORD, "ZY20230415", "p") for at in range(20)}
+    assert len(values) == 20 and all(value and value.startswith("ZY") for value in values)
+
+
+SECRETS = ("张伟", "13812345678", "ZY20230415", "2023年4月15日")
+
+
+def privacy(*arguments: str | Path, answers: str = "") -> "subprocess.CompletedProcess[str]":
+    code = "from appliance.cli import main; main()"
+    command = [sys.executable, "-c", code, "data", "privacy", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, input=answers)
+
+
+@pytest.fixture
+def rows_file(tmp_path: Path) -> Path:
+    item = {
+        "instruction": "患者张伟，男，住院号：ZY20230415，手机13812345678，2023年4月15日入院",
+        "output": "好",
+    }
+    file = tmp_path / "rows.json"
+    file.write_text(
+        json.dumps([item, {"instruction": "什么是高血压？", "output": "血压高。"}]), encoding="utf-8"
+    )
+    return file
+
+
+def test_looking_shows_kinds_and_counts_and_never_what_was_found(rows_file: Path) -> None:
+    before = rows_file.read_bytes()
+    for arguments in ((rows_file,), (rows_file, "--json")):
+        done = privacy(*arguments)
+        assert done.returncode == 0 and not any(secret in done.stdout + done.stderr for secret in SECRETS)
+    assert json.loads(done.stdout)["rows_with_identifiers"] == 1
+    assert rows_file.read_bytes() == before and list(rows_file.parent.iterdir()) == [rows_file]
+
+
+def test_new_rows_can_be_read_again_and_the_report_holds_no_text(rows_file: Path, tmp_path: Path) -> None:
+    out, names = tmp_path / "clean.jsonl", tmp_path / "names.txt"
+    names.write_text("张伟\n", encoding="utf-8")
+    keep = ("--keep", "date", "the study needs them")
+    done = privacy(rows_file, "--out", out, "--names", names, "--forget-names", *keep)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "clean.jsonl.privacy.json").read_text(encoding="utf-8"))
+    assert report["rows_in"] == report["rows_out"] + report["rows_refused"] == 2
+    assert report["kept"] == [{"kind": "date", "reason": "the study needs them"}]
+    assert not any(secret in json.dumps(report, ensure_ascii=False) for secret in SECRETS)
+    text = out.read_text(encoding="utf-8")
+    assert "2023年4月15日" in text and not any(secret in text for secret in SECRETS[:3])
+    assert not names.exists() and out.stat().st_mode & 0o777 == 0o600
+    again = privacy(out, "--json")
+    assert [kind["kind"] for kind in json.loads(again.stdout)["identifiers"]] == ["date"]
+
+
+def test_what_a_person_objects_to_is_not_written(rows_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "clean.jsonl"
+    done = privacy(rows_file, "--out", out, "--review", "1", answers="y\n")
+    assert done.returncode == 6 and "next: " in done.stderr and not out.exists()
+    done = privacy(rows_file, "--out", out, "--review", "1", answers="n\n")
+    assert done.returncode == 0 and out.exists()
+
+
+def test_nothing_is_written_over(rows_file: Path) -> None:
+    before = rows_file.read_bytes()
+    done = privacy(rows_file, "--out", rows_file)
+    assert done.returncode == 6 and rows_file.read_bytes() == before
