@@ -144,7 +144,7 @@ def test_a_job_that_fails_says_what_why_and_what_to_do(tmp_path: Path) -> None:
     assert list(failed.error.what.values.values()) == [str(run.root)]
     assert failed.error.next_step == "Train the run to its end first."
     with pytest.raises(BadInput):
-        evaluate_run(run, Silent())
+        evaluate_run(run, make_site(tmp_path, run), Silent())
     assert read_job(run, "evaluate").state == "failed"
 
 
@@ -158,7 +158,7 @@ def test_a_second_one_is_refused_be_it_a_job_or_a_command(tmp_path: Path) -> Non
         with pytest.raises(HostNotReady, match="being evaluated already"):
             start_job(run, "evaluate", site)
         with pytest.raises(HostNotReady, match="being evaluated already"):
-            evaluate_run(run, Silent())
+            evaluate_run(run, make_site(tmp_path, run), Silent())
         environment = {**os.environ, **ENVIRONMENT}
         refused = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
         assert refused.returncode == 5
@@ -216,7 +216,7 @@ def test_a_folder_that_takes_no_file_is_said_in_three_lines(tmp_path: Path) -> N
     with pytest.raises(HostNotReady, match="Nothing can be written into the run folder"):
         start_job(run, "evaluate", make_site(tmp_path, run))
     with pytest.raises(HostNotReady, match="Nothing can be written into the run folder"):
-        evaluate_run(run, Silent())
+        evaluate_run(run, make_site(tmp_path, run), Silent())
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from appliance.job.state import Kind
 from appliance.progress import Progress
 from appliance.run.folder import RunFolder
 from appliance.run.lock import PATIENCE_S
-from appliance.site.audit import append
 from appliance.site.layout import Site
+from appliance.supervisor.record import record
 
 if TYPE_CHECKING:
     from appliance.evaluation.results import Summary
@@ -23,15 +23,17 @@ REPORT_PATIENCE_S = 600.0
 """How long the end of an export waits for a report that another is writing: that one is of the old export."""
 
 
-def evaluate_run(run: RunFolder, progress: Progress) -> "Summary":
-    """Ask the plan's questions before and after; the figures.
+def evaluate_run(run: RunFolder, site: Site, progress: Progress) -> "Summary":
+    """Ask the plan's questions before and after, with an entry in the audit log; the figures.
 
     Raises: as `appliance.evaluation.compare.evaluate`; HostNotReady, when the run is being evaluated.
     """
     with at_work(run, "evaluate", progress) as told:
         from appliance.evaluation.compare import evaluate
 
-        return evaluate(run, told)
+        found = evaluate(run, told)
+        record(site, "evaluate", run=run.root.name, summary_sha256=_sha256(run.evaluation / "summary.json"))
+        return found
 
 
 def export_run(run: RunFolder, site: Site, progress: Progress) -> "ExportResult":
@@ -53,7 +55,7 @@ def report_run(run: RunFolder, site: Site, progress: Progress, *, patience_s: fl
         from appliance.report.write import write_report
 
         page = write_report(run, gather(site, run), progress=told)
-        append(site.audit, "report", run=run.root.name, html_sha256=_sha256(page))
+        record(site, "report", run=run.root.name, html_sha256=_sha256(page))
         return page
 
 
@@ -63,7 +65,7 @@ def do(kind: Kind, run: RunFolder, site: Site, progress: Progress) -> None:
     Raises: what these raise.
     """
     if kind == "evaluate":
-        evaluate_run(run, progress)
+        evaluate_run(run, site, progress)
     elif kind == "report":
         report_run(run, site, progress)
     else:
@@ -76,7 +78,7 @@ def _export(run: RunFolder, site: Site, progress: Progress) -> "ExportResult":
     from appliance.export.package import export
 
     made = export(run, site.converter, progress)
-    append(site.audit, "export", run=run.root.name, sums_sha256=_sha256(made.folder / "SHA256SUMS"))
+    record(site, "export", run=run.root.name, sums_sha256=_sha256(made.folder / "SHA256SUMS"))
     return made
 
 

@@ -102,7 +102,8 @@ def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = 
     root = runs_dir.resolve() / f"{today}-{plan.name}-{secrets.token_hex(2)}"
     aside = root.with_name(f".{root.name}.part")
     try:
-        aside.mkdir(parents=True, mode=0o750)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        aside.mkdir(mode=0o700)  # rows are in it, whatever the mask
         run = RunFolder(aside)
         write_plan(plan, run.plan)
         write_whole(run.base, f"{base.resolve()}\n".encode())
@@ -123,10 +124,18 @@ def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = 
 def open_run(root: Path) -> RunFolder:
     """The run folder at `root`.
 
-    Raises: BadInput, when it is none.
+    Raises: BadInput, when it is none; HostNotReady, when this account may not look into it.
     """
     run = RunFolder(root.resolve())
-    if not run.plan.is_file() or not run.base.is_file():
+    try:
+        whole = run.plan.is_file() and run.base.is_file()
+    except PermissionError as error:
+        raise HostNotReady(
+            say("This run is somebody else's."),
+            why=reason(error),
+            next_step="Ask who made it, or an administrator.",
+        ) from error
+    if not whole:
         raise BadInput(
             say("{folder} is no run folder.", folder=root),
             why="it holds no plan.toml and base",

@@ -19,12 +19,14 @@ from typing import Any
 from appliance.durable import DISK_FULL, sync_folder
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.offline import Refusal, go_offline
-from appliance.run.events import EventLog
+from appliance.run.events import EventLog, newest_events
 from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder, open_run, read_base
 from appliance.run.lock import worker_lock
 from appliance.run.plan import Plan, read_plan
 from appliance.sentence import say, to_document
+from appliance.site.audit import append
+from appliance.supervisor.client import is_supervised
 from appliance.trace import kind_text, trace_text
 from appliance.training.stopping import StopRequest
 
@@ -34,7 +36,9 @@ def main(arguments: list[str]) -> int:
     try:
         run = open_run(Path(arguments[0]))
         with worker_lock(run.lock):
-            return _owned(run)
+            code = _owned(run)
+        _note_end(run)
+        return code
     except ApplianceError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -61,6 +65,19 @@ def _owned(run: RunFolder) -> int:
     finally:
         events.close()
     return 0
+
+
+def _note_end(run: RunFolder) -> None:
+    """Say in the site's audit log how the run ended, where no supervisor sees that by itself."""
+    state = run.root.parents[1]
+    log = state / "audit.jsonl"
+    if not log.exists() or is_supervised(state):
+        return
+    tells = next(
+        (event.fields.get("state") for event in newest_events(run.events) if event.kind == "state"), ""
+    )
+    with contextlib.suppress(OSError):  # another account's log, or a full disk
+        append(log, "train-end", run=run.root.name, run_tells=str(tells) or "nothing")
 
 
 def _work(run: RunFolder, events: EventLog) -> None:

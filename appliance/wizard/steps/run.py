@@ -4,12 +4,12 @@ import datetime
 
 import msgspec
 
+from appliance.job.train import start_training
 from appliance.progress import amount_text
 from appliance.run.lock import ask_to_end
 from appliance.run.plan import read_plan
 from appliance.run.told import state_word
 from appliance.sentence import say
-from appliance.training import control
 from appliance.wizard.desk import Desk
 from appliance.wizard.page import Action, Bar, Block, Chart, Confirm, Fact, Facts, Level, Paragraph, Series
 from appliance.wizard.running import RunView
@@ -133,7 +133,7 @@ def _is_stopping(desk: Desk) -> bool:
 
 
 def _go_on(desk: Desk) -> None:
-    control.start_detached(desk.run.run)
+    start_training(desk.run.run, desk.site)
     desk.run.refresh()
 
 
