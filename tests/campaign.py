@@ -2,7 +2,7 @@
 
 Every named attack against every judge; random bit flips over a whole bundle; truncation at every byte of
 the control files; then the tests that kill an installation and a worker, with more kills than `make test`;
-then every variant of the wizard's journeys.
+then every variant of the wizard's journeys; then a model of some gigabytes over a line that breaks.
 Exit code 0 only when nothing was accepted that must not be, and every kill was survived.
 """
 
@@ -18,6 +18,8 @@ from pathlib import Path
 
 from appliance.site.layout import Site
 from tests.bundles import Workshop, make_workshop
+from tests.large import carry, words
+from tests.real import scratch
 from tests.test_attacks import (
     ATTACKS,
     DEEP_ATTACKS,
@@ -26,11 +28,13 @@ from tests.test_attacks import (
     judge_by_python,
     judge_by_shell,
 )
+from tests.test_large_model import PEAK_BYTES
 
 FLIPS = 2_000
 SHELL_EVERY = 20
 """Of the flips, how many are shown to `install.sh` too: one in so many."""
 KILLS = "20"
+LARGE_BYTES = 3_000_000_000
 
 
 def main() -> int:
@@ -46,10 +50,23 @@ def main() -> int:
     journeys = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/test_wizard_journey.py"], env=environment
     )
+    carried = large_model()
     survived = "survived" if kills.returncode == 0 else "NOT SURVIVED"
     print(f"accepted or answered wrongly: {wrong}; kills: {survived}")
     print(f"the wizard, every front, language, size and end: exit code {journeys.returncode}")
-    return 0 if wrong == kills.returncode == journeys.returncode == 0 else 1
+    return 0 if wrong == kills.returncode == journeys.returncode == 0 and carried else 1
+
+
+def large_model() -> bool:
+    """Lock and build a model of LARGE_BYTES over a bad line; whether it came, in constant memory."""
+    try:
+        with scratch("large") as folder:
+            passage = carry(folder, LARGE_BYTES)
+    except AssertionError as error:
+        print(f"{LARGE_BYTES / 1e9:.1f} GB model over a bad line: NOT CARRIED: {error}")
+        return False
+    print(words(passage))
+    return passage.peak_bytes <= PEAK_BYTES
 
 
 def attacks(honest: Workshop, folder: Path) -> int:
