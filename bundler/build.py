@@ -23,11 +23,13 @@ from appliance.bundle.verify import check_bytes, check_set
 from appliance.errors import BadInput
 from appliance.process import run
 from appliance.progress import Progress
+from bundler.build_room import build_room, check_room
 from bundler.converter import fetch_converter
 from bundler.listing import read_held
 from bundler.lock import Lock, check_complete
 from bundler.notes import bundle_notes
 from bundler.pack import Item, lay_out, write_volumes
+from bundler.rules import Exceptions
 from bundler.sbom import format_sbom
 from bundler.sources import file_sha256
 from bundler.sources.conda import build_runtime
@@ -35,6 +37,7 @@ from bundler.sources.extras import fetch_extras
 from bundler.sources.hub import fetch_model
 from bundler.sources.indexes import Indexes
 from bundler.sources.wheels import fetch_wheels
+from bundler.workplace import SCRATCH, check_free, workplace
 
 SOURCE = Path(__file__).parents[1]
 """The checkout that this bundler runs from: its install.sh and its own wheel go into the bundle."""
@@ -62,33 +65,34 @@ def build(
     indexes: where wheels are looked up.
     bases: what the site has (a bundle, its contents.json, an inventory); the bundle is a delta then.
 
-    Raises: BadInput, when `out` exists or the lock does not fit; DamagedBundle, when a source's bytes
-    are not the locked ones; StepFailed, when a tool fails.
+    Raises: BadInput, when `out` exists, the lock does not fit or something breaks the content policy;
+    DamagedBundle, when a source's bytes are not the locked ones; HostNotReady, when a disk lacks room;
+    StepFailed, when a tool fails or another build is at work on `out`.
     """
-    if out.exists():
-        raise BadInput(
-            f"{out} exists.", why="a finished bundle is never changed", next_step="Give another --out."
-        )
     check_complete(lock)
     held = read_held(bases)  # before anything is fetched: a wrong name is told within a second
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    work = partial / "work"
-    work.mkdir(parents=True)
-    try:
-        items = list(_items(lock, manifest_folder, cache, work, hub_endpoint, indexes, progress))
-        contents = lay_out(items, volume_bytes, held)
-        hashes = write_volumes(contents, items, partial, progress)
-        (partial / names.CONTENTS).write_bytes(format_contents(contents))
+    check_free(out)
+    check_room(build_room(lock, held, cache=cache, volume_bytes=volume_bytes), out=out, cache=cache)
+    exceptions = Exceptions(lock.accept)
+    with workplace(out) as partial:
+        work = partial / SCRATCH
+        items = list(_items(lock, manifest_folder, cache, work, hub_endpoint, indexes, exceptions, progress))
+        # Before the volumes: what it unfolds on the way is gone when they need the room.
         build_runtime(
             lock.runtime,
             lock.created_s,
             base=manifest_folder,
             cache=cache,
-            work=work,
+            work=work / "runtime",
             out=partial / names.RUNTIME,
             progress=progress,
+            exceptions=exceptions,
         )
+        shutil.rmtree(work / "runtime")
+        exceptions.check_needed()
+        contents = lay_out(items, volume_bytes, held)
+        hashes = write_volumes(contents, items, partial, progress)
+        (partial / names.CONTENTS).write_bytes(format_contents(contents))
         shutil.copyfile(SOURCE / names.INSTALLER, partial / names.INSTALLER)
         _build_own_wheel(partial, work)
         release = Release(
@@ -107,10 +111,6 @@ def build(
         shutil.rmtree(work)
         _list(partial, hashes)
         check_built(partial, progress)
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return release
 
 
@@ -130,16 +130,26 @@ def _items(
     work: Path,
     hub_endpoint: str | None,
     indexes: Indexes,
+    exceptions: Exceptions,
     progress: Progress,
 ) -> Iterator[Item]:
     """Every file of the payload, fetched and checked."""
     for model in lock.models:
         folder = work / "models" / model.hub
-        fetch_model(model, endpoint=hub_endpoint, cache=cache, into=folder, progress=progress)
+        fetch_model(
+            model,
+            endpoint=hub_endpoint,
+            cache=cache,
+            into=folder,
+            progress=progress,
+            exceptions=exceptions,
+        )
         for file in model.files:
             path = f"models/{model.hub}/{file.path}"
             yield Item(path, "model", model.hub, model.licence, folder / file.path, file.sha256, file.size)
-    fetch_wheels(lock.wheels, indexes, cache=cache, into=work / "wheels", progress=progress)
+    fetch_wheels(
+        lock.wheels, indexes, cache=cache, into=work / "wheels", progress=progress, exceptions=exceptions
+    )
     for wheel in lock.wheels:
         source = work / "wheels" / wheel.filename
         component = f"{wheel.name} {wheel.version}"

@@ -4,7 +4,6 @@ The verdict is the verifier's own, as a new site would judge; here it is put bes
 of itself, and beside everything that keeps a site from taking it, not only the first thing found.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,13 @@ from appliance.bundle.signature import verifies
 from appliance.bundle.verify import clock
 from appliance.errors import ApplianceError
 from appliance.progress import Progress
+from bundler import accept_notes
 from bundler.advisories import Advisories, compare, is_version
 from bundler.advisory_table import from_sbom
 from bundler.licence import shown
+from bundler.rules import Accept
 from bundler.sign import verify_bundle
+from bundler.stated import read_sbom
 
 LARGEST = 20
 UNSTATED = "not stated"
@@ -68,6 +70,8 @@ class Inspection:
     root: Root | None
     """The newest on the folder."""
     signatures: tuple[Signature, ...]
+    accepted: tuple[Accept, ...]
+    """Exceptions from the content policy, as the SBOM says."""
     advisories: Advisories | None
     """Known vulnerabilities: as they were asked for now, else as the SBOM says; None where it does not."""
     missing: tuple[str, ...]
@@ -110,7 +114,7 @@ def inspect_bundle(
         raise refusal or error from None
     root = _newest_root(medium)
     signatures = _signatures(medium, root) if root is not None else ()
-    stated = _sbom(medium)
+    stated = read_sbom(medium)
     missing = tuple(_missing(release, root, signatures, clock()))
     packages = _packages(stated)
     known = from_sbom(stated)
@@ -118,7 +122,18 @@ def inspect_bundle(
         known = compare(
             _python_packages(contents, packages), advisories, cache=cache or folder, progress=progress
         )
-    return Inspection(release, contents, _target(stated), packages, root, signatures, known, missing, refusal)
+    return Inspection(
+        release=release,
+        contents=contents,
+        target=_target(stated),
+        packages=packages,
+        root=root,
+        signatures=signatures,
+        accepted=accept_notes.from_sbom(stated),
+        advisories=known,
+        missing=missing,
+        refusal=refusal,
+    )
 
 
 def _python_packages(contents: Contents, conda: tuple[tuple[str, str], ...]) -> dict[str, str]:
@@ -182,6 +197,7 @@ def as_document(found: Inspection) -> dict[str, object]:
         "signatures": [{"keyid": s.keyid, "known": s.known, "valid": s.valid} for s in found.signatures],
         "signatures_valid": found.valid,
         "signatures_needed": found.root.release_threshold if found.root else None,
+        "exceptions": msgspec.to_builtins(found.accepted),
         "advisories": msgspec.to_builtins(found.advisories),
         "missing": list(found.missing),
         "accepted": refusal is None,
@@ -242,17 +258,6 @@ def _missing(release: Release, root: Root | None, signatures: tuple[Signature, .
     if release.expires < now:
         found.append(f"The release expired on {release.expires}: lock and build it again.")
     return found
-
-
-def _sbom(medium: Medium) -> dict[str, Any]:
-    """The SBOM. Nothing is decided by it, so one that cannot be read says nothing."""
-    try:
-        if names.SBOM not in medium.names():
-            return {}
-        document = json.loads(medium.read_small(names.SBOM, names.CONTENTS_BYTES))
-    except (ApplianceError, ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _target(sbom: dict[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.progress import amount_text
+from bundler.accept_notes import lines
 from bundler.advisory_table import print_advisories
 from bundler.delta import carried_words
 from bundler.inspection import Inspection, kinds, largest, licences
@@ -33,6 +34,10 @@ def print_inspection(found: Inspection) -> None:
         console.print(
             f"  {amount_text(entry.size, 'B'):>9}  {entry.path}{'' if entry.parts else '  (left out)'}"
         )
+    if found.accepted:
+        console.print("\nExceptions from the content policy, and why")
+        for line in lines(found.accepted):
+            console.print(f"  {line}")
     if found.advisories is not None:
         print_advisories(found.advisories)
     console.print("\nSignatures")

@@ -18,6 +18,7 @@ from appliance.errors import BadInput
 from bundler.advisories import NOT_GIVEN, Advisories
 from bundler.converter import ConverterLock
 from bundler.manifest import Target
+from bundler.rules import Accept
 from bundler.sources import file_sha256
 from bundler.sources.conda import LockedRuntime
 from bundler.sources.extras import LockedExtra
@@ -61,6 +62,8 @@ class Lock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     converter: ConverterLock | None
     extras: tuple[LockedExtra, ...] = ()
     """Sorted by name."""
+    accept: tuple[Accept, ...] = ()
+    """Exceptions from the content policy, as the manifest makes them."""
     advisories: Advisories = Advisories(not_checked=NOT_GIVEN)
     """Known vulnerabilities of the Python packages, as far as they were looked for."""
     lacks: tuple[Part, ...] = ()

@@ -13,6 +13,7 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 
 from appliance.errors import BadInput
+from bundler.rules import Accept, accept_problems
 
 LOCAL = "local"
 """As `target.python`: the version of the Python that runs the bundler. As `target.cuda`: what the torch of
@@ -134,6 +135,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     datasets: tuple[Dataset, ...] = ()
     extras: tuple[Extra, ...] = ()
     tools: Tools = msgspec.field(default_factory=Tools)
+    accept: tuple[Accept, ...] = ()
+    """Exceptions from the content policy, one file and one rule each."""
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -212,7 +215,7 @@ def _problems(manifest: Manifest) -> list[str]:
     checks += [check for at, extra in enumerate(manifest.extras) for check in _extra_checks(at, extra)]
     named = [extra.name for extra in manifest.extras]
     checks += [(len(set(named)) == len(named), "extras: two have the same name")]
-    return [problem for holds, problem in checks if not holds]
+    return [*(problem for holds, problem in checks if not holds), *accept_problems(manifest.accept)]
 
 
 def _requirement_problem(text: str) -> str:

@@ -13,7 +13,7 @@ from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.cuda import CAME_WITH, oldest_driver
 from appliance.bundle.release import Release
 from appliance.progress import amount_text
-from bundler import advisory_notes
+from bundler import accept_notes, advisory_notes
 from bundler.advisory_notes import AdvisoryWords, advisory_list, advisory_paragraph
 from bundler.licence import is_stated, shown
 from bundler.lock import Lock
@@ -43,6 +43,8 @@ class Words:
     extras: str
     """Title and first sentence of the extras' section."""
     advisories: AdvisoryWords
+    accepted: tuple[str, str]
+    """Heading and paragraph of the exceptions from the content policy."""
     complete: str
     delta: str
     no_gpu: str
@@ -72,6 +74,7 @@ ENGLISH = Words(
     datasets="### Data sets",
     extras="### Extras\n\nFiles for people, carried as they are in `extras/`; nothing opens or runs them.\n",
     advisories=advisory_notes.ENGLISH,
+    accepted=accept_notes.ENGLISH,
     complete="complete: installs on a box that has nothing",
     delta="delta: the box must already hold other files ({count}, {size})",
     no_gpu="none needed and none used: works on the processor",
@@ -101,6 +104,7 @@ CHINESE = Words(
     datasets="### 数据集",
     extras="### 附加文件\n\n供人使用的文件，原样放在 `extras/` 下；不会被打开或运行。\n",
     advisories=advisory_notes.CHINESE,
+    accepted=accept_notes.CHINESE,
     complete="完整：可装在没有任何旧发布的主机上",
     delta="增量：主机上须已有其他文件（{count} 个，{size}）",
     no_gpu="不需要也不使用：在处理器上运行",
@@ -146,6 +150,7 @@ def _page(words: Words, lock: Lock, release: Release, contents: Contents, folder
             kinds=_kinds(words, lock, contents, own),
             models="\n\n".join(_model(words, model) for model in lock.models) or words.no_models,
             datasets=_datasets(words, contents) + _extras(words, lock),
+            accepted=accept_notes.section(words.accepted, lock.accept),
             advisories=advisory_paragraph(words.advisories, lock.advisories),
             sender=lock.sender or words.no_sender,
             stated=sum(is_stated(licence) for _, licence in components),

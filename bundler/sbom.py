@@ -27,6 +27,7 @@ from packaging.utils import canonicalize_name
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry
 from appliance.bundle.release import Release
+from bundler import accept_notes
 from bundler.advisories import Finding
 from bundler.advisory_table import properties
 from bundler.converter import PACKAGE
@@ -111,6 +112,7 @@ def _metadata(lock: Lock, release: Release, version: str) -> Json:
     facts = {
         "expires": release.expires,
         **properties(lock.advisories),
+        **accept_notes.properties(lock.accept),
         "lock:manifest-sha256": lock.manifest_sha256,
         "target:cuda": target.cuda,
         "target:glibc": target.glibc,

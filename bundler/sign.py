@@ -18,8 +18,11 @@ from appliance.bundle.verify import Trust, Verified, check_bytes, check_release,
 from appliance.durable import write_whole
 from appliance.errors import BadInput, DamagedBundle, UntrustedBundle
 from appliance.progress import Progress, amount_text
+from bundler import accept_notes
 from bundler.roots import check_counts, copy_roots, newest_root, read_people
+from bundler.rules import Accept
 from bundler.signer import Signer, signature_by
+from bundler.stated import read_sbom
 from bundler.tally import Tally, check_may_sign, check_others, count, signature_path
 
 
@@ -35,6 +38,8 @@ class Unsigned:
     sums: bytes
     medium_bytes: int
     """Size of the listed files."""
+    accepted: tuple[Accept, ...]
+    """Exceptions from the content policy, as the SBOM says."""
 
     def lines(self) -> list[str]:
         """What would be signed, in words."""
@@ -52,6 +57,8 @@ class Unsigned:
         if self.contents.requires:
             lines.append(f"  delta       needs {len(self.contents.requires)} files that the site must have")
         lines += [f"  SHA256SUMS  {grouped(digest)[0]}", f"              {grouped(digest)[1]}"]
+        for at, line in enumerate(accept_notes.lines(self.accepted)):
+            lines.append(f"  {'' if at else 'EXCEPTIONS':<12}{line}")
         if (self.folder / names.NOTES).is_file():
             lines.append(f"  read        {self.folder / names.NOTES}")
         return lines
@@ -103,7 +110,8 @@ def read_unsigned(folder: Path, roots: Path, progress: Progress) -> Unsigned:
             error.what, why=error.why, next_step="Do not sign it. Build it, or copy it, again."
         ) from None
     size = sum((folder / name).stat().st_size for name in hashes)
-    return Unsigned(folder, roots, root, release, contents, sums, size)
+    accepted = accept_notes.from_sbom(read_sbom(medium))
+    return Unsigned(folder, roots, root, release, contents, sums, size, accepted)
 
 
 def add_signature(unsigned: Unsigned, signer: Signer) -> Path:

@@ -1,14 +1,22 @@
 """Exceptions from the policy: one rule, one file, said aloud; none from what makes a bundle safe to load."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import BadInput
+from appliance.progress import Silent
+from bundler.accept_notes import CHINESE, ENGLISH, from_sbom, properties, section
+from bundler.inspection import inspect_bundle
+from bundler.manifest import read_manifest
 from bundler.policy import check_content, check_names
 from bundler.rules import ACCEPTABLE, MEANING, Accept, Exceptions, accept_problems
+from bundler.sign import read_unsigned
 from bundler.wheel_policy import check_wheel
+from bundler.wrapping import cells
+from tests.bundles import make_workshop
 from tests.wheel_maker import write_wheel
 
 WHY = "looked at by two of us"
@@ -110,3 +118,55 @@ def test_an_exception_stands_once() -> None:
 def test_every_rule_has_words_and_the_dangerous_have_no_exception() -> None:
     assert MEANING.keys() > ACCEPTABLE
     assert not ACCEPTABLE & {"pickle", "code", "remote-code", "weights", "credential", "disguise", "path"}
+
+
+ACCEPTS = (
+    Accept("file-kind", "models/o/m/photo.png", "the card shows it"),
+    Accept("start-code", f"{WHEEL}/a.pth", "read by two of us: it sets a path"),
+)
+
+
+def stated(accepts: tuple[Accept, ...]) -> dict[str, object]:
+    """An SBOM as far as it tells of exceptions."""
+    listed = [{"name": f"islet:{name}", "value": value} for name, value in properties(accepts).items()]
+    return {"metadata": {"properties": [*listed, {"name": "islet:expires", "value": "never"}]}}
+
+
+def test_the_sbom_says_every_exception() -> None:
+    assert from_sbom(json.loads(json.dumps(stated(ACCEPTS)))) == ACCEPTS
+    assert from_sbom(stated(())) == from_sbom({}) == ()
+    odd = {"metadata": {"properties": [{"name": "islet:accepted:000", "value": "{"}]}}
+    assert "cannot be read" in from_sbom(odd)[0].reason
+
+
+def test_who_signs_and_who_inspects_is_shown_every_exception(tmp_path: Path) -> None:
+    shop = make_workshop(tmp_path / "shop")
+    (shop.bundle / "sbom.cdx.json").write_text(json.dumps(stated(ACCEPTS)))
+    shop.list_and_sign()
+    shown = "\n".join(read_unsigned(shop.bundle, shop.roots, Silent()).lines())
+    found = inspect_bundle(shop.bundle, None, Silent())
+    assert found.accepted == ACCEPTS
+    for accept in ACCEPTS:
+        assert f"{accept.rule}: {accept.file}" in shown
+        assert f"because: {accept.reason}" in shown
+    assert "EXCEPTIONS" in shown
+
+
+def test_the_notes_list_every_exception_in_both_languages() -> None:
+    for words in (ENGLISH, CHINESE):
+        text = section(words, ACCEPTS)
+        assert text.startswith(words[0])
+        assert all(f"- `{accept.file}`" in text and accept.rule in text for accept in ACCEPTS)
+        assert all(cells(line) <= 80 for line in text.splitlines() if not line.startswith("- `"))
+        assert section(words, ()) == ""
+
+
+def test_a_manifest_makes_exceptions_and_is_refused_a_wrong_one(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.toml"
+    head = '[bundle]\nproduct = "a"\n[target]\npython = "3.12"\n[runtime]\nchannels = ["./c"]\n[[accept]]\n'
+    manifest.write_text(head + f'rule = "file-kind"\nfile = "models/o/m/a.png"\nreason = "{WHY}"\n')
+    assert read_manifest(manifest).accept == (Accept("file-kind", "models/o/m/a.png", WHY),)
+    manifest.write_text(head + f'rule = "pickle"\nfile = "models/o/m/a.png"\nreason = "{WHY}"\n')
+    with pytest.raises(BadInput) as caught:
+        read_manifest(manifest)
+    assert "there is no exception from 'pickle'" in caught.value.why

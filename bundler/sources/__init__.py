@@ -5,7 +5,6 @@ A source locks (resolves words to hashes) and fetches (gives exactly the locked 
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 from appliance.errors import DamagedBundle
@@ -19,19 +18,6 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_file(path: Path, *, name: str, sha256: str, size: int) -> None:
-    """Pass if the file's bytes are the locked ones; delete it if they are not, so that it is fetched anew.
-
-    Raises: DamagedBundle, with the name, what was expected and what was got.
-    """
-    got_size = path.stat().st_size
-    got = file_sha256(path) if got_size == size else f"{got_size} bytes"
-    if got != sha256:
-        expected = sha256 if got_size == size else f"{size} bytes"
-        path.unlink()
-        raise wrong_bytes(name, expected=expected, got=got)
-
-
 def wrong_bytes(name: str, *, expected: str, got: str) -> DamagedBundle:
     """The refusal of a fetched file whose bytes are not those that the source's listing or the lock names."""
     return DamagedBundle(
@@ -42,10 +28,13 @@ def wrong_bytes(name: str, *, expected: str, got: str) -> DamagedBundle:
 
 
 def place(source: Path, target: Path) -> None:
-    """Make `target` the same bytes as `source`: a hard link where the disk allows it, else a copy."""
+    """Make `target` lead to the bytes of `source`: a hard link where the disk allows it, else a symbolic one.
+
+    Never a copy: gigabytes on another disk than the cache would need their room twice.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        target.symlink_to(source.resolve())

@@ -18,7 +18,7 @@ import shutil
 import tarfile
 import urllib.parse
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -28,7 +28,9 @@ from appliance.bundle.archive import END, padding
 from appliance.bundle.environment import Member
 from appliance.errors import BadInput, StepFailed
 from appliance.progress import Progress
+from bundler.disclosure import find_credential
 from bundler.manifest import Runtime, Target
+from bundler.rules import Breach, Exceptions, Rule
 from bundler.sources import READ_BYTES, file_sha256
 from bundler.sources.download import Got, Job, Source, Wanted, fetch, fetch_all
 from bundler.wheel_policy import PATH_CODE_ALLOWED, START_MODULES
@@ -37,6 +39,10 @@ GZIP_LEVEL = 4
 """Measured on an interpreter of 59 MB: level 6 takes 2.3 times as long and saves 2 % more."""
 KERNEL = "4.18"
 """Linux version assumed of every target: that of RHEL 8."""
+
+SETTINGS = re.compile(r"\.?condarc|\.netrc|\.pypirc|pip\.(conf|ini)|.*\.(json|ya?ml|toml|ini|cfg|conf)")
+"""Files of an environment in which somebody's channel addresses and tokens are left."""
+MAX_SETTINGS_BYTES = 16 << 20
 
 LEFT_OUT = re.compile(r"conda-meta(/|$)|(.*/)?__pycache__(/|$)|.*\.py[co]$|etc/conda/test-files(/|$)")
 
@@ -119,6 +125,7 @@ def build_runtime(
     work: Path,
     out: Path,
     progress: Progress,
+    exceptions: Exceptions | None = None,
 ) -> None:
     """Write the environment of the lock to `out` as a gzip tar; the same lock gives the same bytes.
 
@@ -136,7 +143,10 @@ def build_runtime(
         _pack(prefix, packed)
         advance(len(runtime.packages))
     with progress.stage("Compress the environment", total=packed.stat().st_size) as advance:
-        write_canonical(packed, out, mtime_s=created_s, forbidden=str(work).encode(), advance=advance)
+        forbidden = str(work).encode()
+        write_canonical(
+            packed, out, mtime_s=created_s, forbidden=forbidden, advance=advance, exceptions=exceptions
+        )
 
 
 def fetch_package(package: LockedPackage, *, base: Path, cache: Path) -> Path:
@@ -176,6 +186,7 @@ def _listed_job(record: Any, cache: Path, *, may_be_file: bool) -> Job:
 
 
 def cached_package(cache: Path, subdir: str, file_name: str) -> Path:
+    """Where a package is kept. Raises: BadInput, when its name is not plain."""
     if "/" in file_name or not re.fullmatch(r"[a-z0-9-]+", subdir):
         raise BadInput(
             f"The conda package {subdir}/{file_name} is refused.",
@@ -327,13 +338,20 @@ def _pack(prefix: Path, out: Path) -> None:
 
 
 def write_canonical(
-    packed: Path, out: Path, *, mtime_s: int, forbidden: bytes, advance: Callable[[int], None]
+    packed: Path,
+    out: Path,
+    *,
+    mtime_s: int,
+    forbidden: bytes,
+    advance: Callable[[int], None],
+    exceptions: Exceptions | None = None,
 ) -> None:
     """Write the files of the tar `packed` to the gzip tar `out`, in the one form that this lock can have.
 
     forbidden: the build folder's path, which must be in no file.
 
-    Raises: StepFailed, when it is in one; BadInput, when a file would run code at every start of Python.
+    Raises: StepFailed, when it is in one; BadInput, when a file would run code at every start of Python or
+    holds a credential.
     """
     with (
         tarfile.open(packed) as source,
@@ -342,7 +360,7 @@ def write_canonical(
     ):
         kept = (member for member in source.getmembers() if not LEFT_OUT.match(member.name))
         for member in sorted(kept, key=lambda member: member.name):
-            _check_member(source, member, forbidden)
+            _check_member(source, member, forbidden, exceptions or Exceptions())
             body = source.extractfile(member) if member.isreg() or member.islnk() else None
             entry = _canonical(source, member)
             zipped.write(_header(entry, mtime_s))
@@ -373,7 +391,9 @@ def _header(entry: Member, mtime_s: int) -> bytes:
         raise _not_relocatable(str(error)) from None
 
 
-def _check_member(source: tarfile.TarFile, member: tarfile.TarInfo, forbidden: bytes) -> None:
+def _check_member(
+    source: tarfile.TarFile, member: tarfile.TarInfo, forbidden: bytes, exceptions: Exceptions
+) -> None:
     """Pass if a member of the packed environment may travel.
 
     Raises: StepFailed, BadInput: see `write_canonical`.
@@ -386,13 +406,13 @@ def _check_member(source: tarfile.TarFile, member: tarfile.TarInfo, forbidden: b
     body = source.extractfile(member) if member.isreg() or member.islnk() else None
     if body is None:
         return
-    name = PurePosixPath(member.name).name
-    if name in START_MODULES:
-        raise _runs_code(member.name)
-    if name.endswith(".pth") and name not in PATH_CODE_ALLOWED:
-        if any(line.startswith((b"import ", b"import\t")) for line in body.read().splitlines()):
-            raise _runs_code(member.name)
-        body.seek(0)
+    for rule, why in _breaches(member, body):
+        exceptions.check(
+            Breach(rule, f"runtime/{member.name}", why),
+            what="The conda environment is refused.",
+            remedy="Leave the package that brings it out of the manifest.",
+        )
+    body.seek(0)
     if _holds(body, forbidden):
         raise _not_relocatable(f"{member.name} holds the path of the build folder")
 
@@ -426,9 +446,16 @@ def _not_relocatable(why: str) -> StepFailed:
     )
 
 
-def _runs_code(name: str) -> BadInput:
-    return BadInput(
-        "The conda environment is refused.",
-        why=f"{name} runs code at every start of Python",
-        next_step="Leave the package that brings it out of the manifest.",
-    )
+def _breaches(member: tarfile.TarInfo, body: IO[bytes]) -> Iterator[tuple[Rule, str]]:
+    """The rules that a file of the environment breaks: code at every start, credentials in settings."""
+    name = PurePosixPath(member.name).name
+    if name in START_MODULES:
+        yield "start-code", f"{member.name} runs code at every start of Python"
+    if name.endswith(".pth") and name not in PATH_CODE_ALLOWED:
+        if any(line.startswith((b"import ", b"import\t")) for line in body.read().splitlines()):
+            yield "start-code", f"{member.name} runs code at every start of Python"
+        body.seek(0)
+    if SETTINGS.fullmatch(name) and member.size <= MAX_SETTINGS_BYTES:
+        problem = find_credential(body.read().decode("utf-8", "replace"))
+        if problem is not None:
+            yield "credential", f"{member.name}: {problem}"

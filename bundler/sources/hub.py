@@ -23,6 +23,7 @@ from appliance.errors import ApplianceError, BadInput, StepFailed
 from appliance.progress import Progress
 from bundler import policy
 from bundler.manifest import Model
+from bundler.rules import Exceptions
 from bundler.sources import place, wrong_bytes
 from bundler.sources.download import Job, NotGiven, Patience, Source, Wanted, fetch_all, fetch_text
 from bundler.sources.web import shown
@@ -77,7 +78,13 @@ class _Listing(msgspec.Struct, frozen=True, rename={"card": "cardData"}):
 
 
 def lock_model(
-    model: Model, *, endpoint: str | None, cache: Path, progress: Progress, patience: Patience | None = None
+    model: Model,
+    *,
+    endpoint: str | None,
+    cache: Path,
+    progress: Progress,
+    patience: Patience | None = None,
+    exceptions: Exceptions | None = None,
 ) -> LockedModel:
     """Pin `model` to the commit its revision names now; small files are fetched, weights are not.
 
@@ -90,7 +97,7 @@ def lock_model(
     with hub.errors():
         listing = hub.listing(model.revision, progress, patience)
         listed = [entry for entry in listing.siblings if _is_wanted(entry.path, model.leave_out)]
-        policy.check_names(model.hub, [entry.path for entry in listed])
+        policy.check_names(model.hub, [entry.path for entry in listed], exceptions)
         small = [entry for entry in listed if entry.lfs is None]
         jobs = [
             hub.job(listing.sha, entry.path, cache, size=entry.size, blob=entry.blob or "") for entry in small
@@ -102,7 +109,7 @@ def lock_model(
         if entry.lfs is not None
     ]
     for entry, job, file in zip(small, jobs, got, strict=True):
-        policy.check_content(model.hub, entry.path, job.target)
+        policy.check_content(model.hub, entry.path, job.target, exceptions)
         files.append(LockedFile(entry.path, file.size, file.sha256, entry.blob or "", lfs=False))
     return LockedModel(
         hub=model.hub,
@@ -120,13 +127,14 @@ def fetch_model(
     into: Path,
     progress: Progress,
     patience: Patience | None = None,
+    exceptions: Exceptions | None = None,
 ) -> list[Path]:
     """Put the locked files of `model` below `into`, at their own paths; checked, also when cached before.
 
     Raises: BadInput, when a file breaks the content policy or the user may not have it; DamagedBundle, when
     bytes are not the locked ones; StepFailed, when the hub cannot be reached.
     """
-    policy.check_names(model.hub, [file.path for file in model.files])
+    policy.check_names(model.hub, [file.path for file in model.files], exceptions)
     hub = _Hub(model.hub, endpoint)
     jobs = [
         hub.job(
@@ -142,9 +150,18 @@ def fetch_model(
     with hub.errors():
         fetch_all(jobs, what=f"Fetch {model.hub}", progress=progress, patience=patience)
     for file, job in zip(model.files, jobs, strict=True):
-        policy.check_content(model.hub, file.path, job.target)
+        policy.check_content(model.hub, file.path, job.target, exceptions)
         place(job.target, into / file.path)
     return [into / file.path for file in model.files]
+
+
+def cached_file(file: LockedFile, cache: Path) -> Path:
+    """Where a locked file is kept."""
+    return _cached(file.sha256 if file.lfs else file.blob, cache)
+
+
+def _cached(name: str, cache: Path) -> Path:
+    return cache / "hub" / name[:2] / name
 
 
 class _Hub:
@@ -186,8 +203,7 @@ class _Hub:
         """What brings one file into the cache, under the id that the hub lists for it."""
         url = f"{self._endpoint}/{self._name}/resolve/{commit}/{quote(path)}"
         wanted = Wanted(f"{self._name}/{path}", (self._source(url),), size=size, sha256=sha256, blob=blob)
-        name = blob or sha256 or ""
-        return Job(wanted, cache / "hub" / name[:2] / name)
+        return Job(wanted, _cached(blob or sha256 or "", cache))
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from appliance.errors import BadInput, DamagedBundle, StepFailed
 from appliance.progress import Progress
 from bundler.manifest import Target, Wheels
+from bundler.rules import Exceptions
 from bundler.sources import place
 from bundler.sources.cuda import check_cuda
 from bundler.sources.download import Job, Source, Wanted, fetch_all
@@ -113,7 +114,13 @@ def lock_wheels(
 
 
 def fetch_wheels(
-    wheels: tuple[LockedWheel, ...], indexes: Indexes, *, cache: Path, into: Path, progress: Progress
+    wheels: tuple[LockedWheel, ...],
+    indexes: Indexes,
+    *,
+    cache: Path,
+    into: Path,
+    progress: Progress,
+    exceptions: Exceptions | None = None,
 ) -> list[Path]:
     """Put exactly the locked wheels into the folder `into`; checked, also when already in the cache.
 
@@ -122,8 +129,15 @@ def fetch_wheels(
     """
     jobs = [Job(_wanted(wheel, indexes), cached_wheel(cache, wheel)) for wheel in wheels]
     fetch_all(jobs, what="Fetch wheels", progress=progress)
+    with progress.stage("Check wheels", total=sum(wheel.size for wheel in wheels)) as advance:
+
+        def check(wheel: LockedWheel) -> None:
+            mark = cache / "judged" / f"wheel-{wheel.sha256}"
+            check_wheel(cached_wheel(cache, wheel), exceptions, mark=mark)
+            advance(wheel.size)
+
+        _side_by_side(check, wheels)
     for wheel in wheels:
-        check_wheel(cached_wheel(cache, wheel))
         place(cached_wheel(cache, wheel), into / wheel.filename)
     return [into / wheel.filename for wheel in wheels]
 
