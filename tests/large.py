@@ -19,6 +19,8 @@ from tests.test_conda import HERE, write_channel
 
 HUB = "clinic/large"
 PIECE_BYTES = 1 << 20
+TOKEN = "hf_plantedPLANTEDplanted"
+ENVIRONMENT = os.environ | {"HF_TOKEN": TOKEN}
 MANIFEST = f"""
 [bundle]
 product = "islet-large"
@@ -89,7 +91,8 @@ def _pieces(size: int, chance: random.Random) -> Iterator[bytes]:
 def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> Passage:
     """Lock and build such a model below `folder`, by a hub that cuts connections, is busy and sends errors.
 
-    The first build is killed while it downloads; the second goes on from there.
+    The first build is killed while it downloads; the second goes on from there. The model is gated, and the
+    user's token opens it; it is in nothing that was written or said.
     """
     made = write_model(folder / "model", size, shards, seed)
     write_channel(folder / "channel")
@@ -99,7 +102,7 @@ def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> 
     cache, out = folder / "cache", folder / "out"
     asked: list[Request] = []
     lies = Lies(cut=("*.safetensors",), busy=("*.safetensors", "config.json"))
-    with serve({HUB: folder / "model"}, lies=lies, asked=asked) as hub:
+    with serve({HUB: folder / "model"}, lies=lies, asked=asked, gated={HUB: TOKEN}) as hub:
         options: list[str | Path] = ["--cache", cache, "--hub", hub]
         lock_s, lock_peak = _timed([BUNDLER, "lock", manifest, *options])
         where: list[str | Path] = ["--out", out, "--number", "1", "--roots", folder / "roots"]
@@ -107,6 +110,8 @@ def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> 
         killed_at = _killed(build, cache / "hub", size // 3)
         assert not out.exists()
         build_s, build_peak = _timed(build)
+    found = subprocess.run(["grep", "-rlF", TOKEN, folder], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (1, ""), "the user's token was written down"
     contents = json.loads((out / "contents.json").read_text())
     weights = [each for each in asked if "/lfs/" in each.path]
     passage = Passage(
@@ -124,21 +129,22 @@ def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> 
 
 
 def _timed(command: list[str | Path]) -> tuple[float, int]:
-    """Run a command that must succeed: (seconds, peak of resident bytes)."""
+    """Run a command that must succeed and must not say the token: (seconds, peak of resident bytes)."""
     began = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert child.stderr is not None
-    said = child.stderr.read()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT)
+    assert child.stdout is not None
+    said = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    child.stderr.close()
+    child.stdout.close()
+    assert TOKEN.encode() not in said
     assert child.returncode == 0, said[-4000:]
     return time.monotonic() - began, usage.ru_maxrss * 1024
 
 
 def _killed(command: list[str | Path], cache: Path, enough: int) -> int:
     """Start a command and kill it when `enough` bytes lie in `cache`; how many did then."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     until = time.monotonic() + 600
     while (held := _size(cache)) < enough:
         assert child.poll() is None, "it ended before it could be killed"

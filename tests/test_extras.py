@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from appliance.bundle.contents import KINDS, is_path
+from appliance.bundle.contents import KINDS, format_contents, is_path, parse_contents
+from appliance.bundle.medium import Medium
 from appliance.errors import BadInput, DamagedBundle, StepFailed
 from appliance.progress import Silent
+from appliance.site.layout import Site
+from appliance.site.store import fill_store, link_release
 from bundler.lock import table
 from bundler.manifest import Extra, read_manifest
 from bundler.notes import bundle_notes
+from bundler.pack import Item, lay_out, write_volumes
 from bundler.sbom import format_sbom
 from bundler.sources.extras import LockedExtra, fetch_extras, lock_extras
 from tests.hostile import Hostile, cut, good, hostile, status
@@ -147,6 +151,26 @@ def test_is_a_kind_of_the_payload() -> None:
     assert "extra" in KINDS
     assert is_path("extras/gpu-driver/driver-570.run", "extra")
     assert not is_path("extras/gpu-driver/driver-570.run", "tool")
+
+
+def test_lies_under_extras_at_the_site_and_is_not_run(tmp_path: Path) -> None:
+    source = tmp_path / "driver.run"
+    source.write_bytes(BODY)
+    source.chmod(0o755)
+    path = "extras/gpu-driver/driver.run"
+    item = Item(path, "extra", "gpu-driver", "Own terms", source, SHA256, len(BODY))
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    laid = lay_out([item], 4_000_000)
+    hashes = write_volumes(laid, [item], medium, Silent())
+    contents = parse_contents(format_contents(laid))
+    site = Site(tmp_path / "prefix", tmp_path / "state")
+    (tmp_path / "quarantine").mkdir()
+    fill_store(site, Medium(medium), contents, hashes, tmp_path / "quarantine", Silent())
+    link_release(site, contents, site.release(1))
+    placed = site.release(1) / path
+    assert placed.read_bytes() == BODY
+    assert placed.stat().st_mode & 0o777 == 0o444
 
 
 def test_stands_in_table_page_and_sbom(tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ class _Run:
         """Wait before the next attempt, as long as the server asks within bounds."""
         own_s = self._patience.first_wait_s * 2 ** max(failures - 1, 0)
         wait_s = min(max(own_s, failure.wait_s), self._patience.longest_wait_s)
-        if wait_s >= 1:
+        if failures and wait_s >= 1:  # a line that breaks and still moves shows in the bar
             self._note(f"{self._wanted.name}: {failure.why}; trying again in {wait_s:.0f} s")
         self._stop.wait(wait_s)
 
