@@ -13,8 +13,8 @@ from appliance.errors import HostNotReady
 from appliance.progress import amount_text
 from bundler.converter import cached_source
 from bundler.lock import Lock
-from bundler.pack import Item, lay_out
-from bundler.room import CONDA_PACKED, CONDA_UNFOLDED, CONVERTER_BYTES
+from bundler.pack import lay_out
+from bundler.room import CONDA_PACKED, CONDA_UNFOLDED, planned_items
 from bundler.sources.conda import cached_package
 from bundler.sources.hub import cached_file
 from bundler.sources.wheels import cached_wheel
@@ -49,7 +49,7 @@ def build_room(lock: Lock, held: Mapping[str, int], *, cache: Path, volume_bytes
     Raises: BadInput, when the volumes are too small.
     """
     conda = sum(package.size for package in lock.runtime.packages)
-    volumes = lay_out(_planned(lock), volume_bytes, held or None).volumes
+    volumes = lay_out(planned_items(lock), volume_bytes, held or None).volumes
     return BuildRoom(
         download=sum(size for path, size in _fetched(lock, cache) if not path.is_file()),
         volumes=sum(volume.size for volume in volumes),
@@ -84,17 +84,6 @@ def _free_bytes(folder: Path) -> int:
     """What a user without privileges may still write."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
-
-
-def _planned(lock: Lock) -> list[Item]:
-    """The payload as the lock knows it; of the converter, only its size."""
-    files = [(f"models/{model.hub}/{f.path}", f.sha256, f.size) for model in lock.models for f in model.files]
-    files += [(f"wheels/{wheel.filename}", wheel.sha256, wheel.size) for wheel in lock.wheels]
-    files += [(f"datasets/{Path(each.path).name}", each.sha256, each.size) for each in lock.datasets]
-    files += [(f"extras/{each.name}/{each.file}", each.sha256, each.size) for each in lock.extras]
-    if lock.converter is not None:
-        files.append(("tools/llama.cpp/converter", lock.converter.sha256, CONVERTER_BYTES))
-    return [Item(path, "", "", "", Path(), sha256, size) for path, sha256, size in files]
 
 
 def _fetched(lock: Lock, cache: Path) -> list[tuple[Path, int]]:

@@ -45,15 +45,9 @@ class Room:
 
 def estimate_room(lock: Lock, volume_bytes: int) -> Room:
     """The room that `lock` will take. Raises: BadInput, when the volumes are too small."""
-    files = [(f"models/{model.hub}/{f.path}", f.sha256, f.size) for model in lock.models for f in model.files]
-    files += [(f"wheels/{wheel.filename}", wheel.sha256, wheel.size) for wheel in lock.wheels]
-    files += [(f"datasets/{Path(each.path).name}", each.sha256, each.size) for each in lock.datasets]
-    files += [(f"extras/{each.name}/{each.file}", each.sha256, each.size) for each in lock.extras]
-    if lock.converter is not None:
-        files.append(("tools/llama.cpp/converter", lock.converter.sha256, CONVERTER_BYTES))
-    items = [Item(path, "", "", "", Path(), sha256, size) for path, sha256, size in files]
+    items = planned_items(lock)
     contents = lay_out(items, volume_bytes)
-    once = {sha256: size for _, sha256, size in files}
+    once = {item.sha256: item.size for item in items}
     conda = sum(package.size for package in lock.runtime.packages)
     runtime = int(conda * CONDA_PACKED)
     source = 0 if lock.converter is None else lock.converter.size
@@ -66,6 +60,17 @@ def estimate_room(lock: Lock, volume_bytes: int) -> Room:
         store=sum(once.values()),
         unfolded=int(conda * CONDA_UNFOLDED) + sum(_unfolded(wheel.size) for wheel in lock.wheels),
     )
+
+
+def planned_items(lock: Lock) -> list[Item]:
+    """The payload as the lock knows it, without the bytes; of the converter, only its size."""
+    files = [(f"models/{model.hub}/{f.path}", f.sha256, f.size) for model in lock.models for f in model.files]
+    files += [(f"wheels/{wheel.filename}", wheel.sha256, wheel.size) for wheel in lock.wheels]
+    files += [(f"datasets/{Path(each.path).name}", each.sha256, each.size) for each in lock.datasets]
+    files += [(f"extras/{each.name}/{each.file}", each.sha256, each.size) for each in lock.extras]
+    if lock.converter is not None:
+        files.append(("tools/llama.cpp/converter", lock.converter.sha256, CONVERTER_BYTES))
+    return [Item(path, "", "", "", Path(), sha256, size) for path, sha256, size in files]
 
 
 def _unfolded(size: int) -> int:

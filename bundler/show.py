@@ -10,13 +10,16 @@ from bundler.advisory_table import print_advisories
 from bundler.lock import Lock, Row, table
 from bundler.room import estimate_room
 
+NAME_CELLS = 24
+"""`nvidia-cuda-runtime-cu12` stays on one line of 80 columns; licences are broken first."""
+
 
 def print_table(lock: Lock, volume_bytes: int) -> None:
     """What a lock will carry: component, name, version, licence, size; the totals, and the room they take."""
     rows = table(lock)
     view = Table(title=f"{lock.product}, locked {lock.created}", box=None, header_style="bold")
-    for title in ("kind", "name", "version", "licence"):
-        view.add_column(title, overflow="fold")
+    for title, width in (("kind", 0), ("name", NAME_CELLS), ("version", 0), ("licence", 0)):
+        view.add_column(title, overflow="fold", min_width=width)
     view.add_column("size", justify="right", no_wrap=True)
     for row in rows:
         view.add_row(
