@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -14,14 +15,30 @@ from appliance.errors import BadInput
 from appliance.progress import Silent
 from bundler.advisories import NOT_GIVEN, Advisories, Finding, compare
 from bundler.advisory_table import from_sbom, print_advisories
+from bundler.cli import main as bundler
+from bundler.inspection import inspect_bundle
+from bundler.lock import read_lock
 from bundler.notes import bundle_notes
 from bundler.sbom import format_sbom
 from bundler.sources.download import Patience
 from bundler.wrapping import cells
+from tests.bundles import make_workshop
+from tests.deltas import RELEASES, repack
 from tests.hostile import good, hostile, status
 from tests.papers import Papers, make_papers
+from tests.test_conda import HERE, write_channel
 
 QUICK = Patience(attempts=2, first_wait_s=0.001)
+MANIFEST = f"""
+[bundle]
+product = "islet-test"
+[target]
+python = "{HERE}"
+[runtime]
+channels = ["./channel"]
+[tools]
+converter = false
+"""
 PACKAGES = {"Some_Lib": "2.0+cu128", "tiny": "1.0"}
 
 
@@ -285,3 +302,30 @@ def test_the_table_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no version yet" in shown
     print_advisories(Advisories(not_checked=NOT_GIVEN))
     assert f"not checked, because {NOT_GIVEN}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_lock_records_what_was_found_and_says_it(tmp_path: Path) -> None:
+    write_channel(tmp_path / "channel")
+    (tmp_path / "osv").mkdir()
+    (tmp_path / "osv" / "1.json").write_text(json.dumps(advisory()))
+    manifest = tmp_path / "bundle.toml"
+    manifest.write_text(MANIFEST)
+    command = ["lock", str(manifest), "--cache", str(tmp_path / "cache")]
+    done = CliRunner().invoke(bundler, [*command, "--advisories", str(tmp_path / "osv")])
+    assert done.exit_code == 0, done.output
+    assert "compared with 1 advisories of osv, the newest of 2026-11-01T00:00:00Z: 0 found" in done.output
+    assert read_lock(tmp_path / "bundle.lock").advisories.read == 1
+    done = CliRunner().invoke(bundler, command)
+    assert "not checked, because no advisories were given" in " ".join(done.output.split())
+    done = CliRunner().invoke(bundler, [*command, "--advisories", str(tmp_path / "none")])
+    assert done.exit_code == 6
+
+
+def test_inspect_compares_a_finished_bundle_with_what_is_known_now(tmp_path: Path) -> None:
+    shop = make_workshop(tmp_path / "shop")
+    repack(shop, 4, RELEASES[4], [])
+    (tmp_path / "1.json").write_text(json.dumps(advisory(1, "a", events=[{"introduced": "1.1"}])))
+    found = inspect_bundle(shop.bundle, shop.anchor(), Silent(), advisories=str(tmp_path / "1.json"))
+    assert found.advisories is not None
+    assert [(each.package, each.version) for each in found.advisories.found] == [("a", "1.1")]
+    assert inspect_bundle(shop.bundle, shop.anchor(), Silent()).advisories is None
