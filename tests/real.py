@@ -87,7 +87,7 @@ class RealBundle:
     def build_command(self, out: Path, number: int = 1, cache: Path = CACHE) -> list[str | Path]:
         """What is typed to build into `out`."""
         what: list[str | Path] = ["--out", out, "--number", str(number), "--roots", self.roots]
-        return [BUNDLER, "build", self.manifest, *what, "--cache", cache, "--hub", self.hub, *index_options()]
+        return [BUNDLER, "build", self.manifest, *what, *index_options(), "--cache", cache, "--hub", self.hub]
 
     def release(self, out: Path, number: int) -> "RealBundle":
         """Another release of the same lock, built and signed."""

@@ -14,6 +14,7 @@ from appliance.site.inventory import inventory
 from bundler.listing import read_held
 from bundler.pack import Item, lay_out
 from bundler.sources import file_sha256
+from demo.torch_wheel import index_options
 from tests.bundles import Workshop
 from tests.deltas import (
     NEW_TOOL,
@@ -31,7 +32,7 @@ from tests.deltas import (
     site_in,
     tree,
 )
-from tests.real import RealBundle, bundler, in_box, install_command, scratch
+from tests.real import CACHE, RealBundle, bundler, in_box, install_command, scratch
 from tests.wheel_maker import write_wheel
 
 
@@ -213,7 +214,7 @@ def test_a_real_delta_installs_what_the_full_bundle_installs(
     shutil.copyfile(small_bundle.manifest.parent / "rows.jsonl", folder / "rows.jsonl")
     manifest = folder / "bundle.toml"
     manifest.write_text(small_bundle.manifest.read_text().replace("click>=8.2", "click==8.2.0"))
-    bundler("lock", manifest, "--cache", small_bundle.build_command(folder)[-3], "--hub", small_bundle.hub)
+    bundler("lock", manifest, "--cache", CACHE, "--hub", small_bundle.hub, *index_options())
     older = RealBundle(folder / "1", manifest, small_bundle.roots, small_bundle.key, small_bundle.hub)
     older = older.release(folder / "1", 1)
     full = small_bundle.release(folder / "full", 2)
