@@ -298,6 +298,34 @@ def test_local_is_what_this_torch_was_built_for() -> None:
     assert resolved(Target(python="3.12", cuda="12.8")).cuda == "12.8"
 
 
+@pytest.mark.parametrize(
+    ("version", "needs", "built"),
+    [
+        ("2.13.0", "cuda-toolkit[cublas]==13.0.3; platform_system == 'Linux'", "13.0"),
+        ("2.10.0", "nvidia-cuda-runtime-cu12==12.8.90", "12.8"),
+        ("2.10.0+cu126", "nvidia-cuda-runtime-cu12==12.6.77", "12.6"),
+        ("2.13.0+cpu", "sympy>=1.13.3", "none"),
+        ("2.13.0", "optree; extra == 'nvidia-x'", "none"),
+        ("2.13.0", "nvidia-cublas", None),
+    ],
+)
+def test_local_is_read_from_what_torch_says_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, needs: str, built: str | None
+) -> None:
+    info = tmp_path / f"torch-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.4\nName: torch\nVersion: {version}\nRequires-Dist: {needs}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    if built is None:
+        with pytest.raises(BadInput) as caught:
+            cuda.of_this_python()
+        assert "target.cuda" in caught.value.what
+    else:
+        assert resolved(Target(python="3.12", cuda="local")).cuda == built
+
+
 def test_estimates_volumes_and_room(shop: Shop) -> None:
     made = shop.lock()
     room = estimate_room(made, 4_000_000_000)
