@@ -30,6 +30,7 @@ set -eu
 
 refuse() { # CODE WHAT WHY NEXT
     printf 'islet: %s\nwhy: %s\nnext: %s\n' "$2" "$3" "$4" >&2
+    said=1
     exit "$1"
 }
 untrusted() { refuse 3 "$1" "$2" "Do not install it. Call the sender and read these lines out."; }
@@ -57,13 +58,14 @@ check_plain() { # NAME
 take() { # NAME CAP: copy a control file of at most CAP bytes into quarantine
     if [ ! -e "$medium/$1" ] && [ ! -L "$medium/$1" ]; then missing "$1"; fi
     check_plain "$1"
-    head -c "$(($2 + 1))" 2>/dev/null <"$medium/$1" >"$quarantine/$1" || copy_failed "$1"
+    log=$({ head -c "$(($2 + 1))" <"$medium/$1" >"$quarantine/$1"; } 2>&1) || copy_failed "$1" "$log"
     if [ "$(wc -c <"$quarantine/$1")" -gt "$2" ]; then malformed "$1" "it is longer than $2 bytes"; fi
 }
 
-copy_failed() { # NAME
+copy_failed() { # NAME LOG
     cat 2>/dev/null <"$medium/$1" >/dev/null || unreadable "$1"
-    refuse 5 "$1 could not be copied to ${quarantine%/*}." "the disk is full" \
+    disk_fault "$2"
+    refuse 5 "$1 could not be copied to ${quarantine%/*}." "${2:-the disk is full}" \
         "Free space there, or give --prefix on another disk; then start again."
 }
 unreadable() { damaged "$1 cannot be read." "the medium does not give its bytes"; }
@@ -72,7 +74,7 @@ take_listed() { # NAME: copy a listed file into quarantine; what counts is the h
     if [ ! -e "$medium/$1" ] && [ ! -L "$medium/$1" ]; then missing "$1"; fi
     check_plain "$1"
     # The copy is hashed, not the stream: a disk that fills up under `tee` gives a right hash and a short copy.
-    cp "$medium/$1" "$quarantine/$1" 2>/dev/null || copy_failed "$1"
+    log=$(cp "$medium/$1" "$quarantine/$1" 2>&1) || copy_failed "$1" "$log"
     check_hash "$1" "$quarantine/$1"
 }
 
@@ -125,7 +127,10 @@ parse_root() { # NAME FILE: writes its key ids, thresholds and expiry under $wor
             printf '%s' "$base64" | openssl base64 -d -A >"$work/key.der"
             keyid=$(sha256_of "$work/key.der" | cut -c1-16)
             # A point that is not on the curve leaves no key, and no signature verifies without one.
-            openssl pkey -pubin -inform DER -in "$work/key.der" -out "$work/$keyid.pem" 2>/dev/null || rm -f "$work/$keyid.pem"
+            if openssl pkey -pubin -inform DER -in "$work/key.der" -noout 2>/dev/null; then
+                log=$(openssl pkey -pubin -inform DER -in "$work/key.der" -out "$work/$keyid.pem" 2>&1) || disk_fault "$log"
+                [ -s "$work/$keyid.pem" ] || refuse 5 "$prefix could not be written." "a key could not be kept there" "Free space there, then start again."
+            fi
             printf '%s\n' "$keyid" >>"$work/$1.$role"
         done <"$work/keys"
     done
@@ -328,27 +333,27 @@ take_all() { # everything but the volumes, which the appliance reads, once, whil
 
 # --- 7. the runtime -----------------------------------------------------------------------------
 
-check_runtime() { # FILE: it has the one form that tar unpacks without surprise; writes $work/members
-    : >"$work/runtime.log"
+check_runtime() { # FILE: it has the one form that tar unpacks without surprise; sets $members
     # gzip would also unfold what is no gzip file.
     [ "$(head -c 4 "$1" | od -An -tx1 | tr -d ' \n')" = 1f8b0800 ] || malformed runtime.tar.gz "it is not one whole gzip file"
-    total=$({ gzip -dc <"$1" 2>>"$work/runtime.log" || printf 'cut off\n' >>"$work/runtime.log"; } | head -c $((disk_bytes + 1)) | wc -c)
+    complaint='' total=0
+    for word in $({ { gzip -dc <"$1" 2>&3 || echo cut >&3; } | head -c $((disk_bytes + 1)) | wc -c | sed 's/ //g; s/^/total=/'; } 3>&1); do
+        case $word in total=*) total=${word#total=} ;; *) complaint=1 ;; esac
+    done
     [ "$total" -le "$disk_bytes" ] || malformed runtime.tar.gz "it unfolds to more than RELEASE says"
     # Its last four bytes are the length of the last member: of one member alone, and nothing after it, all of it.
     # shellcheck disable=SC2046  # the four numbers are wanted apart
     set -- "$1" $(tail -c 4 "$1" | od -An -tu1)
-    if [ -s "$work/runtime.log" ] || [ $(($2 + 256 * $3 + 65536 * $4 + 16777216 * $5)) -ne $((total % 4294967296)) ]; then
+    if [ -n "$complaint" ] || [ $(($2 + 256 * $3 + 65536 * $4 + 16777216 * $5)) -ne $((total % 4294967296)) ]; then
         malformed runtime.tar.gz "it is not one whole gzip file"
     fi
     # What tar lists is what it will do, whatever else the headers say to other programs; every header that it
-    # does not list, of an extension say, and every byte after the end makes the sum wrong.
-    tar -tvzf "$1" >"$work/listing" 2>>"$work/runtime.log" || strange_runtime
-    [ ! -s "$work/runtime.log" ] || strange_runtime
-    awk -v total="$((total))" "$members_program" "$work/listing" >"$work/members" 2>>"$work/runtime.log" || strange_runtime
+    # does not list, of an extension say, and every byte after the end makes the sum wrong. What tar complains of
+    # is no line of a listing either. No file is written: a full disk must not look like a strange runtime.
+    members=$({ tar -tvzf "$1" 2>&1 || echo cut; } | awk -v total="$((total))" "$members_program") || strange_runtime
 }
 
 strange_runtime() {
-    if grep -qi 'no space left' "$work/runtime.log"; then disk_full; fi
     malformed runtime.tar.gz "it holds something other than plain files, folders and links within itself"
 }
 
@@ -382,9 +387,12 @@ function refuse() { bad = 1; exit 1 }
 END { if (bad || sum + 1024 != total) exit 1 }'
 
 check_unpacked() { # FOLDER: what lies there is what was listed, before any of it runs
-    (cd "$1" && find . ! -type d ! -type f ! -type l -exec echo '?' {} \; && find . -type f | sed 's/^/- /' && find . -type l | sed 's/^/l /') |
-        sort >"$work/found"
-    sort "$work/members" | cmp -s - "$work/found" || strange_runtime
+    found=$(cd "$1" && {
+        find . ! -type d ! -type f ! -type l -exec echo '?' {} \;
+        find . -type f | sed 's/^/- /'
+        find . -type l | sed 's/^/l /'
+    } | sort)
+    [ "$found" = "$(printf '%s\n' "$members" | sort)" ] || strange_runtime
 }
 
 # --- a delta ------------------------------------------------------------------------------------
@@ -436,10 +444,15 @@ need() { # COMMAND WHY
     command -v "$1" >/dev/null 2>&1 || refuse 5 "$1 is not on this box." "$2" "Install the package that has $1, then start again."
 }
 
+check_shell() { # dates and sizes are compared as numbers; mksh, for one, counts to 2^31 on every machine
+    [ "$((65536 * 65536 * 4))" = 17179869184 ] || refuse 5 "This shell cannot count far enough." \
+        "sizes and dates here have more than 32 bits" "Run it with another shell: bash, dash, busybox sh or ksh."
+}
+
 check_tools() {
     need openssl "signatures and hashes cannot be checked without it"
     for tool in tar gzip; do need "$tool" "the runtime cannot be unpacked without it"; done
-    for tool in awk cat cmp cp cut date df find grep head id ls mkdir mktemp od rm sed sort tail tr uniq wc; do
+    for tool in awk cat cmp cp cut date df find grep head id ls mkdir mktemp od rm sed sort sync tail tr uniq wc; do
         need "$tool" "the bundle cannot be checked without it"
     done
     # The SHA-256 of "abc" (FIPS 180-2, B.1): an openssl that does not work must not look like damage.
@@ -513,12 +526,11 @@ make_quarantine() {
         # --check writes nothing under the prefix; control files are small.
         quarantine=$(mktemp -d "${TMPDIR:-/tmp}/islet-check.XXXXXX")
     else
-        mkdir -p "$prefix" 2>/dev/null || refuse 5 "$prefix cannot be written." "no folder can be made there" \
-            "Give --prefix and --state in folders of yours."
+        log=$(mkdir -p "$prefix" 2>&1) || not_made "$log"
         # Made first, looked around after: of two that start at once, one sees the other, or both do.
         quarantine=$prefix/quarantine.$$
         rm -rf "$quarantine"
-        mkdir -m 700 "$quarantine"
+        log=$(mkdir -m 700 "$quarantine" 2>&1) || not_made "$log"
         check_alone
         for old in "$prefix"/quarantine.*; do
             [ "$old" = "$quarantine" ] || rm -rf "$old"
@@ -560,49 +572,104 @@ remove_incomplete() { # releases whose install was cut off; the one in use stays
 }
 
 is_complete() { # whether this very release was installed to its end; an equal number alone is not enough
+    [ ! -e "$prefix/releases/$number/runtime.damaged" ] || return 1 # islet doctor says that it must be made anew
     grep -qsF "\"sums-sha256\": \"$(sha256_of "$quarantine/SHA256SUMS")\"" "$prefix/releases/$number/installed.json"
 }
 
 clean_up() { # keeps the exit code; what is half done goes, what is complete stays
     code=$?
-    if [ -n "$quarantine" ]; then rm -rf "$quarantine"; fi
-    if [ -n "$release" ] && ! [ -f "$release/installed.json" ]; then rm -rf "$release"; fi
+    trap '' INT TERM HUP
+    if [ "$code" -ne 0 ] && [ -z "$said" ]; then # a small tool failed; nearly always, the disk did
+        printf 'islet: %s\nwhy: %s\nnext: %s\n' "The installation stopped." "the line above says at what (exit code $code)" \
+            "Free space under $prefix and see that it can be written, then start again." >&2
+        code=5
+    fi
+    # What cannot be removed now is removed by the next command; it changes nothing about how this one ended.
+    if [ -n "$quarantine" ]; then rm -rf "$quarantine" || true; fi
+    if [ -n "$release" ] && ! [ -f "$release/installed.json" ]; then rm -rf "$release" || true; fi
     exit "$code"
 }
 
-disk_full() {
-    refuse 5 "$prefix is full." "No space left on device" "Free space there, or give --prefix on another disk; then start again."
+stop() { # CODE: a signal came; the part that runs in Python is ended first, with what it started
+    trap '' INT TERM HUP
+    if [ -n "$child" ]; then
+        kill -TERM "$child" 2>/dev/null || true
+        wait "$child" || true
+    fi
+    refuse "$1" "The installation was stopped." "a signal asked for it" \
+        "Give the same command again: files that were copied whole are not copied again."
+}
+
+not_made() { # LOG: a folder could not be made
+    disk_fault "$1"
+    refuse 5 "$prefix cannot be written." "no folder can be made there" "Give --prefix and --state in folders of yours."
+}
+
+disk_fault() { # LOG: says so and ends, when a program's last words tell of the disk that it wrote to
+    for cause in 'No space left on device' 'Disk quota exceeded' 'File too large'; do
+        case $1 in *"$cause"*) refuse 5 "$prefix is full." "$cause" "Free space there, or give --prefix on another disk; then start again." ;; esac
+    done
+    for cause in 'Input/output error' 'Read-only file system'; do
+        case $1 in *"$cause"*) refuse 5 "$prefix could not be written." "$cause" "Make it writable, or give --prefix and --state elsewhere; then start again." ;; esac
+    done
 }
 
 unpack_runtime() {
     if is_complete; then return 0; fi
     check_runtime "$quarantine/runtime.tar.gz"
-    if [ "$release" -ef "$prefix/current" ] && [ -f "$release/installed.json" ]; then
+    if [ "$release" -ef "$prefix/current" ] && [ -f "$release/installed.json" ] && [ ! -e "$release/runtime.damaged" ]; then
         refuse 5 "Another release $number is in use here." "it was installed with another list" "Go to another release first: islet rollback."
     fi
-    rm -f "$release/installed.json" # first: what is being removed must not pass for whole
+    if [ -f "$release/installed.json" ]; then
+        rm -f "$release/installed.json" # first, and on the disk: what is being removed must not pass for whole
+        sync
+    fi
     rm -rf "$release"
-    mkdir -p "$release/runtime"
+    log=$(mkdir -p "$release/runtime" 2>&1) || not_made "$log"
     say "  unpacking the runtime"
-    tar -xzf "$quarantine/runtime.tar.gz" -o -C "$release/runtime" 2>"$work/tar.log" || {
-        if grep -qi 'no space left' "$work/tar.log"; then disk_full; fi
-        refuse 7 "The runtime could not be unpacked." "$(tail -n 3 "$work/tar.log")" "Send these lines to the sender."
+    log=$(tar -xzf "$quarantine/runtime.tar.gz" -o -C "$release/runtime" 2>&1) || {
+        disk_fault "$log"
+        refuse 7 "The runtime could not be unpacked." "$(printf '%s\n' "$log" | tail -n 3)" "Send these lines to the sender."
     }
     check_unpacked "$release/runtime"
-    "$release/runtime/bin/python" -I -c '' 2>"$work/python.log" || refuse 5 "The runtime does not start on this box." \
-        "$(tail -n 3 "$work/python.log")" "Compare the box with the target in BUNDLE.md, or call the sender."
+    log=$("$release/runtime/bin/python" -I -c '' 2>&1) || refuse 5 "The runtime does not start on this box." \
+        "$(printf '%s\n' "$log" | tail -n 3)" "Compare the box with the target in BUNDLE.md, or call the sender."
+}
+
+look_at_box() { # --check: the appliance's own look, by the runtime and the wheel that were verified, in a folder that goes
+    if ! (
+        take_listed contents.json && take_listed "$wheel" && take_listed runtime.tar.gz && mkdir "$quarantine/runtime" &&
+            tar -xzf "$quarantine/runtime.tar.gz" -o -C "$quarantine/runtime" &&
+            check_unpacked "$quarantine/runtime" && "$quarantine/runtime/bin/python" -I -c ''
+    ) >/dev/null 2>&1; then
+        say "  this box was not looked at in full: ${quarantine%/*} has no room for the runtime, or may not run it" \
+            "(TMPDIR=FOLDER names another)"
+        return 0
+    fi
+    "$quarantine/runtime/bin/python" -I -B -c \
+        'import sys; sys.path.insert(0, sys.argv.pop(1)); from appliance.site.preflight import main; sys.exit(main(sys.argv[1:]))' \
+        "$quarantine/$wheel" "$prefix" "$state" "$quarantine/RELEASE" "$quarantine/contents.json" ||
+        refuse 5 "This box is not ready." "something above is marked WRONG, and nothing goes on with it" \
+            "Do what stands below it, then check again."
 }
 
 hand_over() { # the rest is done by the appliance's own wheel, verified above
+    # In the background, so that a signal to this shell is not kept waiting until it has ended.
     "$release/runtime/bin/python" -I -B -c \
         'import sys; sys.path.insert(0, sys.argv.pop(1)); from appliance.site.install import main; sys.exit(main(sys.argv[1:]))' \
         "$quarantine/$wheel" --medium "$medium" --quarantine "$quarantine" --prefix "$prefix" --state "$state" \
-        --root "$root" --anchor-was "$how" --accepted "${overridden# }" --reason "$reason" || {
-        code=$?
-        # Its own refusals were printed by it; a signal leaves nobody to say so.
-        [ "$code" -lt 128 ] || refuse 7 "The installation was cut off." "a signal ended it (exit code $code)" "Start again."
-        exit "$code"
-    }
+        --root "$root" --anchor-was "$how" --accepted "${overridden# }" --reason "$reason" &
+    child=$! code=0
+    wait "$child" || code=$?
+    child=''
+    # Its own refusals were printed by it; a signal leaves nobody to say so.
+    case $code in
+    0) return 0 ;;
+    137) refuse 7 "The installation was killed." "that is what happens when memory runs out (exit code 137)" "See that memory is free, then start again." ;;
+    esac
+    [ "$code" -lt 128 ] || refuse 7 "The installation was cut off." "a signal ended it (exit code $code)" "Start again."
+    said=1
+    exit "$code"
 }
 
 parse_arguments() {
@@ -664,8 +731,9 @@ main() {
     unset OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME
     unset CDPATH TAR_OPTIONS GZIP POSIXLY_CORRECT
     umask 022
-    small_bytes=1000000 quarantine='' release=''
+    small_bytes=1000000 quarantine='' release='' child='' said=''
     parse_arguments "$@"
+    check_shell
     check_reason
     check_tools
     find_state
@@ -673,8 +741,9 @@ main() {
     check_writable "$state"
     check_owner
     trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
+    trap 'stop 130' INT
+    trap 'stop 143' TERM
+    trap 'stop 129' HUP
     make_quarantine
     read_site
 
@@ -691,6 +760,7 @@ main() {
         check_room "$medium/contents.json"
         check_on_medium
         check_runtime "$medium/runtime.tar.gz"
+        look_at_box
         say "The bundle is whole and signed, and this box has room for it. Nothing was changed."
         return 0
     fi

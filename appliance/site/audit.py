@@ -28,10 +28,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.durable import make_folder, sync_folder
 from appliance.site.audit_check import Checked as Checked
 from appliance.site.audit_check import check as check
-from appliance.site.audit_key import can_sign
-from appliance.site.audit_sign import FIRST, Signer
+from appliance.site.audit_key import can_sign, fingerprint, read_public
+from appliance.site.audit_sign import FIRST, Signer, public_path
 
 LONGEST = 500
 """Characters of one fact: a reason that somebody typed, never a row."""
@@ -110,6 +111,12 @@ def append(log: Path, event: str, *, by: Who | None = None, **facts: str | int) 
         signer.sign(content + text)
 
 
+def key_of(log: Path) -> str:
+    """SHA-256 of the public key that signs the log, for people to write down; empty while it has none."""
+    key = read_public(public_path(log)) if can_sign() else None
+    return fingerprint(key) if key is not None else ""
+
+
 def _clean(value: str | int) -> str | int:
     """A fact as it can stand in a line that people read in a terminal."""
     if not isinstance(value, str):
@@ -157,4 +164,6 @@ def _opened(log: Path) -> Iterator[Any]:
     with os.fdopen(os.open(log, flags, 0o600), "r+b") as file:
         if not os.fstat(file.fileno()).st_size:
             os.fchmod(file.fileno(), 0o640)  # whatever the mask is
+            make_folder(log.parent)
+            sync_folder(log.parent)  # no power cut leaves a checkpoint, or a change, without the log
         yield file

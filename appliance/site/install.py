@@ -22,18 +22,29 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from appliance.bundle import names
 from appliance.bundle.medium import Medium
 from appliance.bundle.release import Release, parse_release
 from appliance.bundle.sums import parse_sums, wheel_name
 from appliance.bundle.verify import check_contents
-from appliance.durable import switch_link, sync_folder, write_whole
-from appliance.errors import ApplianceError, HostNotReady
+from appliance.durable import (
+    DISK_FAULTS,
+    DISK_FULL,
+    make_folder,
+    remove_parts,
+    switch_link,
+    sync_disk,
+    sync_folder,
+    write_whole,
+)
+from appliance.errors import ApplianceError, HostNotReady, StepFailed
 from appliance.locale import catalogue, language_of
 from appliance.progress import Progress, Terminal
 from appliance.sentence import say
@@ -42,6 +53,7 @@ from appliance.site.damage import STORE_MARK, is_marked, mend_links, unmark
 from appliance.site.delta import check_required
 from appliance.site.layout import STATE_NOTE, Site
 from appliance.site.lock import kernel_lock
+from appliance.site.preflight import check_box
 from appliance.site.runtime import install_wheels, relocate, try_imports
 from appliance.site.runtime_sums import record_runtime
 from appliance.site.state_format import CURRENT, check_forward, migrate, read_format
@@ -80,6 +92,7 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
     if not _is_complete(complete, sums_sha256):
         contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
         check_required(site, release, contents, progress)
+        check_box(site, release, contents)
         fill_store(site, medium, contents, hashes, quarantine, progress)
         link_release(site, contents, folder)
         relocate(folder / "runtime")
@@ -90,7 +103,8 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
         mend_links(site)
         for name in (names.CONTENTS, names.INSTALLER):
             shutil.copyfile(quarantine / name, folder / name)
-        os.sync()  # what tar and pip wrote, and every folder's names, before the file that vouches for them
+        # What tar and pip wrote, and every folder's names, before the file that vouches for them.
+        sync_disk(site.prefix)
         write_whole(complete, _installed(release, hashes, sums_sha256))
     elif is_marked(folder, STORE_MARK):
         contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
@@ -122,7 +136,10 @@ def _installed(release: Release, hashes: dict[str, str], sums_sha256: str) -> by
 
 def _switch(site: Site, release: Release, sums_sha256: str, judged: Judged) -> None:
     first = not (site.prefix / "trust" / "root").exists()
-    site.state.mkdir(parents=True, exist_ok=True)
+    for folder in (site.state, site.prefix / "trust", site.prefix / "bin"):
+        make_folder(folder)  # before anything in it is relied upon
+        remove_parts(folder)
+    remove_parts(site.prefix)
     migrate(site.state)
     write_whole(site.prefix / STATE_NOTE, f"{site.state}\n".encode())
     if first:
@@ -136,20 +153,37 @@ def _switch(site: Site, release: Release, sums_sha256: str, judged: Judged) -> N
         site.audit, "install", product=release.product, number=release.number, sums_sha256=sums_sha256
     )
     record_trust(site, judged.root, release, sums_sha256)
-    (site.prefix / "bin").mkdir(exist_ok=True)
     switch_link(site.prefix / "bin" / "islet", "../current/runtime/bin/islet")
     sync_folder(site.state)
     sync_folder(site.prefix)
     switch_link(site.current, f"releases/{release.number}")
 
 
-def _full(site: Site) -> HostNotReady:
-    """The disk filled up: under our own hands, or under those of a program of the runtime."""
+def _disk_refusal(site: Site, number: int, path: object) -> HostNotReady:
+    """The disk failed: under our own hands, or under those of a program of the runtime."""
+    if number in DISK_FULL:
+        return HostNotReady(
+            say("{folder} is full.", folder=site.prefix),
+            why=os.strerror(number),
+            next_step="Free space there, or give --prefix on another disk; then start again.",
+        )
     return HostNotReady(
-        say("{folder} is full.", folder=site.prefix),
-        why=os.strerror(errno.ENOSPC),
-        next_step="Free space there, or give --prefix on another disk; then start again.",
+        say("{path} could not be written.", path=path),
+        why=os.strerror(number),
+        next_step="Make it writable, or give --prefix and --state elsewhere; then start again.",
     )
+
+
+def _disk_fault(text: str) -> int | None:
+    """The error of the disk that a program of the runtime told of in its last lines."""
+    return next((number for number in sorted(DISK_FAULTS) if os.strerror(number) in text), None)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    """End as Ctrl-C does: with what is half written removed, and the program that runs for us ended first."""
+    for again in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(again, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _refused(error: ApplianceError) -> int:
@@ -172,23 +206,20 @@ def main(arguments: Sequence[str]) -> int:
     fresh = given.quarantine / given.root
     root = (fresh if fresh.exists() else site.prefix / "trust" / "root").read_bytes()
     judged = Judged(root, given.anchor_was, given.accepted, given.reason)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # A shell's background programs ignore SIGINT, and so would what they start; nohup ignores SIGHUP.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         with kernel_lock(site, "install"):
             release = install(site, Medium(given.medium), given.quarantine, judged, Terminal())
     except KeyboardInterrupt:
         return 130
     except ApplianceError as error:
-        return _refused(_full(site) if os.strerror(errno.ENOSPC) in error.why else error)
+        number = _disk_fault(error.why) if isinstance(error, StepFailed) else None
+        return _refused(_disk_refusal(site, number, site.prefix) if number else error)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _refused(_full(site))
-        return _refused(
-            HostNotReady(
-                say("{path} could not be written.", path=error.filename or site.prefix),
-                why=error.strerror or str(error),
-                next_step="Make it writable, or give --prefix and --state elsewhere; then start again.",
-            )
-        )
+        return _refused(_disk_refusal(site, error.errno or errno.EIO, error.filename or site.prefix))
     done = say(
         "{product} release {number} is installed. Start it with: {command}",
         product=release.product,
@@ -196,4 +227,6 @@ def main(arguments: Sequence[str]) -> int:
         command=site.prefix / "bin" / "islet",
     )
     print(catalogue(language_of()).say(done))
+    if key := audit.key_of(site.audit):
+        print(catalogue(language_of()).say(say("Its audit log is signed by the key {key}", key=key)))
     return 0

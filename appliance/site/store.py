@@ -24,11 +24,10 @@ from appliance.site.layout import Site
 class _Arriving:
     """A file on its way from a volume into the store. Open only while its bytes come."""
 
-    def __init__(self, quarantine: int, sha256: str) -> None:
-        self._file = os.fdopen(
-            os.open(sha256, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o400, dir_fd=quarantine),
-            "wb",
-        )
+    def __init__(self, quarantine: int, entry: Entry) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        self._file = os.fdopen(os.open(entry.sha256, flags, 0o400, dir_fd=quarantine), "wb")
+        self._mode = _stored_mode(entry)
         self._hasher = hashlib.sha256()
 
     def write(self, piece: bytes) -> None:
@@ -37,8 +36,9 @@ class _Arriving:
         self._file.write(piece)
 
     def close(self) -> str:
-        """Flush to the disk; the sha256 of what was written."""
+        """Flush to the disk, with the mode that it keeps; the sha256 of what was written."""
         self._file.flush()
+        os.fchmod(self._file.fileno(), self._mode)  # synced with the bytes: others must be able to read it
         os.fsync(self._file.fileno())
         self._file.close()
         return self._hasher.hexdigest()
@@ -69,7 +69,7 @@ def fill_store(
         if entry.path in left:
             left[entry.path] -= len(piece)
             if entry.path not in arriving:
-                arriving[entry.path] = _Arriving(handle, entry.sha256)
+                arriving[entry.path] = _Arriving(handle, entry)
             arriving[entry.path].write(piece)
             if left[entry.path] == 0:  # closed at once: a volume may hold more files than may be open
                 arrived[entry.path] = arriving.pop(entry.path).close()
@@ -83,7 +83,7 @@ def fill_store(
                 for entry in lacking:
                     if left.get(entry.path) == 0:
                         del left[entry.path]
-                        found = arrived.pop(entry.path, None) or _Arriving(handle, entry.sha256).close()
+                        found = arrived.pop(entry.path, None) or _Arriving(handle, entry).close()
                         _publish(site, handle, entry, found)
     finally:
         os.close(handle)
@@ -128,7 +128,6 @@ def _publish(site: Site, quarantine: int, entry: Entry, found: str) -> None:
         )
     target = site.stored(entry.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.chmod(entry.sha256, _stored_mode(entry), dir_fd=quarantine)
     os.rename(entry.sha256, target, src_dir_fd=quarantine)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from appliance.bundle.release import Release
 from appliance.bundle.verify import Acceptable, Trust
-from appliance.durable import write_whole
+from appliance.durable import make_folder, write_whole
 from appliance.site.layout import Site
 
 
@@ -36,7 +36,7 @@ def read_trust(site: Site, anchor: str | None = None, accept: frozenset[Acceptab
 def record_trust(site: Site, root: bytes, release: Release, sums_sha256: str) -> None:
     """Remember an installed release. The highest number and the newest date never go back."""
     folder = site.prefix / "trust"
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_folder(folder)
     before = _read_state(site)
     newest = max(release.created, before.newest_date if before else release.created)
     older = before is not None and release.number < before.number  # accepted; the highest stays what counts
