@@ -64,7 +64,8 @@ main.add_command(signing.root)
     "--only",
     multiple=True,
     type=click.Choice(["datasets", "extras", "models", "runtime", "converter", "wheels"]),
-    help="Lock this part only; the lock says what it lacks then. Repeat for more.",
+    help="Lock this part only and keep the others; where there are none, the lock says what it lacks. Repeat "
+    "for more.",
 )
 @click.option(
     "--advisories",
@@ -91,13 +92,17 @@ def lock(
     """Resolve MANIFEST to exact bytes: commits, hashes, sizes, licences."""
     from appliance.progress import Terminal
     from bundler.lock import PARTS, read_lock, write_lock
-    from bundler.locking import Old
+    from bundler.locking import Old, without
     from bundler.locking import lock as resolve
     from bundler.manifest import read_manifest
     from bundler.show import print_table
 
     out = out or manifest.with_suffix(".lock")
-    old = Old(read_lock(out), frozenset(upgrade)) if keep or upgrade else Old()
+    old = Old()
+    if keep or upgrade:
+        old = Old(read_lock(out), frozenset(upgrade))
+    elif only and out.is_file():
+        old = Old(without(read_lock(out), only))
     made = resolve(
         read_manifest(manifest),
         manifest,

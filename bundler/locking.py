@@ -125,6 +125,18 @@ def lock(
     )
 
 
+def without(lock: Lock, parts: Collection[Part]) -> Lock:
+    """`lock`, lacking `parts`: they are resolved anew, and the others stay."""
+    emptied = {part: getattr(NO_LOCK, part) for part in parts}
+    return msgspec.structs.replace(
+        lock,
+        **emptied,
+        lacks=tuple(part for part in PARTS if part in lock.lacks or part in parts),
+        provided={} if "runtime" in parts else lock.provided,
+        asked={key: asked for key, asked in lock.asked.items() if key.split("/")[0] not in parts},
+    )
+
+
 def resolved(target: Target) -> Target:
     """`target` with `local` replaced by what this interpreter, and its torch, are."""
     if target.python == LOCAL:

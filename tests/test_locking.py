@@ -365,3 +365,7 @@ def test_the_command_locks_keeps_upgrades_and_shows(shop: Shop) -> None:
     second = read_lock(shop.manifest.with_suffix(".lock"))
     assert [wheel.version for wheel in second.wheels] == ["1.0", "1.0", "2.0"]
     assert second.runtime == first.runtime
+    run("--only", "wheels")
+    third = read_lock(shop.manifest.with_suffix(".lock"))
+    assert [wheel.version for wheel in third.wheels] == ["1.0", "2.0", "2.0"]
+    assert (third.runtime, third.models, third.lacks) == (first.runtime, first.models, ())
