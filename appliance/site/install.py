@@ -216,8 +216,8 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except ApplianceError as error:
-        number = _disk_fault(error.why) if isinstance(error, StepFailed) else None
-        return _refused(_disk_refusal(site, number, site.prefix) if number else error)
+        fault = _disk_fault(error.why) if isinstance(error, StepFailed) else None
+        return _refused(_disk_refusal(site, fault, site.prefix) if fault else error)
     except OSError as error:
         return _refused(_disk_refusal(site, error.errno or errno.EIO, error.filename or site.prefix))
     done = say(
