@@ -163,8 +163,11 @@ def runs() -> None:
 def list_runs(context: click.Context, as_json: bool) -> None:
     """All runs of this site, with their state and step."""
     from appliance.show import print_runs
+    from appliance.supervisor import client
 
-    print_runs(site_of(context).runs, as_json=as_json)
+    site = site_of(context)
+    supervised = client.status(site.state) if client.is_supervised(site.state) else ()
+    print_runs(site.runs, {line.run: line.state for line in supervised}, as_json=as_json)
 
 
 @runs.command()

@@ -5,6 +5,7 @@ All of it is said in the language that the environment asks for; JSON is the sam
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -124,12 +125,17 @@ def print_inventory(held: dict[str, Any], *, as_json: bool) -> None:
     Console().print(view)
 
 
-def print_runs(folder: Path, *, as_json: bool) -> None:
-    """All runs, newest last."""
-    rows = [
-        {"run": line.name, "state": line.state, "step": f"{line.step}/{line.steps}" if line.step else ""}
-        for line in list_runs(folder)
-    ]
+def print_runs(folder: Path, supervised: Mapping[str, str], *, as_json: bool) -> None:
+    """All runs, newest last.
+
+    supervised: what a supervisor says of those that it has in hand, which may be more than their folders tell
+    """
+    rows = []
+    for line in list_runs(folder):
+        told = supervised.get(line.name)
+        state = told if told == "queued" or (told and line.state == "unreadable") else line.state
+        step = f"{line.step}/{line.steps}" if line.step else ""
+        rows.append({"run": line.name, "state": state, "step": step})
     if as_json:
         _print_json(rows)
         return

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.errors import ApplianceError, BadInput
 from appliance.run.folder import RunFolder, create_run
-from appliance.run.lock import worker_lock
+from appliance.run.lock import find_worker, worker_lock
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice, write_plan
 from appliance.site.layout import Site
 from appliance.trace import keep_trace
@@ -89,6 +89,17 @@ def test_a_worker_that_has_only_just_come_up_is_at_work(run: RunFolder) -> None:
         tell(run, kind="state", state="stopped", pid=os.getpid())
         view.refresh()
         assert view.state == "stopped"  # it still holds its lock, and is done
+
+
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_a_link_or_a_pipe_in_place_of_a_lock_is_no_worker_and_holds_nobody_up(
+    run: RunFolder, what: str
+) -> None:
+    if what == "pipe":
+        os.mkfifo(run.lock)
+    else:
+        run.lock.symlink_to(run.plan)
+    assert find_worker(run.lock) is None
 
 
 def test_a_run_that_is_gone_is_refused_and_home_stays(site: Site, run: RunFolder) -> None:

@@ -202,18 +202,29 @@ def test_runs_stand_in_columns_in_chinese(
 ) -> None:
     make_folder(tmp_path, "2026-11-21-心内科-a1b2", TRAINING, progress(7), state("finished"))
     make_folder(tmp_path, "2026-11-21-clinic-c3d4", TRAINING, progress(90), state("stopped"))
-    print_runs(tmp_path, as_json=False)
+    print_runs(tmp_path, {}, as_json=False)
     header, *lines = capsys.readouterr().out.splitlines()
     wanted = columns_of(header, ["训练任务", "状态", "步"])
     assert columns_of(lines[0], ["2026", "已停止", "90/90"]) == wanted
     assert columns_of(lines[1], ["2026", "已完成", "7/90"]) == wanted
 
 
+def test_what_a_supervisor_has_waiting_is_said_where_the_folder_tells_less(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(tmp_path, "1", TRAINING, progress(7), state("stopped"))
+    make_folder(tmp_path, "2", TRAINING, progress(7))
+    print_runs(tmp_path, {"1": "queued", "2": "running"}, as_json=True)
+    assert [row["state"] for row in json.loads(capsys.readouterr().out)] == ["queued", "interrupted"]
+    print_runs(tmp_path, {"1": "queued"}, as_json=False)
+    assert "waiting for its turn" in capsys.readouterr().out
+
+
 def test_json_is_the_same_in_every_language(
     tmp_path: Path, chinese: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_folder(tmp_path, "1", TRAINING, progress(7), state("finished"))
-    print_runs(tmp_path, as_json=True)
+    print_runs(tmp_path, {}, as_json=True)
     assert json.loads(capsys.readouterr().out) == [{"run": "1", "state": "finished", "step": "7/90"}]
     print_findings([FULL], as_json=True)
     found = json.loads(capsys.readouterr().out)[0]

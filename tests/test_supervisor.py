@@ -19,7 +19,7 @@ from appliance.job import train as training
 from appliance.run.lock import find_worker
 from appliance.site import audit
 from appliance.site.layout import Site
-from appliance.site.service import unit_text, write_unit
+from appliance.site.service import remove_unit, unit_text, write_unit
 from appliance.supervisor import client, guarded
 from appliance.supervisor.protocol import MAX_BYTES, SOCKET, Start, read_request
 from appliance.supervisor.server import AT_ONCE_EACH
@@ -144,14 +144,19 @@ def test_bad_clients_are_refused_and_hurt_nobody(state: Path) -> None:
         assert say_to(state, b'{"do": "status"') == b""  # and goes
         assert say_to(state, b"x" * (MAX_BYTES + 100)) == b""
         assert say_to(state, b'{"do": "status"}' + b" " * MAX_BYTES * 50 + b"\n") == b""
-        hanging = [connect(state) for _ in range(AT_ONCE_EACH)]  # say nothing at all
-        until(lambda: b"too many visitors" in say_to(state, b""), "a refusal of one more")
-        until(lambda: answers(state), "the end of those that hang")  # their time is over
-        for connection in hanging:
-            connection.close()
         assert client.status(state) == ()
         assert process.poll() is None
     assert "Traceback" not in (state / "supervisor.log").read_text()
+
+
+@pytest.mark.slow
+def test_clients_that_say_nothing_are_sent_away_when_their_time_is_over(state: Path) -> None:
+    with supervisor(state):
+        hanging = [connect(state) for _ in range(AT_ONCE_EACH)]
+        until(lambda: b"too many visitors" in say_to(state, b""), "a refusal of one more")
+        until(lambda: answers(state), "the end of those that hang")
+        for connection in hanging:
+            connection.close()
 
 
 def test_a_run_that_is_not_there_or_no_folder_is_refused(state: Path, tmp_path: Path) -> None:
@@ -238,6 +243,10 @@ def test_the_unit_quotes_its_paths_and_is_not_put_over_another_sites(tmp_path: P
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     with pytest.raises(HostNotReady, match="Another site"):
         write_unit(Site(tmp_path, tmp_path / "other"), tmp_path)
+    assert not remove_unit(Site(tmp_path, tmp_path / "other"), tmp_path)
+    assert path.is_file()
+    assert remove_unit(site, tmp_path)
+    assert not path.exists()
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """One process a piece of work: a lock that the system takes back when the process ends, however it ends."""
 
+import errno
 import fcntl
 import json
 import os
@@ -54,9 +55,14 @@ def find_worker(path: Path) -> int | None:
     given again.
     """
     try:
-        handle = os.open(path, os.O_RDONLY)
+        # Root asks too, in folders of others: a link in its place leads nowhere, a pipe holds nobody up.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -11,6 +11,9 @@ from appliance.sentence import Sentence, from_document, say
 
 STATES: Mapping[str, Sentence] = {
     "made": say("made"),
+    "queued": say("waiting for its turn"),
+    "starting": say("starting"),
+    "running": say("at work"),
     "preparing": say("preparing"),
     "training": say("training"),
     "stopped": say("stopped"),

@@ -6,6 +6,8 @@ compile for it).
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.durable import write_whole
@@ -104,6 +106,34 @@ def write_unit(site: Site, folder: Path = UNITS) -> Path:
             next_step="Run it as root.",
         ) from error
     return path
+
+
+def remove_unit(site: Site, folder: Path = UNITS) -> bool:
+    """End the supervisor and take its unit away, if it is this site's; whether it was.
+
+    Raises: StepFailed, when systemd does not end it.
+    """
+    path = folder / UNIT
+    try:
+        ours = f"--state {_quoted(site.state)}\n" in path.read_text(encoding="utf-8")
+    except OSError:
+        return False
+    if not ours:
+        return False
+    if is_systemd_here():
+        run(["systemctl", "disable", "--now", UNIT], next_step="Look at what `journalctl -u islet` says.")
+    path.unlink()
+    if is_systemd_here():
+        run(["systemctl", "daemon-reload"], next_step="Look at what `journalctl -u islet` says.")
+    return True
+
+
+def service_processes() -> Iterator[int]:
+    """The supervisor that systemd runs, and the trainings that it started. Source: cgroups(7)."""
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        with suppress(OSError):
+            if path.read_text(encoding="ascii", errors="replace").rstrip("\n").endswith(f"/{UNIT}"):
+                yield int(path.parent.name)
 
 
 def start_service() -> None:

@@ -18,6 +18,7 @@ from appliance.site import audit
 from appliance.site.layout import STATE_NOTE, Site
 from appliance.site.lock import alone
 from appliance.site.releases import current_release, installed_releases
+from appliance.site.service import remove_unit, service_processes
 from appliance.site.use import active_runs, ancestors, program_uses
 
 AUDIT_FILES = ("audit.", ".audit.", "audit-restored-")
@@ -61,6 +62,7 @@ def uninstall(site: Site, shown: Removal, progress: Progress) -> None:
     with alone(site, "uninstall"):
         _check_idle(site)
         audit.append(site.audit, "uninstall", releases=len(shown.releases), with_data=int(shown.with_data))
+        remove_unit(site)
         last = {site.current, current, current.parent, site.prefix / STATE_NOTE, site.prefix / "bin"}
         with progress.stage("removing", total=None):
             for path in _data(site) if shown.with_data else ():
@@ -83,7 +85,9 @@ def _check_idle(site: Site) -> None:
             why=say("it would be cut off: {runs}", runs=", ".join(busy)),
             next_step="Wait until it has ended, or stop it: islet runs stop RUN.",
         )
-    programs = [words for _, words in program_uses(site, besides=ancestors(os.getpid()))]
+    programs = [
+        words for _, words in program_uses(site, besides={*ancestors(os.getpid()), *service_processes()})
+    ]
     if programs:
         raise HostNotReady(
             "Islet is in use.",
