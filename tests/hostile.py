@@ -2,12 +2,14 @@
 
 import random
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 Play = Callable[["Call"], None]
 """What the server does with one request."""
@@ -146,12 +148,16 @@ def endless(call: Call) -> None:
 
 
 @contextmanager
-def hostile(host: str = "127.0.0.1") -> Iterator[Hostile]:
-    """A server on `host` while the context lasts."""
+def hostile(host: str = "127.0.0.1", *, tls: Path | None = None) -> Iterator[Hostile]:
+    """A server on `host` while the context lasts; `tls`: a file with its key and certificate."""
     handler = type("Bound", (Call,), {})
     server = ThreadingHTTPServer((host, 0), handler)
     server.daemon_threads = True
-    state = Hostile(f"http://{host}:{server.server_address[1]}")
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    state = Hostile(f"{'https' if tls else 'http'}://{host}:{server.server_address[1]}")
     handler.server_state = state  # type: ignore[attr-defined]
     server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02), daemon=True)

@@ -30,6 +30,9 @@ python = "{HERE}"
 channels = ["./channel"]
 [[models]]
 hub = "{HUB}"
+[[extras]]
+name = "handbook"
+path = "handbook.txt"
 [tools]
 converter = false
 """
@@ -98,6 +101,7 @@ def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> 
     write_channel(folder / "channel")
     manifest = folder / "bundle.toml"
     manifest.write_text(MANIFEST)
+    (folder / "handbook.txt").write_text("How to.\n")
     (folder / "roots").mkdir()
     cache, out = folder / "cache", folder / "out"
     asked: list[Request] = []
@@ -113,6 +117,7 @@ def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> 
     found = subprocess.run(["grep", "-rlF", TOKEN, folder], capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (1, ""), "the user's token was written down"
     contents = json.loads((out / "contents.json").read_text())
+    assert "extras/handbook/handbook.txt" in [each["path"] for each in contents["files"]]
     weights = [each for each in asked if "/lfs/" in each.path]
     passage = Passage(
         model_bytes=size,

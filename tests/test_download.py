@@ -7,9 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from appliance.errors import ApplianceError, DamagedBundle, HostNotReady
 from appliance.progress import Silent
@@ -403,6 +409,36 @@ def test_credentials_in_an_address_are_sent_and_never_shown(server: Hostile, tmp
     assert "planted" not in repr(source) + repr(wanted(source))
 
 
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    with hostile(tls=self_signed(tmp_path)) as server, pytest.raises(NotGiven) as caught:
+        fetched(tmp_path, server.url("/f", good(BODY)))
+    assert "its certificate is not trusted here" in caught.value.why
+    assert server.asked == []
+
+
+def self_signed(folder: Path) -> Path:
+    """Key and certificate for 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8
+    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    path = folder / "server.pem"
+    path.write_bytes(pem + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
 def test_a_file_address_is_taken_only_where_it_was_declared(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(BODY)
     url = (tmp_path / "there").as_uri()
@@ -439,6 +475,10 @@ def test_a_file_without_a_known_size_is_fetched_by_its_hash(server: Hostile, tmp
 def test_a_small_text_is_read_into_memory_within_bounds(server: Hostile) -> None:
     url = server.url("/f", cut(BODY, 4000), good(BODY))
     assert fetch_text("the list", Source(url), most=len(BODY), patience=QUICK) == BODY
+    assert "range" not in server.headers("/f")[1]  # nothing would tell if the rest were of another list
+    tagged = server.url("/t", cut(BODY, 4000, ETag='"one"'), good(BODY, ETag='"one"'))
+    assert fetch_text("the list", Source(tagged), most=len(BODY), patience=QUICK) == BODY
+    assert server.headers("/t")[1]["range"] == "bytes=4000-"
     with pytest.raises(DamagedBundle):
         fetch_text("the list", Source(server.url("/g", endless)), most=1000, patience=QUICK)
 
@@ -466,6 +506,14 @@ def test_several_files_are_fetched_side_by_side_and_counted(server: Hostile, tmp
     assert [(tmp_path / str(number)).read_bytes() for number in range(20)] == bodies
     assert counter.done == counter.total == sum(map(len, bodies))
     assert fetch_all([], what="Fetch", progress=counter) == []
+
+
+def test_two_jobs_for_one_target_are_one_download(server: Hostile, tmp_path: Path) -> None:
+    job = Job(wanted(server.url("/f", good(BODY))), tmp_path / "file")
+    counter = Counter()
+    assert fetch_all([job, job], what="Fetch", progress=counter) == [Got(SHA256, len(BODY))] * 2
+    assert len(server.asked) == 1
+    assert counter.done == counter.total == len(BODY)
 
 
 def test_one_file_that_fails_ends_the_others(server: Hostile, tmp_path: Path) -> None:

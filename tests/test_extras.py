@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from appliance.bundle.contents import KINDS, format_contents, is_path, parse_contents
 from appliance.bundle.medium import Medium
@@ -14,7 +15,9 @@ from appliance.errors import BadInput, DamagedBundle, StepFailed
 from appliance.progress import Silent
 from appliance.site.layout import Site
 from appliance.site.store import fill_store, link_release
-from bundler.lock import table
+from bundler.cli import main as bundler
+from bundler.listing import read_listing
+from bundler.lock import read_lock, table
 from bundler.manifest import Extra, read_manifest
 from bundler.notes import bundle_notes
 from bundler.pack import Item, lay_out, write_volumes
@@ -22,6 +25,7 @@ from bundler.sbom import format_sbom
 from bundler.sources.extras import LockedExtra, fetch_extras, lock_extras
 from tests.hostile import Hostile, cut, good, hostile, status
 from tests.papers import make_papers
+from tests.test_conda import HERE, write_channel
 
 BODY = b"#!/bin/sh\nexit 1\n" * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -192,3 +196,38 @@ def test_stands_in_table_page_and_sbom(tmp_path: Path) -> None:
     assert component["name"] == "extras/gpu-driver/driver-570.run"
     assert component["hashes"][0]["content"] == papers.lock.extras[0].sha256
     assert component["licenses"] == [{"license": {"name": "Own terms", "acknowledgement": "declared"}}]
+
+
+def test_stays_as_it_is_pinned_until_it_is_named(tmp_path: Path) -> None:
+    write_channel(tmp_path / "channel")
+    (tmp_path / "handbook.pdf").write_bytes(BODY)
+    (tmp_path / "bundle.toml").write_text(
+        f"""
+        [bundle]
+        product = "islet-test"
+        [target]
+        python = "{HERE}"
+        [runtime]
+        channels = ["./channel"]
+        [[extras]]
+        name = "handbook"
+        path = "handbook.pdf"
+        [tools]
+        converter = false
+        """
+    )
+    command = ["lock", str(tmp_path / "bundle.toml"), "--cache", str(tmp_path / "cache")]
+
+    def locked_by(*options: str) -> str:
+        done = CliRunner().invoke(bundler, [*command, *options])
+        assert done.exit_code == 0, done.output
+        assert "handbook/handbook.pdf" in done.output
+        [extra] = read_lock(tmp_path / "bundle.lock").extras
+        return extra.sha256
+
+    assert locked_by() == SHA256
+    (tmp_path / "handbook.pdf").write_bytes(BODY[::-1])
+    assert locked_by("--keep") == SHA256
+    assert locked_by("--upgrade", "handbook") == hashlib.sha256(BODY[::-1]).hexdigest()
+    listing = read_listing(tmp_path / "bundle.lock")
+    assert [(each.kind, each.path) for each in listing.files][0] == ("extra", "extras/handbook/handbook.pdf")

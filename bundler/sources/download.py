@@ -89,13 +89,16 @@ def fetch_all(
 ) -> list[Got]:
     """`fetch` of several files, some at once, as one stage of `progress`; in the order of `jobs`.
 
+    Jobs with one target are of one file, which is fetched once.
+
     Raises: as `fetch`, for the first that fails; the others end with their parts kept.
     """
-    _check_room(jobs)
-    total = sum(job.wanted.size or 0 for job in jobs)
+    once = list({job.target: job for job in jobs}.values())
+    _check_room(once)
+    total = sum(job.wanted.size or 0 for job in once)
     lock, stop = threading.Lock(), threading.Event()
-    waiting = iter(enumerate(jobs))
-    done: dict[int, Got] = {}
+    waiting = iter(once)
+    done: dict[Path, Got] = {}
     failed: list[BaseException] = []
     with progress.stage(what, total=total) as advance:
 
@@ -106,11 +109,11 @@ def fetch_all(
         def work() -> None:
             while not stop.is_set():
                 with lock:
-                    at, job = next(waiting, (-1, None))
+                    job = next(waiting, None)
                 if job is None:
                     return
                 try:
-                    done[at] = fetch(
+                    done[job.target] = fetch(
                         job.wanted,
                         job.target,
                         advance=count,
@@ -122,10 +125,10 @@ def fetch_all(
                     failed.append(error)
                     stop.set()
 
-        _side_by_side(work, min(AT_ONCE, len(jobs)), stop)
+        _side_by_side(work, min(AT_ONCE, len(once)), stop)
         if failed:
             raise failed[0]
-    return [done[at] for at in range(len(jobs))]
+    return [done[job.target] for job in jobs]
 
 
 def fetch_text(
@@ -276,6 +279,8 @@ class _Run:
     def _receive(self, source: Source, store: Store) -> None:
         """One answer, appended to `store`. Raises: Failure; DamagedBundle, when it is too long."""
         timeout_s = self._patience.timeout_s
+        if not (self._wanted.is_pinned or self._validator):
+            self._restart(store)  # no hash would tell if the rest were another file's
         start, validator = store.size, self._validator
         with opened(source, start=start, validator=validator, timeout_s=timeout_s) as answer:
             if answer.start != start:  # the server sends all of it, or has another file by now

@@ -73,7 +73,6 @@ class Part:
 
     def publish(self, target: Path) -> None:
         """Give it its final name."""
-        os.fchmod(self._file, 0o644)
         self._path.rename(target)
         self._published = True
 
@@ -100,7 +99,7 @@ def locked_part(target: Path, wait: Callable[[], None]) -> Iterator[Part]:
     target.parent.mkdir(parents=True, exist_ok=True)
     path = part_path(target)
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             if _is_ours(file, path):
                 part = Part(path, file)
