@@ -7,6 +7,7 @@ name is whole. Times inside come from the lock, so the same lock gives the same 
 
 import gzip
 import hashlib
+import os
 import shutil
 import sys
 import zipfile
@@ -180,7 +181,10 @@ def _items(
 
 
 def _build_own_wheel(folder: Path, work: Path) -> None:
-    """Put the appliance's own wheel into `folder`; hatchling gives the same bytes from the same tree."""
+    """Put the appliance's own wheel into `folder`; hatchling gives the same bytes from the same tree.
+
+    It would take its files' time from SOURCE_DATE_EPOCH, and else takes one that is always the same.
+    """
     if not (SOURCE / "pyproject.toml").is_file():
         raise BadInput(
             "The appliance's own wheel cannot be built.",
@@ -192,6 +196,7 @@ def _build_own_wheel(folder: Path, work: Path) -> None:
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", made],
         cwd=SOURCE,
         next_step="Read the lines above; the checkout must be whole.",
+        env={name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"},
     )
     for wheel in made.glob("*.whl"):
         shutil.move(wheel, folder / wheel.name)

@@ -1,6 +1,8 @@
 """Building real bundles: the same bytes anywhere, whole or not at all, only what was locked."""
 
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.bundle.contents import parse_contents
-from tests.real import RealBundle
+from tests.real import BUNDLER, RealBundle
 
 pytestmark = pytest.mark.slow
 
@@ -24,26 +26,70 @@ def unsigned(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_one_lock_gives_the_same_bytes_in_another_folder_and_session(
-    real_bundle: RealBundle, tmp_path: Path
+STRANGER = 65534
+"""The user who builds again: owns nothing here, may read what root may."""
+NO_TEMPORARY = (
+    "for place in /tmp /var/tmp; do mount -t tmpfs -o ro none $place || exit 99; done; "
+    'cd "$0"; umask 077; exec "$@"'
+)
+
+
+def as_a_stranger(command: list[str | Path], folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `command` in `folder`: another user, umask, locale, zone, home; no temporary folder is writable."""
+    drop: list[str | Path] = []
+    unshare = ["unshare", "-r", "-m"]
+    if os.getuid() == 0:
+        caps = [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
+        drop = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", *caps]
+        unshare = ["unshare", "-m"]
+        os.chown(folder, STRANGER, STRANGER)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LC_ALL": "tr_TR.UTF-8",
+        "LANG": "C",
+        "TZ": "Asia/Shanghai",
+        "PYTHONHASHSEED": "4711",
+        "SOURCE_DATE_EPOCH": "1",
+        "TMPDIR": "/nonexistent",
+    }
+    script = [*unshare, "sh", "-c", NO_TEMPORARY, folder, *drop, *command]
+    return subprocess.run(script, capture_output=True, text=True, env=environment)
+
+
+def test_another_user_elsewhere_locks_the_same_from_nothing_and_builds_the_same_bytes(
+    small_bundle: RealBundle,
 ) -> None:
-    folder = real_bundle.manifest.parent.with_name("elsewhere")
+    folder = small_bundle.manifest.parent.with_name("elsewhere")
     folder.mkdir()
-    for path in (real_bundle.manifest, real_bundle.manifest.with_suffix(".lock")):
-        shutil.copyfile(path, folder / path.name)
-    moved = RealBundle(
-        folder / "out", folder / "bundle.toml", real_bundle.roots, real_bundle.key, real_bundle.hub
-    )
-    session = {"HOME": tmp_path / "home", "TMPDIR": tmp_path / "tmp"}
-    for place in session.values():
-        place.mkdir()
-    odd = {name: str(place) for name, place in session.items()} | {"LC_ALL": "C", "TZ": "Asia/Shanghai"}
-    command = ["sh", "-c", 'umask 077; exec "$@"', "sh", *moved.build_command(moved.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **odd})
+    for name in ("bundle.toml", "rows.jsonl"):
+        shutil.copyfile(small_bundle.manifest.with_name(name), folder / name)
+        os.utime(folder / name, (0, 0))
+    cache: list[str | Path] = ["--cache", folder / "cache", "--hub", small_bundle.hub]
+    done = as_a_stranger([BUNDLER, "lock", folder / "bundle.toml", *cache], folder)
     assert done.returncode == 0, done.stderr
-    first, second = unsigned(real_bundle.folder), unsigned(moved.folder)
-    assert sorted(first) == sorted(second)
-    assert [name for name in first if first[name] != second[name]] == []
+    first, second = (
+        json.loads(path.with_suffix(".lock").read_bytes())
+        for path in (small_bundle.manifest, folder / "bundle.toml")
+    )
+    assert first | {"created": second["created"]} == second
+    shutil.copyfile(small_bundle.manifest.with_suffix(".lock"), folder / "bundle.lock")
+    moved = RealBundle(
+        folder / "out", folder / "bundle.toml", small_bundle.roots, small_bundle.key, small_bundle.hub
+    )
+    done = as_a_stranger(moved.build_command(moved.folder, cache=folder / "cache"), folder)
+    assert done.returncode == 0, done.stderr
+    one, other = unsigned(small_bundle.folder), unsigned(moved.folder)
+    assert sorted(one) == sorted(other)
+    assert [name for name in one if one[name] != other[name]] == []
+    left = {path.name for path in folder.iterdir()}
+    assert left - {".cache", ".config", ".local"} == {
+        "bundle.toml",
+        "bundle.lock",
+        "rows.jsonl",
+        "cache",
+        "out",
+    }
 
 
 def test_stock_tar_lists_what_contents_json_says(real_bundle: RealBundle) -> None:
@@ -56,26 +102,50 @@ def test_stock_tar_lists_what_contents_json_says(real_bundle: RealBundle) -> Non
     assert kinds == {"model", "tool", "wheel"}
 
 
-@pytest.mark.parametrize("wait_s", [1.0, 3.0])
-def test_a_killed_build_leaves_nothing_under_the_final_name(
-    wait_s: float, small_bundle: RealBundle, tmp_path: Path
+KILLS = int(os.environ.get("ISLET_KILLS", "3"))
+"""Builds that are cut off before one is left alone; `make campaign` has more."""
+
+
+def test_builds_killed_at_any_moment_leave_nothing_under_the_final_name(
+    small_bundle: RealBundle, tmp_path: Path
 ) -> None:
-    out = tmp_path / "bundle"
-    child = subprocess.Popen(
-        small_bundle.build_command(out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    time.sleep(wait_s)
-    os.killpg(child.pid, signal.SIGKILL)
-    killed = child.wait() != 0
-    assert killed or wait_s > 1
-    if killed:
-        assert not out.exists()
-        small_bundle.build(out)
-    assert (out / "SHA256SUMS").read_bytes() == (small_bundle.folder / "SHA256SUMS").read_bytes()
+    out, rng = tmp_path / "bundle", random.Random(20261121)
+    for count in range(KILLS):
+        number = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[count % 3]
+        before = {path.name for path in tmp_path.iterdir()}
+        child = subprocess.Popen(
+            small_bundle.build_command(out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(rng.uniform(0.5, 10))
+        if number == signal.SIGKILL:
+            os.killpg(child.pid, number)
+        else:
+            child.send_signal(number)
+        if child.wait() == 0:
+            shutil.rmtree(out)  # it was quicker
+        left = {path.name for path in tmp_path.iterdir()} - before
+        assert left <= ({"bundle.partial"} if number == signal.SIGKILL else set())
+    small_bundle.build(out)
+    assert unsigned(out) == unsigned(small_bundle.folder)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_small_disk_is_refused_before_anything_is_fetched_or_written(
+    small_bundle: RealBundle, tmp_path: Path
+) -> None:
+    disk, cache = tmp_path / "disk", tmp_path / "cache"
+    disk.mkdir()
+    script = 'mount -t tmpfs -o size=20m small "$0" || exit 99; "$@"; code=$?; ls -A "$0"; exit $code'
+    unshare = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-r", "-m"]
+    command = small_bundle.build_command(disk / "bundle", cache=cache)
+    done = subprocess.run([*unshare, "sh", "-c", script, disk, *command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (5, ""), done.stderr
+    assert f"{disk}: " in done.stderr
+    assert "bytes for the bundle needed" in done.stderr
+    assert not cache.exists()
 
 
 def test_a_lock_whose_wheel_hash_was_changed_is_refused(small_bundle: RealBundle, tmp_path: Path) -> None:

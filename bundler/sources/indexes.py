@@ -14,6 +14,7 @@ of wheels.
 import fnmatch
 import json
 import re
+import tempfile
 import threading
 import urllib.parse
 from collections.abc import Iterable
@@ -163,7 +164,7 @@ def built_in_index() -> str:
     # It reads no requirements from an empty standard input, and writes where it would have looked for them.
     run(
         [find_uv_bin(), "--no-config", "pip", "compile", "--emit-index-url", "--offline", "--no-cache", "-"],
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "TMPDIR": tempfile.gettempdir()},
         on_line=lines.append,
         next_step="Give the index with --index.",
     )
