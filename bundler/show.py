@@ -37,9 +37,10 @@ def print_table(lock: Lock, volume_bytes: int) -> None:
 def _room_lines(lock: Lock, volume_bytes: int) -> list[str]:
     """Where how much room is needed, in words."""
     room = estimate_room(lock, volume_bytes)
+    volumes = "1 volume" if room.volumes == 1 else f"{room.volumes} volumes"
     amounts = [
         ("download cache", room.download, ""),
-        ("bundle, and each medium", room.bundle, f", {room.volumes} volumes of at most {volume_bytes} bytes"),
+        ("bundle, and each medium", room.bundle, f", {volumes} of at most {volume_bytes} bytes"),
         ("at the site", room.site, ""),
         ("  store", room.store, ""),
         ("  unfolded runtime", room.unfolded, ""),

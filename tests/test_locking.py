@@ -355,7 +355,7 @@ def test_the_command_locks_keeps_upgrades_and_shows(shop: Shop) -> None:
     assert "NOT COMPLETE" not in shown
     for words in (
         "download cache: about",
-        "1 volumes of at most 4000000000 bytes",
+        "1 volume of at most 4000000000 bytes",
         "unfolded runtime: about",
     ):
         assert words in shown
