@@ -28,7 +28,7 @@ islet="$site/opt/bin/islet"
 cp "$medium"/install.sh "$medium"/root.1 "$site/"
 stage sh "$site/install.sh" --check --prefix "$site/opt" --state "$site/state" --anchor "$anchor" "$medium"
 stage sh "$site/install.sh" --prefix "$site/opt" --state "$site/state" --anchor "$anchor" "$medium"
-stage "$islet" data "$site/clinic/facts.json" "$site/clinic/rehearsal.csv"
+stage "$islet" data check "$site/clinic/facts.json" "$site/clinic/rehearsal.csv"
 stage "$islet" train --plan "$site/clinic/plan.toml"
 run=$(ls "$site/state/runs")
 stage "$islet" eval "$run"
