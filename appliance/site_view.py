@@ -55,6 +55,8 @@ def _change_line(change: Change, say: Voice) -> str:
         return say("  new: {name} {now}", **facts).rstrip()
     if change.what == "gone":
         return say("  gone: {name} {was}", **facts).rstrip()
+    if change.kind == "runtime":
+        return say("  changed: the environment with Python and its libraries", **facts)
     if change.was == change.now:
         return say("  changed: {name}, other files", **facts)
     return say("  changed: {name} {was} → {now}", **facts)

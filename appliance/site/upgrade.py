@@ -33,6 +33,7 @@ from appliance.bundle.verify import (
 from appliance.errors import DamagedBundle, HostNotReady
 from appliance.progress import Progress, amount_text
 from appliance.sentence import say
+from appliance.site.damage import RUNTIME_MARK, STORE_MARK, is_marked
 from appliance.site.delta import check_required
 from appliance.site.layout import Site
 from appliance.site.releases import Installed, current_release, installed_releases
@@ -96,7 +97,13 @@ def plan_upgrade(site: Site, medium: Medium, judged: Verified, progress: Progres
     DamagedBundle, when the store's copy of what a delta requires was damaged.
     """
     now = current_release(site)
-    same = [one for one in installed_releases(site) if one.sums_sha256 == judged.sums_sha256]
+    # One that islet doctor found damaged is mended, so it does not count as here.
+    same = [
+        one
+        for one in installed_releases(site)
+        if one.sums_sha256 == judged.sums_sha256
+        and not any(is_marked(one.folder, mark) for mark in (STORE_MARK, RUNTIME_MARK))
+    ]
     if not same:
         check_required(site, judged.release, judged.contents, progress)
     lacking = [e for e in judged.contents.entries if e.parts and not site.stored(e.sha256).is_file()]
