@@ -51,7 +51,7 @@ def _train(work: Path, progress: Progress) -> Finding:
         name="doctor",
         model=ModelChoice("islet/doctor"),
         data=DataChoice((DataFile(str(work / "rows.json"), "alpaca"),)),
-        training=TrainingChoice(steps=STEPS, rank=4, warmup_steps=0, pack_tokens=256),
+        training=TrainingChoice(steps=STEPS, rank=4, warmup_steps=0, pack_tokens=256, threads=1),
     )
     write_plan(plan, work / PLAN)
     seen: list[Event] = []

@@ -1,7 +1,8 @@
 """Hashing many files again, at low priority, in threads; what was cut off goes on where it was.
 
 Priorities are those of the threads that hash: on Linux each has its own, and nothing else of the program
-becomes slow. A file is remembered as good only in the round that is under way; damaged ones are hashed again.
+becomes slow. A file is remembered as good only in the round that is under way: once every file was judged,
+the next round begins with nothing.
 """
 
 import ctypes
@@ -178,11 +179,12 @@ def rehash(
                 damaged.append(item)
             hashed += found[1] if found else 0
             advance(item.size)
+    except BaseException:
+        memory.flush()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        memory.flush()
-    if not damaged and not missing:
-        memory.end()
+    memory.end()
     return Rehashed(tuple(damaged), tuple(missing), hashed, len(items) - len(todo))
 
 
