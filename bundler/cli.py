@@ -91,8 +91,8 @@ def lock(
 ) -> None:
     """Resolve MANIFEST to exact bytes: commits, hashes, sizes, licences."""
     from appliance.progress import Terminal
+    from bundler.keeping import Old, without
     from bundler.lock import PARTS, read_lock, write_lock
-    from bundler.locking import Old, without
     from bundler.locking import lock as resolve
     from bundler.manifest import read_manifest
     from bundler.show import print_table

@@ -1,19 +1,16 @@
 """Making a lock: everything anew, or one thing anew and all else as it was.
 
-A part of the old lock stays, to the byte, when the manifest says of it what it said then and nothing in it
-was named. What is named, new or changed in the manifest is resolved, with all else held where it was.
+What is named, new or changed in the manifest is resolved, with all else held where it was.
 """
 
-import hashlib
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from appliance.errors import BadInput
@@ -21,6 +18,7 @@ from appliance.progress import Progress
 from bundler.advisories import compare
 from bundler.converter import ConverterLock, lock_converter
 from bundler.environment import python_packages
+from bundler.keeping import CONVERTER, NO_LOCK, Old, asks_for, words
 from bundler.lock import PARTS, Lock, LockedDataset, Part
 from bundler.manifest import LOCAL, Dataset, Manifest, Target
 from bundler.rules import Exceptions
@@ -31,37 +29,7 @@ from bundler.sources.hub import LockedModel, lock_model
 from bundler.sources.indexes import Indexes
 from bundler.sources.wheels import Known, LockedWheel, check_not_twice, lock_wheels
 
-CONVERTER = "converter"
-"""Its name for `--upgrade`."""
-
-NO_LOCK = Lock(
-    format="islet-lock-1",
-    created="",
-    manifest_sha256="",
-    product="",
-    valid_days=0,
-    target=Target(python=""),
-    runtime=LockedRuntime((), (), ()),
-    wheels=(),
-    models=(),
-    datasets=(),
-    converter=None,
-    lacks=PARTS,
-)
-"""A lock in which nothing is locked yet."""
-
 _Locked = TypeVar("_Locked")
-
-
-@dataclass(frozen=True)
-class Old:
-    """What an earlier lock leaves of the choice."""
-
-    lock: Lock = NO_LOCK
-    """Kept as far as it goes."""
-    upgrade: frozenset[str] = frozenset()
-    """What is resolved anew all the same: names of wheels, conda packages, models, data sets,
-    extras, `converter`."""
 
 
 def lock(
@@ -88,7 +56,7 @@ def lock(
     a source cannot be reached.
     """
     work = _Work(manifest, source, hub_endpoint, cache, progress, tuple(index), frozenset(only), old or Old())
-    work.check_names()
+    work.old.check_names(manifest)
     before = work.old.lock
     datasets = work.part("datasets", work.datasets, before.datasets)
     extras = work.part("extras", work.extras, before.extras)
@@ -98,6 +66,7 @@ def lock(
     provided = work.provided(runtime)
     check_not_twice(manifest.wheels.requirements, provided)
     wheels = work.part("wheels", lambda: work.wheels(runtime, provided), before.wheels)
+    _check_apart(wheels, provided)
     return Lock(
         format="islet-lock-1",
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -122,18 +91,6 @@ def lock(
         lacks=tuple(part for part in PARTS if part in work.lacking),
         provided=provided,
         asked=work.asked,
-    )
-
-
-def without(lock: Lock, parts: Collection[Part]) -> Lock:
-    """`lock`, lacking `parts`: they are resolved anew, and the others stay."""
-    emptied = {part: getattr(NO_LOCK, part) for part in parts}
-    return msgspec.structs.replace(
-        lock,
-        **emptied,
-        lacks=tuple(part for part in PARTS if part in lock.lacks or part in parts),
-        provided={} if "runtime" in parts else lock.provided,
-        asked={key: asked for key, asked in lock.asked.items() if key.split("/")[0] not in parts},
     )
 
 
@@ -165,34 +122,27 @@ class _Work:
         self.target = resolved(self.manifest.target)
         self.indexes = Indexes(self.manifest.wheels, self.folder, self.index)
         self.lacking: set[Part] = set()
-        self.asked: dict[str, str] = {}
+        self.asked = words(self.manifest, self.target)
 
     def part(self, part: Part, make: Callable[[], _Locked], before: _Locked) -> _Locked:
-        """What the new lock has of `part`: made now, or taken from the old one, which may lack it too."""
-        if part in self.only or not self._asks_for(part):
+        """What the new lock has of `part`: made now, taken from the old one, or lacking and empty."""
+        if part in self.only or not asks_for(part, self.asked):
             return make()
-        if part in self.old.lock.lacks:
-            self.lacking.add(part)
-        self.asked |= {key: asked for key, asked in self.old.lock.asked.items() if key.split("/")[0] == part}
-        return before
+        if self.old.has(part, self.asked):
+            return before
+        self.lacking.add(part)
+        empty: _Locked = getattr(NO_LOCK, part)
+        return empty
 
-    def _asks_for(self, part: Part) -> bool:
-        """Whether the manifest wants anything of `part`."""
-        manifest = self.manifest
-        wanted = {
-            "datasets": manifest.datasets,
-            "extras": manifest.extras,
-            "models": manifest.models,
-            "converter": manifest.tools.converter,
-            "wheels": manifest.wheels.requirements,
-        }
-        return bool(wanted.get(part, True))  # there is always a runtime
+    def kept(self, key: str, name: str, found: _Locked | None) -> _Locked | None:
+        """`found` of the old lock, if it may stay."""
+        return self.old.kept(key, name, self.asked, found)
 
     def datasets(self) -> tuple[LockedDataset, ...]:
         """Every data set."""
         before = {dataset.path: dataset for dataset in self.old.lock.datasets}
         return tuple(
-            self._kept(f"datasets/{dataset.path}", dataset.path, dataset, before.get(dataset.path))
+            self.kept(f"datasets/{dataset.path}", dataset.path, before.get(dataset.path))
             or _lock_dataset(self.folder, dataset)
             for dataset in self.manifest.datasets
         )
@@ -201,7 +151,7 @@ class _Work:
         """Every extra."""
         before = {extra.name: extra for extra in self.old.lock.extras}
         kept = {
-            extra.name: self._kept(f"extras/{extra.name}", extra.name, extra, before.get(extra.name))
+            extra.name: self.kept(f"extras/{extra.name}", extra.name, before.get(extra.name))
             for extra in self.manifest.extras
         }
         new = [extra for extra in self.manifest.extras if kept[extra.name] is None]
@@ -213,7 +163,7 @@ class _Work:
         """Every model."""
         before = {model.hub: model for model in self.old.lock.models}
         return tuple(
-            self._kept(f"models/{model.hub}", model.hub, model, before.get(model.hub))
+            self.kept(f"models/{model.hub}", model.hub, before.get(model.hub))
             or lock_model(
                 model,
                 endpoint=self.hub_endpoint,
@@ -228,9 +178,8 @@ class _Work:
         """The conda environment."""
         before = self.old.lock.runtime
         held = [package for package in before.packages if package.name not in self.old.upgrade]
-        asked = (self.manifest.runtime, self.target)
         whole = bool(held) and len(held) == len(before.packages)
-        kept = self._kept("runtime", "runtime", asked, before if whole else None)
+        kept = self.kept("runtime", "runtime", before if whole else None)
         return kept or lock_runtime(
             self.manifest.runtime,
             self.target,
@@ -244,8 +193,7 @@ class _Work:
         """The converter to GGUF, if the manifest wants one."""
         if not self.manifest.tools.converter:
             return None
-        before = self.old.lock.converter
-        kept = self._kept(CONVERTER, CONVERTER, True, before)
+        kept = self.kept(CONVERTER, CONVERTER, self.old.lock.converter)
         return kept or lock_converter(self.cache, self.indexes, self.progress)
 
     def provided(self, runtime: LockedRuntime) -> dict[str, str]:
@@ -256,11 +204,12 @@ class _Work:
 
     def wheels(self, runtime: LockedRuntime, provided: dict[str, str]) -> tuple[LockedWheel, ...]:
         """Every wheel: as it was, if nothing about it was named or changed."""
+        if not self.manifest.wheels.requirements:
+            return ()
         before = self.old.lock.wheels
         named = {canonicalize_name(name) for name in self.old.upgrade}
         held = tuple(wheel for wheel in before if canonicalize_name(wheel.name) not in named | set(provided))
-        asked = (self.manifest.wheels, self.target)
-        if kept := self._kept("wheels", "wheels", asked, before if held == before else ()):
+        if kept := self.kept("wheels", "wheels", before if held == before else None):
             return kept
         python = next((package.version for package in runtime.packages if package.name == "python"), "")
         return lock_wheels(
@@ -272,33 +221,17 @@ class _Work:
             known=Known(python, provided, held),
         )
 
-    def check_names(self) -> None:
-        """Pass if everything that shall be resolved anew is there. Raises: BadInput."""
-        known = set(self._names())
-        for name in sorted(self.old.upgrade):
-            if name not in known and canonicalize_name(name) not in known:
-                raise BadInput(
-                    f"There is no {name} to resolve anew.",
-                    why="neither the lock nor the manifest names it",
-                    next_step="Name a wheel, a conda package, a model, a data set, an extra, or 'converter'.",
-                )
 
-    def _names(self) -> Iterator[str]:
-        """What may be named."""
-        yield CONVERTER
-        yield from (model.hub for model in self.manifest.models)
-        yield from (dataset.path for dataset in self.manifest.datasets)
-        yield from (extra.name for extra in self.manifest.extras)
-        yield from (canonicalize_name(Requirement(r).name) for r in self.manifest.wheels.requirements)
-        yield from (canonicalize_name(wheel.name) for wheel in self.old.lock.wheels)
-        yield from (package.name for package in self.old.lock.runtime.packages)
-
-    def _kept(self, key: str, name: str, words: Any, found: _Locked | None) -> _Locked | None:
-        """`found`, if the manifest says `words` of it as before and it was not named; `words` are noted."""
-        asked = hashlib.sha256(msgspec.json.encode(words)).hexdigest()
-        self.asked[key] = asked
-        same = self.old.lock.asked.get(key) == asked
-        return found if same and name not in self.old.upgrade else None
+def _check_apart(wheels: Iterable[LockedWheel], provided: Mapping[str, str]) -> None:
+    """Pass if no wheel of an old lock is in the conda environment by now. Raises: BadInput."""
+    for wheel in wheels:
+        if canonicalize_name(wheel.name) in provided:
+            raise BadInput(
+                f"{wheel.name} would be in the runtime twice.",
+                why=f"the conda environment brings {provided[canonicalize_name(wheel.name)]}, and "
+                f"{wheel.filename} is locked; one would overwrite files of the other",
+                next_step="Lock the wheels too: `islet-bundle lock --keep MANIFEST`.",
+            )
 
 
 def _lock_dataset(folder: Path, dataset: Dataset) -> LockedDataset:

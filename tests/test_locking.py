@@ -17,9 +17,10 @@ from appliance.errors import BadInput
 from appliance.progress import Silent
 from bundler.cli import main
 from bundler.diff import difference
+from bundler.keeping import NO_LOCK, Old, without
 from bundler.listing import read_listing
 from bundler.lock import PARTS, Lock, Part, check_complete, read_lock, write_lock
-from bundler.locking import NO_LOCK, Old, lock, resolved
+from bundler.locking import lock, resolved
 from bundler.manifest import Target, read_manifest
 from bundler.room import estimate_room
 from bundler.sources import cuda
@@ -231,6 +232,23 @@ def test_a_lock_may_lack_parts_and_is_completed_later(shop: Shop) -> None:
     check_complete(whole)
     assert (whole.wheels, whole.datasets) == (part.wheels, part.datasets)
     assert [package.version for package in whole.runtime.packages] == ["2.0", "1.0", "3.12.4", "2.0"]
+
+
+def test_a_part_that_the_manifest_says_otherwise_by_now_is_not_taken_over(shop: Shop) -> None:
+    whole = shop.lock()
+    shop.change('hub = "o/n"', 'hub = "o/n"\nlicence = "MIT"')
+    again = shop.lock(without(whole, ("wheels",)), only=("wheels",))
+    assert again.lacks == ("models",)
+    assert (again.models, again.runtime, again.wheels) == ((), whole.runtime, whole.wheels)
+
+
+def test_an_environment_that_brings_a_locked_wheel_is_refused_without_the_wheels(shop: Shop) -> None:
+    whole = shop.lock()
+    shop.conda("library", "3.0", {"lib/python3.12/site-packages/b-7.0.dist-info/RECORD": b""})
+    with pytest.raises(BadInput) as caught:
+        shop.lock(without(whole, ("runtime",)), only=("runtime",))
+    assert "b-1.0-py3-none-any.whl is locked" in caught.value.why
+    assert "b" not in [wheel.name for wheel in shop.lock(without(whole, ("runtime",))).wheels]
 
 
 def test_two_locks_are_compared_in_what_both_have(shop: Shop) -> None:

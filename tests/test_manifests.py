@@ -102,10 +102,10 @@ def test_every_field_is_documented() -> None:
     assert "wheels.index.packages" in documented
 
 
-def test_the_example_of_the_page_is_valid(tmp_path: Path) -> None:
+def test_the_examples_of_the_page_are_valid(tmp_path: Path) -> None:
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "example.toml").write_text(example, encoding="utf-8")
+    whole, *parts = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "example.toml").write_text("\n".join([whole, *parts]), encoding="utf-8")
     manifest = read_manifest(tmp_path / "example.toml")
     assert [index.name for index in manifest.wheels.index] == ["torch-cu128", "own"]
     assert manifest.extras[0].file_name.startswith("NVIDIA-Linux")
