@@ -168,3 +168,57 @@ def hostile(host: str = "127.0.0.1", *, tls: Path | None = None) -> Iterator[Hos
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def garbage(call: Call) -> None:
+    """Answers with what is not HTTP."""
+    call.wfile.write(b"\x00\xffSSH-2.0 go away\r\n\r\n")
+    call.hang_up()
+
+
+def hang_up(call: Call) -> None:
+    """Does not answer."""
+    call.hang_up()
+
+
+def chunked(body: bytes, after: int | None = None) -> Play:
+    """Sends `body` in chunks without a length, whatever was asked; breaks off after `after` bytes."""
+
+    def play(call: Call) -> None:
+        call.send_response(200)
+        call.send_header("Transfer-Encoding", "chunked")
+        call.end_headers()
+        for at in range(0, len(body[:after]), 1000):
+            piece = body[:after][at : at + 1000]
+            call.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if after is None:
+            call.wfile.write(b"0\r\n\r\n")
+        call.hang_up()
+
+    return play
+
+
+def any_play(chance: random.Random, body: bytes, others: list[bytes]) -> Play:
+    """One of all these, at random, with `body` or another one."""
+    sent = chance.choice([body, body, *others])
+    some = chance.randint(0, len(sent))
+    tag = chance.choice(["", '"one"', '"two"', 'W/"one"'])
+    return chance.choice(
+        [
+            good(sent, ETag=tag),
+            cut(sent, some, ETag=tag),
+            cut(sent, some, ETag=tag),
+            without_range(sent),
+            without_range(sent, after=some),
+            chunked(sent),
+            chunked(sent, after=some),
+            status(chance.choice([301, 400, 403, 404, 408, 416, 429, 500, 503]), Location="/elsewhere"),
+            status(302, Location="/f"),
+            good(sent, Content_Encoding="gzip"),
+            lambda call: call.send(206, sent, Content_Range=f"bytes {some}-{len(sent)}/{len(sent)}"),
+            lambda call: call.send(206, sent[some:], Content_Range=f"bytes {some}-/{len(sent)}"),
+            endless,
+            garbage,
+            hang_up,
+        ]
+    )

@@ -1,6 +1,7 @@
 """The downloader against a server that cuts, lies, stalls and redirects: a right file, or a clear refusal."""
 
 import hashlib
+import random
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from bundler.sources.download import (
 from bundler.sources.part import part_path
 from tests.hostile import (
     Hostile,
+    any_play,
     cut,
     cut_at_random,
     endless,
@@ -634,3 +636,36 @@ def test_a_link_in_place_of_the_part_is_not_followed(tmp_path: Path, server: Hos
     with pytest.raises(OSError):
         fetched(tmp_path, server.url("/f", good(BODY)))
     assert victim.read_text() == "mine"
+
+
+CHAOS = 60
+"""How many seeds; `make campaign` takes 3,000."""
+
+
+def survives_chaos(seed: int, folder: Path) -> bool:
+    """Whether a random server's doings end in the right file or a refusal, and a good server mends all.
+
+    The refusal leaves nothing under the target's name; what it left beside may hold anything.
+    """
+    chance = random.Random(seed)
+    target = folder / str(seed) / "file"
+    others = [OTHER, BODY[:-7], BODY + b"x", b"", bytes(len(BODY))]
+    with hostile() as server:
+        plays = [any_play(chance, BODY, others) for _ in range(chance.randint(1, 6))]
+        urls = [server.url("/f", *plays, good(BODY)), server.url("/g", *plays[::-1])]
+        server.url("/elsewhere", any_play(chance, BODY, others))
+        pinned = {"size": chance.choice([None, len(BODY)]), "most": 1 << 20}
+        try:
+            fetch(wanted(*urls[: chance.randint(1, 2)], **pinned), target, patience=QUICK)
+        except ApplianceError as error:
+            held = not target.exists() and error.exit_code in (4, 7)
+        else:
+            held = target.read_bytes() == BODY
+        fetch(wanted(server.url("/good", good(BODY)), **pinned), target, patience=QUICK)
+    return (
+        held and target.read_bytes() == BODY and [path.name for path in target.parent.iterdir()] == ["file"]
+    )
+
+
+def test_whatever_a_server_does_the_file_is_right_or_refused(tmp_path: Path) -> None:
+    assert [seed for seed in range(CHAOS) if not survives_chaos(seed, tmp_path)] == []

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from bundler.sources.web import Source
 
-MOST_BYTES = 1 << 40
+MOST_BYTES = 1 << 36
+"""64 GiB: what a server may send where nobody said how much it should be."""
 
 
 @dataclass(frozen=True)
