@@ -5,6 +5,7 @@ torch and its friends are imported by what a command calls, never here: `islet -
 
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def main(
     context: click.Context, prefix: Path | None, state: Path | None, ui: str, plan_file: Path | None
 ) -> None:
     """Tune a model on this box, without a network. Without a command: the wizard."""
+    # What root runs must not add to an installed runtime: of a file that Python compiled and nobody synced, a power
+    # cut may leave a half that Python trusts.
+    sys.dont_write_bytecode = True
     context.obj = Site(prefix.absolute(), state.absolute()) if prefix and state else None
     if context.invoked_subcommand is None:
         _wizard(context, ui, plan_file)

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from appliance.errors import ApplianceError
+from appliance.durable import DISK_FAULTS, DISK_FULL
+from appliance.errors import ApplianceError, HostNotReady
 from appliance.locale import LANGUAGES, VARIABLE, catalogue, language_of
 from appliance.sentence import Sentence, say
 from appliance.trace import keep_trace
@@ -54,6 +55,10 @@ class Commands(click.Group):
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # whoever read the output has gone; click ends quietly
+            if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+                refusal = _disk_failure(error)
+                click.echo(f"islet: {_said(refusal)}", err=True)
+                sys.exit(refusal.exit_code)
             click.echo(f"islet: {_in_language(_own_failure(error, self.find_logs(ctx)))}", err=True)
             sys.exit(1)
 
@@ -64,6 +69,18 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the journey, not of the alphabet."""
         return list(self.commands)
+
+
+def _disk_failure(error: OSError) -> HostNotReady:
+    """The disk, which no command can foresee at each of its writes; what was there before is still whole."""
+    full = error.errno in DISK_FULL
+    return HostNotReady(
+        "The disk is full." if full else "The disk cannot be read or written.",
+        why=say("{path}: {reason}", path=error.filename or "", reason=error.strerror or ""),
+        next_step="Free space there, then give the same command again."
+        if full
+        else "Look at the system's messages about this disk; then give the same command again.",
+    )
 
 
 def _own_failure(error: Exception, logs: Path | None) -> Sentence:
