@@ -126,8 +126,10 @@ class Workshop:
         self.resign()
 
 
-def make_workshop(folder: Path, *, volume_bytes: int = 2 * 1024 * 1024) -> Workshop:
-    """An honest bundle of release 2 with two volumes, signed by one release key of root.1."""
+def make_workshop(
+    folder: Path, *, volume_bytes: int = 2 * 1024 * 1024, model_bytes: int = 2_500_000
+) -> Workshop:
+    """An honest bundle of release 2, in two volumes unless told otherwise, signed by a key of root.1."""
     shop = Workshop(folder)
     folder.mkdir(parents=True, exist_ok=True)
     shop.add_root(root=["root"], release=["release"], signers=["root"])
@@ -137,7 +139,7 @@ def make_workshop(folder: Path, *, volume_bytes: int = 2 * 1024 * 1024) -> Works
     items = []
     for path, kind, size in (
         ("models/islet/tiny/config.json", "model", 700),
-        ("models/islet/tiny/model.safetensors", "model", 2_500_000),
+        ("models/islet/tiny/model.safetensors", "model", model_bytes),
         ("tools/llama.cpp/convert_hf_to_gguf.py", "tool", 512),
         ("wheels/empty-1.0-py3-none-any.whl", "wheel", 0),
     ):

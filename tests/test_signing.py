@@ -17,8 +17,8 @@ from bundler.roots import Change, check_counts, root_tallies, rotate_root, sign_
 from bundler.sign import add_signature, check_signer, read_unsigned, release_tally, verify_bundle
 from bundler.signer import write_signature
 from bundler.tally import signature_path
+from tests.attacks.case import SHELLS, flip, judge_by_python, judge_by_shell
 from tests.bundles import PAST, Workshop, make_workshop
-from tests.test_attacks import SHELLS, flip, judge_by_python, judge_by_shell
 
 ROOT_KEYS, RELEASE_KEYS = ["li", "chen", "wu"], ["anna", "bo", "zhao"]
 ROTATIONS = 20

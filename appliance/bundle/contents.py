@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from appliance.bundle import names
@@ -72,13 +73,17 @@ class Contents:
 
     def members(self, volume: str) -> list[tuple[Part, str, Entry]]:
         """The parts in one volume, by offset, each with its member name and its file."""
-        found = [
-            (part, part_path(entry.path, index, len(entry.parts)), entry)
-            for entry in self.entries
-            for index, part in enumerate(entry.parts)
-            if part.volume == volume
-        ]
-        return sorted(found, key=lambda member: member[0].offset)
+        return sorted(self._members.get(volume, ()), key=lambda member: member[0].offset)
+
+    @cached_property
+    def _members(self) -> dict[str, list[tuple[Part, str, Entry]]]:
+        """The parts of every volume, sorted apart once: there may be a thousand volumes."""
+        found: dict[str, list[tuple[Part, str, Entry]]] = {}
+        for entry in self.entries:
+            for index, part in enumerate(entry.parts):
+                member = part, part_path(entry.path, index, len(entry.parts)), entry
+                found.setdefault(part.volume, []).append(member)
+        return found
 
 
 def format_contents(contents: Contents) -> bytes:
@@ -131,10 +136,11 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for key, count in Counter(key for key, _ in pairs).items():
-        if count > 1:
-            raise ValueError(say("{name} stands twice", name=repr(key)))
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(say("{name} stands twice", name=repr(key)))
+    return found
 
 
 def _expect(holds: bool, where: str) -> None:

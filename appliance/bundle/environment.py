@@ -27,6 +27,8 @@ _STEP = re.compile(r"[!#-)+-.0-;=@-\[\]-_a-{}~]([ !#-)+-.0-;=@-\[\]-_a-{}~]*[!#-
 """Printable ASCII without what shells, Windows or tar's own listing give a meaning, `"*/<>?\\|` and the
 backquote, and no space at either end. `install.sh` holds the same set."""
 _PIECE_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b\x08\0"
+"""gzip's magic, deflate, no optional field (RFC 1952, 2.3.1): a name would be one more thing to judge."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class _Unfolded:
         self._left = limit
         self._zipped = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         self._rest = memoryview(b"")
+        self._start = b""
 
     def take(self, length: int) -> bytes:
         """The next `length` bytes; fewer at the end."""
@@ -181,6 +184,9 @@ class _Unfolded:
         """The next run of bytes; none at the end."""
         while not self._zipped.eof:
             waiting = self._zipped.unconsumed_tail or next(self._chunks, b"")
+            self._start += waiting[: len(_GZIP) - len(self._start)]
+            if not _GZIP.startswith(self._start):
+                raise _not_gzip()
             try:
                 piece = self._zipped.decompress(waiting, _PIECE_BYTES)
             except zlib.error:

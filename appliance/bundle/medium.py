@@ -73,8 +73,9 @@ class Medium:
     def read_small(self, name: str, cap: int) -> bytes:
         """The whole of a control file of at most `cap` bytes. Raises: UntrustedBundle, when it is longer."""
         with self.open(name) as file:
-            data = _read(file, name, cap + 1)
-        if len(data) > cap:
+            is_long = os.fstat(file.fileno()).st_size > cap
+            data = b"" if is_long else _read(file, name, cap + 1)
+        if is_long or len(data) > cap:
             raise malformed(name, say("it is longer than {cap} bytes", cap=cap))
         return data
 

@@ -29,8 +29,8 @@ PRODUCT = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 SMALL_BYTES = 1_000_000
 """Cap of every control file read whole, contents.json apart."""
-CONTENTS_BYTES = 200_000_000
-"""Cap of contents.json: about half a million files."""
+CONTENTS_BYTES = 16_000_000
+"""Cap of contents.json: some 48,000 files, which take 110 MB of memory to judge."""
 SIGNATURE_BYTES = 72
 """Longest DER ECDSA P-256 signature: two 33-byte integers and their headers (SEC 1, C.8)."""
 VOLUME_BYTES = 4_000_000_000
