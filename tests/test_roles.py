@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.run.folder import RunFolder
+from appliance.run.folder import RunFolder, create_run
 from appliance.run.lock import find_worker
+from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan
 from tests.runs import events_of, write_rows
-from tests.shared import ACCOUNTS, SharedBox, shared_box, until
+from tests.shared import ACCOUNTS, FIRST_GROUP, GROUPS, SharedBox, shared_box, until
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: accounts of its own")
 SECRET = "canary-7Q4-张三丰-病历号-889"
@@ -25,9 +26,65 @@ print(client.start(Path(sys.argv[1]), sys.argv[2]))
 """
 
 
+RECORDER = """
+import sys
+from pathlib import Path
+from appliance.supervisor import client
+client.record(Path(sys.argv[1]), sys.argv[2], {"run": sys.argv[3]})
+print("recorded")
+"""
+
+
+def told_by(box: SharedBox, user: str, event: str, run: str) -> str:
+    """What `user` sees who has an event recorded, without the commands' own checks."""
+    done = box.as_user(user, sys.executable, "-c", RECORDER, box.site.state, event, run)
+    return done.stdout + done.stderr
+
+
 def start_of(box: SharedBox, user: str, name: str) -> "subprocess.CompletedProcess[str]":
     """`user` asks the supervisor itself, without the commands' own checks."""
     return box.as_user(user, sys.executable, "-c", STARTER, box.site.state, name)
+
+
+MODES = {
+    "runs": ("islet-train", 0o1775),
+    "datasets": ("islet-train", 0o3770),
+    "exports": ("islet-train", 0o3775),
+    "wizard": ("islet-train", 0o3770),
+    "logs": ("islet-train", 0o3770),
+    "audit.jsonl": ("islet-review", 0o640),
+    "audit.key": (None, 0o600),
+    "audit.pub": (None, 0o644),
+    "audit.signed": (None, 0o644),
+}
+"""What docs/roles.md says of the state folder."""
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o000])
+def test_a_new_run_is_its_makers_alone_under_any_mask(tmp_path: Path, mask: int) -> None:
+    was = os.umask(mask)
+    try:
+        (tmp_path / "rows.json").write_text("[]", encoding="utf-8")
+        data = DataChoice((DataFile(str(tmp_path / "rows.json")),))
+        plan = Plan(format="islet-plan-1", name="first", model=ModelChoice("house/model"), data=data)
+        run = create_run(plan, tmp_path / "runs", base=tmp_path)
+    finally:
+        os.umask(was)
+    assert stat.S_IMODE(run.root.stat().st_mode) == 0o700
+
+
+def check_modes(box: SharedBox) -> None:
+    """The folders are as they are documented, also after the command was run again under another mask."""
+    groups = {name: FIRST_GROUP + place for place, name in enumerate(GROUPS)}
+    command = [sys.executable, "-m", "appliance.cli", "--prefix", box.site.prefix, "--state", box.site.state]
+    for mask in ("077", "022"):
+        script = f'umask {mask}; exec "$@"'
+        again = box.as_user("root", "sh", "-c", script, "sh", *command, "roles", "create", "--yes")
+        assert again.returncode == 0, again.stderr
+        for name, (group, mode) in MODES.items():
+            status = (box.site.state / name).stat()
+            assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, mode), name
+            assert status.st_gid == groups.get(group or "", 0), name
 
 
 @as_root
@@ -44,6 +101,7 @@ def test_on_a_shared_box_each_account_may_do_what_its_groups_say_and_no_more() -
             "pack_tokens = 256\nthreads = 1\ncheckpoint_every_steps = 5\n",
             encoding="utf-8",
         )
+        check_modes(box)
         box.supervise()
         started = box.islet("li", "train", "--plan", plan, "--detach", "--json", env={"HF_TOKEN": SECRET})
         assert started.returncode == 0, started.stdout + started.stderr
@@ -51,6 +109,7 @@ def test_on_a_shared_box_each_account_may_do_what_its_groups_say_and_no_more() -
         check_process(run, box)
         check_strangers(run, box)
         check_log_and_queue(run, box)
+        check_record(run, box)
         until(lambda: events_of(run, "checkpoint"), "a checkpoint")
         stopped = box.islet("zhao", "runs", "stop", run.root.name)
         assert (stopped.returncode, stopped.stdout) == (0, "stopped, with a checkpoint\n"), stopped.stderr
@@ -113,6 +172,26 @@ def check_log_and_queue(run: RunFolder, box: SharedBox) -> None:
     assert box.islet("wu", "runs", "stop", "of-wu").returncode == 0
     ended = box.audit().entries[-1]
     assert (ended["event"], ended["user"], ended["run_tells"]) == ("train-end", "wu", "never begun")
+
+
+def check_record(run: RunFolder, box: SharedBox) -> None:
+    """Each says of himself what he may do; no trainer releases a model, or speaks for another's run."""
+    name = run.root.name
+    refusals = {
+        ("li", "approve"): "You may not release models on this box.",
+        ("wu", "export"): "This run is somebody else's.",
+        ("chen", "export"): "You may not train models on this box.",
+        ("guest", "report"): "You may not write reports on this box.",
+        ("zhao", "approve"): "You may not release models on this box.",
+    }
+    before = len(box.audit().entries)
+    for (user, event), what in refusals.items():
+        assert what in told_by(box, user, event, name), (user, event)
+    assert len(box.audit().entries) == before
+    for user, event in (("li", "export"), ("chen", "approve")):
+        assert told_by(box, user, event, name) == "recorded\n"
+        entry = box.audit().entries[-1]
+        assert (entry["event"], entry["uid"], entry["user"]) == (event, ACCOUNTS[user], user)
 
 
 def check_secret(run: RunFolder, box: SharedBox) -> None:

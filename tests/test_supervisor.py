@@ -115,6 +115,7 @@ ODD = {
     "a key": b'{"do": "record", "event": "export", "facts": {"key": "abc"}}\n',
     "a fact of two lines": b'{"do": "record", "event": "export", "facts": {"run": "a\\nb"}}\n',
     "a long fact": b'{"do": "record", "event": "export", "facts": {"run": "' + b"a" * 501 + b'"}}\n',
+    "a path in a fact": b'{"do": "record", "event": "export", "facts": {"run": "a/../b"}}\n',
     "a nested fact": b'{"do": "record", "event": "export", "facts": {"run": {}}}\n',
     "many facts": json.dumps(
         {"do": "record", "event": "export", "facts": {f"f{n}": n for n in range(13)}}
@@ -200,7 +201,10 @@ def test_a_supervisor_that_is_gone_is_told_with_what_to_do(state: Path) -> None:
 
 def test_an_entry_is_of_the_account_that_asks(state: Path) -> None:
     with supervisor(state):
+        (state / "runs" / "a").mkdir()
         client.record(state, "export", {"run": "a", "sums_sha256": "0" * 64})
+        with pytest.raises(BadInput, match="There is no run b"):
+            client.record(state, "export", {"run": "b"})
     (entry,) = audit.check(state / "audit.jsonl").entries
     assert (entry["event"], entry["uid"], entry["run"]) == ("export", os.getuid(), "a")
 

@@ -22,25 +22,31 @@ from appliance.site.layout import Site
 ADMIN, TRAIN, REVIEW = "islet-admin", "islet-train", "islet-review"
 GROUPS = (ADMIN, TRAIN, REVIEW)
 
-Deed = Literal["train", "record", "stop any", "see all"]
+Deed = Literal["train", "report", "approve", "override", "stop any", "see all"]
 MAY: dict[Deed, tuple[str, ...]] = {
     "train": (TRAIN,),
-    "record": (TRAIN, REVIEW),
+    "report": (TRAIN, REVIEW),
+    "approve": (REVIEW,),
+    "override": GROUPS,
     "stop any": (ADMIN,),
     "see all": (ADMIN, REVIEW),
 }
 """Groups of which one is needed."""
 
 NAMES: dict[Deed, Sentence] = {
-    "train": say("train models, and stop your own runs"),
-    "record": say("evaluate, export, report"),
+    "train": say("train models, evaluate and export them, stop your own runs"),
+    "report": say("write reports"),
+    "approve": say("release models"),
+    "override": say("accept what a rule refuses, with a reason"),
     "stop any": say("stop other people's runs"),
     "see all": say("see all runs that are at work"),
 }
 
 SAID: dict[Deed, Sentence] = {
     "train": say("You may not train models on this box."),
-    "record": say("You may not do this on this box."),
+    "report": say("You may not write reports on this box."),
+    "approve": say("You may not release models on this box."),
+    "override": say("You may not accept what is refused on this box."),
     "stop any": say("This run is somebody else's."),
     "see all": say("You may not see all runs of this box."),
 }

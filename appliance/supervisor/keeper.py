@@ -27,6 +27,16 @@ from appliance.site.layout import Site
 from appliance.supervisor import guarded, process
 from appliance.supervisor.protocol import Line, RunState
 
+DEEDS: dict[str, roles.Deed] = {
+    "evaluate": "train",
+    "export": "train",
+    "removal": "train",
+    "report": "report",
+    "approve": "approve",
+    "override": "override",
+}
+"""What one must be allowed to, to have an event recorded."""
+
 MAX_QUEUED = 64
 MAX_RESUMED = 3
 """How often a run goes on by itself, without a person who starts it, before it is left alone."""
@@ -57,11 +67,15 @@ class Keeper:
         self._lock = threading.RLock()
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._file.parent.mkdir(mode=0o700, exist_ok=True)
-        self._kept: list[Kept] = self._read()
+        self._kept: list[Kept] = []
 
     def take_up(self) -> None:
-        """After a start of the supervisor: adopt what is at work, and go on with what was cut off."""
+        """Once there is no other supervisor: adopt what is at work, and go on with what was cut off.
+
+        Raises: StepFailed, when what was in hand cannot be read.
+        """
         with self._lock:
+            self._kept = self._read()
             for kept in list(self._kept):
                 if kept.state != "queued":
                     self._take_up(kept)
@@ -131,8 +145,14 @@ class Keeper:
             return tuple(_line(kept) for kept in self._kept if everything or kept.uid == who.uid)
 
     def record(self, event: str, facts: dict[str, str | int], who: Who) -> None:
-        """Add an entry of `who`. Raises: HostNotReady, when he may not."""
-        roles.check_may(who.uid, "record", self._owner)
+        """Add an entry of `who`. What is made of a run is said by its trainer, or by root.
+
+        Raises: HostNotReady, when `who` may not; BadInput, when there is no such run.
+        """
+        roles.check_may(who.uid, DEEDS[event], self._owner)
+        if event in ("evaluate", "export"):
+            with guarded.opened_run(self._site.runs, str(facts.get("run", "")), who.uid or None):
+                pass
         audit.append(self._site.audit, event, by=who, **facts)
 
     def tick(self) -> None:

@@ -98,6 +98,8 @@ def _check_facts(facts: dict[str, str | int]) -> None:
             raise _odd(say("a fact cannot be called so"))
         if isinstance(value, str) and (len(value) > MAX_TEXT or not value.isprintable()):
             raise _odd(say("`{field}` is no line of text", field=name))
+    if "run" in facts and not _RUN.fullmatch(str(facts["run"])):
+        raise _odd(say("`{field}` is no name of a run", field="run"))
 
 
 def _odd(why: str) -> BadInput:

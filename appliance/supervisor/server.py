@@ -1,5 +1,6 @@
 """The socket: who asks is the kernel's word, how much and how long is bounded, one client hurts no other."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -8,7 +9,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -57,18 +59,16 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         runtime = Path(sys.prefix).resolve()
-        with self._listening() as listener:
+        with self._alone(), self._listening() as listener:
             self._keeper.take_up()
             ticked = time.monotonic()
             while not self._over:
-                with suppress(TimeoutError):
-                    self._accept(listener)
+                self._accept(listener)
                 if time.monotonic() - ticked >= TICK_S:
                     self._tick()
                     ticked = time.monotonic()
                     if Path(sys.prefix).resolve() != runtime:
                         return  # systemd starts it again, from the release that is in use now
-        (self._state / SOCKET).unlink(missing_ok=True)
 
     def _tick(self) -> None:
         try:
@@ -79,18 +79,27 @@ class Server:
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._over = True
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the site's lock for supervisors; the system takes it back however this one ends."""
+        path = self._state / "supervisor" / "lock"
+        with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HostNotReady(
+                    "Another supervisor is at work here.",
+                    why=say("{lock} is held", lock=path),
+                    next_step="End that one first: systemctl stop islet.",
+                ) from None
+            yield
+            (self._state / SOCKET).unlink(missing_ok=True)
+
     def _listening(self) -> socket.socket:
-        """The socket under its name, by one rename; a supervisor that listens there already is left alone."""
+        """The socket under its name, by one rename: one that a killed supervisor left is replaced."""
         folder = os.open(self._state, os.O_RDONLY | os.O_DIRECTORY)
         listener = socket.socket(socket.AF_UNIX)
         try:
-            with socket.socket(socket.AF_UNIX) as other, suppress(OSError):
-                other.connect(f"/proc/self/fd/{folder}/{SOCKET}")
-                raise HostNotReady(
-                    "Another supervisor is at work here.",
-                    why=say("{socket} is answered", socket=self._state / SOCKET),
-                    next_step="End that one first: systemctl stop islet.",
-                )
             aside = f".{SOCKET}.{os.getpid()}"
             with suppress(FileNotFoundError):
                 os.unlink(aside, dir_fd=folder)
@@ -109,7 +118,14 @@ class Server:
         return listener
 
     def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            return
+        except OSError as error:  # too many handles are open: they are not for ever
+            print(f"islet: {kind_text(error)}", file=sys.stderr)
+            time.sleep(TICK_S)
+            return
         pid, uid = _peer(connection)
         with self._lock:
             busy = self._open.total() >= AT_ONCE or self._open[uid] >= AT_ONCE_EACH
