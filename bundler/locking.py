@@ -90,7 +90,7 @@ def lock(
         ),
         lacks=tuple(part for part in PARTS if part in work.lacking),
         provided=provided,
-        asked=work.asked,
+        asked={key: asked for key, asked in work.asked.items() if key.split("/")[0] not in work.lacking},
     )
 
 

@@ -221,6 +221,7 @@ def test_says_that_there_is_nothing_of_that_name(shop: Shop) -> None:
 def test_a_lock_may_lack_parts_and_is_completed_later(shop: Shop) -> None:
     part = shop.lock(only=("wheels", "datasets"))
     assert part.lacks == ("models", "runtime")
+    assert sorted(part.asked) == ["datasets/rows.jsonl", "wheels"]
     assert len(part.wheels) == 3
     publish_more(shop)
     write_lock(part, shop.folder / "part.lock")

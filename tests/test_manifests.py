@@ -70,6 +70,14 @@ def test_a_committed_lock_is_of_its_manifest_and_its_wheels_are_for_the_target(p
 
 
 @pytest.mark.parametrize("path", LOCKED, ids=named)
+def test_every_exception_is_for_a_wheel_that_is_locked(path: Path) -> None:
+    lock = read_lock(path)
+    carried = {wheel.filename for wheel in lock.wheels}
+    assert lock.accept == read_manifest(path.with_suffix(".toml")).accept
+    assert [each.file.split("/")[1] for each in lock.accept if each.file.split("/")[1] not in carried] == []
+
+
+@pytest.mark.parametrize("path", LOCKED, ids=named)
 def test_a_committed_lock_names_no_address_and_no_machine(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "://" not in text
