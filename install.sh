@@ -472,6 +472,14 @@ check_writable() { # FOLDER: whether this user may make or fill it; makes nothin
         "you are $(id -un)" "Run as root, or give --prefix and --state in folders of yours."
 }
 
+check_links() { # what is written into the prefix must lie in it; the prefix itself may be a link
+    for folder in "$prefix"/store "$prefix"/store/?? "$prefix"/releases "$prefix"/releases/* "$prefix"/trust "$prefix"/bin; do
+        if [ -L "$folder" ]; then
+            refuse 5 "$folder is a link." "what is written there would lie elsewhere" "See who made it and what it leads to, remove it, and start again."
+        fi
+    done
+}
+
 check_owner() { # what others may change in the prefix is run by who installs there
     [ -d "$prefix" ] || return 0
     # shellcheck disable=SC2046  # the fields of ls -n are wanted apart
@@ -740,6 +748,7 @@ main() {
     check_writable "$prefix"
     check_writable "$state"
     check_owner
+    check_links
     trap clean_up EXIT
     trap 'stop 130' INT
     trap 'stop 143' TERM
