@@ -23,14 +23,14 @@ pictures: setup
 	@$(V)/python -m demo.pictures $(or $(PREFIX),build/demo/site/opt)
 
 test: setup
-	@sh scripts/system-packages.sh unshare mount ip strace busybox dash node npm go
+	@sh scripts/system-packages.sh unshare mount ip strace busybox dash mksh ksh93 mmdebstrap node npm go
 	@OMP_NUM_THREADS=1 $(V)/python -m pytest -n 2 --dist loadgroup
 
 quick: setup
 	@OMP_NUM_THREADS=1 $(V)/python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu"
 
 campaign: setup
-	@sh scripts/system-packages.sh unshare mount ip strace busybox dash
+	@sh scripts/system-packages.sh unshare mount ip strace busybox dash mksh ksh93 yash posh mmdebstrap
 	@$(V)/python -m tests.campaign
 
 check: setup

@@ -9,6 +9,7 @@ package_of() {
     unshare | mount | setsid) echo util-linux ;;
     node) echo nodejs ;;
     go) echo golang-go ;;
+    ksh93) echo ksh93u+m ;;
     *) echo "$1" ;;
     esac
 }

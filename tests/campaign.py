@@ -1,9 +1,9 @@
 """`make campaign`: the hard tests in their long form, counted. Takes the better part of an hour.
 
-Every table of attacks against every judge, every bit and byte of the control files, random bit flips over
-the payload (`tests/attacks/campaign.py`); then the tests that kill an installation and a worker, with more
-kills than `make test`;
-then every variant of the wizard's journeys; then a model of some gigabytes over a line that breaks.
+Every table of attacks against every judge, every bit and byte of the control files, random bit flips over the
+payload (`tests/attacks/campaign.py`); downloads from servers that do anything; then the tests that kill an
+installation and a worker, with more kills than `make test`; then every variant of the wizard's journeys; then
+clean systems and every shell; then a model of some gigabytes over a line that breaks.
 Exit code 0 only when nothing was accepted that must not be, and every kill was survived.
 """
 
@@ -16,9 +16,11 @@ from pathlib import Path
 from tests.attacks.campaign import assault
 from tests.large import carry, words
 from tests.real import scratch
+from tests.test_download import survives_chaos
 from tests.test_large_model import PEAK_BYTES
 
 KILLS = "20"
+SERVERS = 3_000
 LARGE_BYTES = 3_000_000_000
 
 
@@ -26,6 +28,7 @@ def main() -> int:
     """Run every part; print what was tried and what was accepted."""
     with tempfile.TemporaryDirectory(prefix="islet-campaign-") as folder:
         wrong = assault(Path(folder))
+    wrong += servers()
     environment = os.environ | {"ISLET_KILLS": KILLS, "ISLET_CAMPAIGN": "1", "OMP_NUM_THREADS": "1"}
     kills = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "slow", "-k", "kill or SIGKILL", "tests"],
@@ -34,11 +37,26 @@ def main() -> int:
     journeys = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/test_wizard_journey.py"], env=environment
     )
+    platforms = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "slow", "tests/test_platforms.py"], env=environment
+    )
     carried = large_model()
     survived = "survived" if kills.returncode == 0 else "NOT SURVIVED"
     print(f"accepted or answered wrongly: {wrong}; kills: {survived}")
     print(f"the wizard, every front, language, size and end: exit code {journeys.returncode}")
-    return 0 if wrong == kills.returncode == journeys.returncode == 0 and carried else 1
+    print(f"clean systems, every shell the whole way: exit code {platforms.returncode}")
+    failed = wrong or kills.returncode or journeys.returncode or platforms.returncode
+    return 0 if not failed and carried else 1
+
+
+def servers() -> int:
+    """Servers that do what comes to them; how many downloads ended in anything but a file or a refusal."""
+    lost = 0
+    with tempfile.TemporaryDirectory(prefix="islet-campaign-") as folder:
+        for seed in range(SERVERS):
+            lost += not survives_chaos(seed, Path(folder))
+    print(f"{SERVERS} hostile servers: {lost} downloads lost or wrong")
+    return lost
 
 
 def large_model() -> bool:

@@ -20,7 +20,8 @@ from pathlib import Path
 from appliance.progress import Advance
 
 THREADS = 2
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
+"""Stays in the second-level cache between being read and being hashed."""
 FORMAT = "islet-rehash-1"
 ROUND_S = 7 * 24 * 3600
 """A round that was begun longer ago is begun anew: what was good then proves little now."""

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Make a clean Debian 12 in a folder: what every installation of it has, and openssl; no Python. Kept once made.
+#   sh scripts/debian-root.sh FOLDER
+# As root, with mmdebstrap or debootstrap and apt's own mirror; about a minute and 180 MB.
+set -eu
+
+folder=$1
+if [ -f "$folder/.whole" ]; then exit 0; fi
+rm -rf "$folder"
+mkdir -p "${folder%/*}"
+if command -v mmdebstrap >/dev/null 2>&1; then
+    mmdebstrap --quiet --variant=minbase --include=openssl bookworm "$folder"
+elif command -v debootstrap >/dev/null 2>&1; then
+    debootstrap --variant=minbase --include=openssl bookworm "$folder" >/dev/null
+else
+    printf 'islet: A clean Debian cannot be made.\nwhy: neither mmdebstrap nor debootstrap is here\nnext: apt-get install mmdebstrap\n' >&2
+    exit 5
+fi
+rm -rf "$folder"/var/cache/apt/* "$folder"/var/lib/apt/lists/*
+: >"$folder/.whole"
