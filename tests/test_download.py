@@ -441,6 +441,26 @@ def self_signed(folder: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def proxied(server: Hostile, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hostile]:
+    """The server, as the proxy of the environment."""
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", server.address)
+    web._opener.cache_clear()
+    yield server
+    web._opener.cache_clear()
+
+
+def test_the_environments_proxy_is_asked_but_for_loopback(proxied: Hostile, tmp_path: Path) -> None:
+    proxied.url("http://files.invalid/f", good(BODY))
+    fetched(tmp_path, "http://files.invalid/f")
+    assert_whole(tmp_path)
+    with hostile() as own:
+        fetched(tmp_path / "own", own.url("/f", good(BODY)))
+        assert len(own.asked) == len(proxied.asked) == 1
+
+
 def test_a_file_address_is_taken_only_where_it_was_declared(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(BODY)
     url = (tmp_path / "there").as_uri()
@@ -564,9 +584,11 @@ class Counter:
 SCRIPT = """
 import sys
 from pathlib import Path
-from bundler.sources.download import Source, Wanted, fetch
+from appliance.progress import Terminal
+from bundler.sources.download import Job, Source, Wanted, fetch_all
 url, sha256, size, target = sys.argv[1:]
-fetch(Wanted("it", (Source(url),), int(size), sha256), Path(target))
+wanted = Wanted("it", (Source(url),), int(size), sha256)
+fetch_all([Job(wanted, Path(target))], what="Fetch", progress=Terminal())
 """
 
 
