@@ -35,6 +35,9 @@ from appliance.site.audit_sign import (
 PATIENCE_S = 1.0
 """How long an entry may take to be signed, once it is written."""
 
+BIRTH_S = 30.0
+"""How long the first entry may follow the key that is made for it, and a log be busy without a pause."""
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -79,15 +82,17 @@ def check(log: Path, *, heads: Sequence[str] = (), key: str = "") -> Checked:
 
 def _read(log: Path) -> tuple[bytes, bytes | None, PublicKey | None]:
     """Log, checkpoint and key as they belong together, waiting for one that is being signed."""
-    deadline = time.monotonic() + PATIENCE_S
+    asked = time.monotonic()
     while True:
-        signed = _bytes(signed_path(log))
+        public, signed = read_public(public_path(log)), _bytes(signed_path(log))
         content = _bytes(log) or b""
         checkpoint = parse_checkpoint(signed) if signed is not None else None
-        unborn = signed is None and public_path(log).exists()
+        unborn = not content and (signed is None) != (public is None)
         level = not unborn and (checkpoint is None or checkpoint.size >= len(content))
-        if (level and signed == _bytes(signed_path(log))) or time.monotonic() > deadline:
-            return content, signed, read_public(public_path(log))
+        still = signed == _bytes(signed_path(log))  # nobody signed while the log was read
+        waited = time.monotonic() - asked
+        if waited > BIRTH_S or (still and (level or (not unborn and waited > PATIENCE_S))):
+            return content, signed, public
         time.sleep(0.05)
 
 
