@@ -5,6 +5,7 @@ three lines. Here all go through the Python verifier and one in five through a s
 campaign` shows everything to dash, bash and busybox.
 """
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from tests.attacks.case import SHELLS, Attack, attacked, busybox_tools, judge_by
 from tests.attacks.earnest import in_earnest
 from tests.bundles import Workshop, make_workshop
 
+ROOT = Path(__file__).parents[1]
 FAMILIES = (files, folder, sums, release, roots, root_texts, signers, mixing)
 NAMED = {name: attack for family in FAMILIES for name, attack in family.ATTACKS.items()}
 """Attacks on what both judges see."""
@@ -190,3 +192,12 @@ def test_stock_tools_accept_the_honest_bundle(honest: Workshop, tmp_path: Path) 
     subprocess.run(["tar", "-xf", honest.bundle / "payload.000.tar", "-C", tmp_path], check=True)
     source = honest.root / "sources" / "models_islet_tiny_config.json"
     assert (tmp_path / "models/islet/tiny/config.json").read_bytes() == source.read_bytes()
+
+
+def test_every_attack_that_the_threats_name_exists() -> None:
+    text = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[-2] for line in text.splitlines() if line.startswith("| ")]
+    named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    known = NAMED | signatures.ATTACKS | INSIDE | ARCHIVES | HONEST
+    assert len(named) > 50
+    assert [name for name in named if name not in known and not (ROOT / name).is_file()] == []
