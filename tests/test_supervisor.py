@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import BadInput, HostNotReady
+from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.job import train as training
+from appliance.run.folder import RunFolder
 from appliance.run.lock import find_worker
 from appliance.site import audit
 from appliance.site.layout import Site
@@ -148,6 +149,18 @@ def test_bad_clients_are_refused_and_hurt_nobody(state: Path) -> None:
         assert client.status(state) == ()
         assert process.poll() is None
     assert "Traceback" not in (state / "supervisor.log").read_text()
+
+
+def test_a_worker_that_does_not_come_up_is_told_and_recorded(state: Path) -> None:
+    run = RunFolder(state / "runs" / "a")
+    run.root.mkdir()
+    run.plan.write_text("no plan at all\n", encoding="utf-8")
+    run.log.symlink_to(state / "elsewhere")  # which the trainer's own process refuses to write through
+    with supervisor(state), pytest.raises(StepFailed, match="did not come up"):
+        training.start_training(run, Site(state, state))
+    assert not (state / "elsewhere").exists()
+    told = [(e["event"], e.get("run_tells")) for e in audit.check(state / "audit.jsonl").entries]
+    assert told == [("train", None), ("train-end", "nothing")]
 
 
 @pytest.mark.slow

@@ -29,9 +29,10 @@ def start_training(run: RunFolder, site: Site) -> None:
         _note_start(run, site)
         control.start_detached(run)
         return
+    told = _told_bytes(run)
     line = client.start(site.state, run.root.name)
     if line.state != "queued":
-        _await_worker(run, site)
+        _await_worker(run, site, told)
 
 
 def train(run: RunFolder, site: Site, on_event: Callable[[Event], None]) -> None:
@@ -43,7 +44,7 @@ def train(run: RunFolder, site: Site, on_event: Callable[[Event], None]) -> None
         _note_start(run, site)
         control.train(run, on_event)
         return
-    from_byte = run.events.stat().st_size if run.events.exists() else 0
+    from_byte = _told_bytes(run)
     start_training(run, site)
     try:
         for event in follow_events(run.events, ended=_Ended(run, site), from_byte=from_byte):
@@ -89,15 +90,25 @@ def _line(run: RunFolder, site: Site) -> Line | None:
     return next((line for line in client.status(site.state) if line.run == run.root.name), None)
 
 
-def _await_worker(run: RunFolder, site: Site) -> None:
-    """Wait until the worker holds its lock, or has ended, which its events then tell."""
+def _told_bytes(run: RunFolder) -> int:
+    """How long the run's events are."""
+    return run.events.stat().st_size if run.events.exists() else 0
+
+
+def _await_worker(run: RunFolder, site: Site, told: int) -> None:
+    """Wait until the worker holds its lock, or has ended; what it tells is in the run's events.
+
+    told: bytes of the events before it was started
+
+    Raises: StepFailed, when it ended and told nothing.
+    """
     deadline = time.monotonic() + control.START_PATIENCE_S
-    while time.monotonic() < deadline and _line(run, site) is not None:
-        if find_worker(run.lock) is not None:
+    while _line(run, site) is not None:
+        if find_worker(run.lock) is not None or time.monotonic() > deadline:
             return
         time.sleep(0.1)
-    if not run.events.exists():
-        control.check_outcome(run)  # nothing was told: it never came up
+    if _told_bytes(run) == told:
+        raise control.not_up(run)
 
 
 class _Ended:

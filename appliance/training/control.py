@@ -145,6 +145,15 @@ def check_outcome(run: RunFolder) -> None:
     )
 
 
+def not_up(run: RunFolder) -> StepFailed:
+    """The failure of a worker that ended before it told anything."""
+    return StepFailed(
+        "The worker did not come up.",
+        why=say("its last lines:\n  {lines}", lines="\n  ".join(_tail(run.log))),
+        next_step="Run `islet doctor`, which checks the installation.",
+    )
+
+
 def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
     if find_worker(run.lock) is not None:
         raise in_use(run.root)
@@ -167,11 +176,7 @@ def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
     if worker.poll() == HostNotReady.exit_code and find_worker(run.lock) is not None:
         raise in_use(run.root)  # another was started in the same moment, and was first
     if worker.poll() not in (None, 0) and not run.events.exists():
-        raise StepFailed(
-            "The worker did not come up.",
-            why=say("its last lines:\n  {lines}", lines="\n  ".join(_tail(run.log))),
-            next_step="Run `islet doctor`, which checks the installation.",
-        )
+        raise not_up(run)
     return worker
 
 
