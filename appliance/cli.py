@@ -49,8 +49,8 @@ def main(
     context: click.Context, prefix: Path | None, state: Path | None, ui: str, plan_file: Path | None
 ) -> None:
     """Tune a model on this box, without a network. Without a command: the wizard."""
-    # What root runs must not add to an installed runtime: of a file that Python compiled and nobody synced, a power
-    # cut may leave a half that Python trusts.
+    # What root runs must not add to an installed runtime: of a file that Python compiled and nobody synced,
+    # a power cut may leave a half that Python trusts.
     sys.dont_write_bytecode = True
     context.obj = Site(prefix.absolute(), state.absolute()) if prefix and state else None
     if context.invoked_subcommand is None:
