@@ -198,6 +198,25 @@ def chunked(body: bytes, after: int | None = None) -> Play:
     return play
 
 
+def garbled(call: Call) -> None:
+    """Sends a chunk whose length is no number."""
+    call.send_response(200)
+    call.send_header("Transfer-Encoding", "chunked")
+    call.end_headers()
+    call.wfile.write(b"4\r\n#!/b\r\nmany\r\n")
+    call.hang_up()
+
+
+def many_digits(call: Call) -> None:
+    """States lengths that no file has."""
+    start, digits = call.start_of_range(), "9" * 5000
+    if start:
+        call.send(206, b"x", Content_Range=f"bytes {start}-{digits}/{digits}", Content_Length="1")
+    else:
+        call.send(200, b"x", Content_Length=digits)
+    call.hang_up()
+
+
 def any_play(chance: random.Random, body: bytes, others: list[bytes]) -> Play:
     """One of all these, at random, with `body` or another one."""
     sent = chance.choice([body, body, *others])
@@ -219,6 +238,8 @@ def any_play(chance: random.Random, body: bytes, others: list[bytes]) -> Play:
             lambda call: call.send(206, sent[some:], Content_Range=f"bytes {some}-/{len(sent)}"),
             endless,
             garbage,
+            garbled,
+            many_digits,
             hang_up,
         ]
     )

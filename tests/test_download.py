@@ -35,12 +35,17 @@ from bundler.sources.download import (
 from bundler.sources.part import part_path
 from tests.hostile import (
     Hostile,
+    Play,
     any_play,
     cut,
     cut_at_random,
     endless,
+    garbage,
+    garbled,
     good,
+    hang_up,
     hostile,
+    many_digits,
     silence,
     status,
     without_range,
@@ -231,6 +236,16 @@ def test_stops_one_byte_beyond_what_is_expected(server: Hostile, tmp_path: Path)
         fetched(tmp_path, server.url("/f", endless))
     assert f"expected {len(BODY)} bytes at most, got more" in caught.value.why
     assert_nothing(tmp_path)
+
+
+@pytest.mark.parametrize("play", [garbage, garbled, many_digits, hang_up])
+@pytest.mark.parametrize("before", [0, 4000])
+def test_an_answer_that_is_none_is_asked_for_again(
+    server: Hostile, tmp_path: Path, play: Play, before: int
+) -> None:
+    plays = [cut(BODY, before), play] if before else [play]
+    fetched(tmp_path, server.url("/f", *plays, good(BODY)))
+    assert_whole(tmp_path)
 
 
 def test_an_encoding_that_was_not_asked_for_is_named(server: Hostile, tmp_path: Path) -> None:

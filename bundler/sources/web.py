@@ -31,6 +31,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 AGAIN = frozenset({408, 425, 429})
 """Refusals that pass; so do all of 500 and above."""
 AGENT = "islet-bundle"
+_NUMBER = re.compile(r"[0-9]{1,18}")
+"""Of bytes; Python refuses to read numbers of thousands of digits."""
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 _CONDA_TOKEN = re.compile(r"/t/[^/]+/")
 """How conda channels carry a token in the path."""
 
@@ -88,6 +91,8 @@ class Answer:
             return bytes(self.body.read1(most))
         except (OSError, http.client.HTTPException) as error:
             raise _broken(error) from error
+        except ValueError as error:  # http.client, of a chunk's length that is no number
+            raise Failure("the server's answer is garbled", again=True) from error
 
 
 @contextmanager
@@ -138,8 +143,8 @@ def _extent(status: int, headers: Mapping[str, str], start: int) -> tuple[int, i
     if status != 206:
         # A length in another encoding is not the file's.
         plain = headers.get("content-encoding", "identity") == "identity"
-        return 0, int(length) if length.isdecimal() and plain else None
-    stated = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
+        return 0, int(length) if plain and _NUMBER.fullmatch(length) else None
+    stated = _RANGE.fullmatch(headers.get("content-range", ""))
     if stated is None or int(stated[1]) != start:
         raise Failure("the server sent another part than the one asked for", again=True, status=206)
     return start, None if stated[2] == "*" else int(stated[2])
