@@ -29,7 +29,13 @@ from appliance.site.health.machine import (
     read_flags,
 )
 from appliance.site.health.needs import Needs, read_needs
-from appliance.site.health.system import look_at_clock, look_at_groups, look_at_ports, look_at_selinux
+from appliance.site.health.system import (
+    look_at_clock,
+    look_at_groups,
+    look_at_ports,
+    look_at_selinux,
+    look_at_systemd,
+)
 from appliance.site.layout import Site
 from appliance.site.preflight import check_box, is_brief, look_at_box, main
 from tests.bundles import Workshop, make_workshop
@@ -378,6 +384,15 @@ def test_roles_are_groups_and_a_missing_one_is_named() -> None:
     assert look_at_groups(("no-such-group-1", "no-such-group-2")).good
     found = look_at_groups(("root", "no-such-group"))
     assert (found.good, found.why) == (False, "these are missing: no-such-group")
+
+
+def test_a_supervisor_that_is_set_up_and_not_at_work_is_told(tmp_path: Path) -> None:
+    assert look_at_systemd(tmp_path / "none", tmp_path).good
+    assert look_at_systemd(tmp_path, tmp_path).what.startswith("systemd runs here; no supervisor")
+    (tmp_path / "islet.service").touch()
+    found = look_at_systemd(tmp_path, tmp_path)
+    assert found.good == found.facts["supervisor"]
+    assert found.good or "systemctl restart islet" in found.next_step
 
 
 def test_selinux_is_silent_where_it_does_not_enforce(tmp_path: Path) -> None:

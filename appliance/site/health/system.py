@@ -11,9 +11,9 @@ from pathlib import Path
 from appliance.bundle.verify import clock
 from appliance.sentence import say
 from appliance.site.health.finding import Finding
+from appliance.site.roles import GROUPS
+from appliance.site.service import BOOTED, UNIT, UNITS, service_processes
 
-GROUPS = ("islet-admin", "islet-train", "islet-review")
-"""The roles; they are the operating system's groups."""
 OLLAMA_PORT = 11434
 LISTENING = "0A"
 """TCP_LISTEN, as /proc/net/tcp writes it."""
@@ -108,23 +108,37 @@ def look_at_groups(names: tuple[str, ...] = GROUPS) -> Finding:
             member=", ".join(member) or say("none"),
         ),
         say("these are missing: {lacking}", lacking=", ".join(lacking)),
-        "Make them with groupadd as root, and put the people into them.",
+        "Run islet roles create as root, then put the people into them.",
         code="groups",
         facts=facts,
     )
 
 
-def look_at_systemd(running: Path = Path("/run/systemd/system")) -> Finding:
-    """Whether runs can go on by themselves after a restart."""
-    there = running.is_dir()
+def look_at_systemd(running: Path = BOOTED, units: Path = UNITS) -> Finding:
+    """Whether runs can go on by themselves after a restart, and whether the supervisor is at work."""
+    there, unit = running.is_dir(), (units / UNIT).exists()
+    at_work = unit and any(True for _ in service_processes())
+    facts = {"systemd": there, "unit": unit, "supervisor": at_work}
+    if there and unit and not at_work:
+        return Finding(
+            "systemd",
+            False,
+            "the supervisor is set up, and is not at work",
+            "nobody starts runs, and none goes on after a restart of the box",
+            "As root: systemctl restart islet; journalctl -u islet says why it ended.",
+            code="systemd",
+            facts=facts,
+        )
     return Finding(
         "systemd",
         True,
-        "systemd runs here"
-        if there
-        else "no systemd: after a restart of the box a run is continued by hand, with islet runs continue",
+        "no systemd: after a restart of the box a run is continued by hand, with islet runs continue"
+        if not there
+        else "systemd runs the supervisor"
+        if unit
+        else "systemd runs here; no supervisor is set up: each account's runs are its own",
         code="systemd",
-        facts={"systemd": there},
+        facts=facts,
     )
 
 
