@@ -332,6 +332,15 @@ def test_reads_a_small_wheel_whole_where_the_server_sends_no_parts(general: Pack
     assert (wheel.licence, wheel.size) == ("MIT", path.stat().st_size)
 
 
+def test_no_index_can_say_something_of_another_ones_wheel(general: PackageIndex, own: PackageIndex) -> None:
+    path = write_wheel(general.folder, name="a", needs=("b",))
+    write_wheel(general.folder, name="b")
+    (own.folder / path.name).write_bytes(path.read_bytes())
+    own.metadata_of = lambda path: b"Metadata-Version: 2.4\nName: a\nVersion: 1.0\n"  # type: ignore[method-assign]
+    assert names(locked(general, "a", bound=(WheelIndex("own", own.url, ("a",)),))) == ["a 1.0"]
+    assert names(locked(general, "a")) == ["a 1.0", "b 1.0"]
+
+
 def test_what_the_conda_environment_brings_is_not_brought_again(general: PackageIndex) -> None:
     write_wheel(general.folder, name="torch", needs=("setuptools>=70",))
     write_wheel(general.folder, name="setuptools", version="84.0")

@@ -1,7 +1,7 @@
 """A wheel's own metadata without its gigabytes: the file beside it (PEP 658), or a few pieces of the zip.
 
 What is read here chooses versions and names licences; the wheel's bytes are judged by their hash when they
-are fetched. Kept in the cache by the wheel's SHA-256, which pins them.
+are fetched. Kept in the cache by the wheel's SHA-256 and address.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
@@ -57,7 +58,7 @@ def read_facts(file: ListedFile, cache: Path) -> Facts:
     Raises: DamagedBundle, when the index serves other metadata than it lists, or the wheel has none;
     StepFailed, when they cannot be had.
     """
-    kept = cache / "metadata" / file.sha256 if file.sha256 else None
+    kept = _kept_at(file, cache) if file.sha256 else None
     if kept is not None and kept.is_file():
         size, _, body = kept.read_bytes().partition(b"\n")
         return Facts(body, int(size) or None)
@@ -76,6 +77,11 @@ def parse_metadata(body: bytes) -> Metadata:
 def wheel_size(file: ListedFile, facts: Facts) -> int:
     """Bytes of the wheel as its index says, or as its server does. Raises: StepFailed."""
     return file.size or facts.size or _Remote(file).size
+
+
+def _kept_at(file: ListedFile, cache: Path) -> Path:
+    """Where it is kept: by address too, so that no index can say something of another one's wheel."""
+    return cache / "metadata" / hashlib.sha256(f"{file.sha256} {file.url}".encode()).hexdigest()
 
 
 def _keep(path: Path, facts: Facts) -> None:
@@ -115,7 +121,7 @@ def _inside(file: ListedFile) -> Facts:
             if archive.getinfo(name).file_size > MAX_METADATA_BYTES:
                 raise ValueError("its METADATA is too large")
             return Facts(archive.read(name), size)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, zlib.error) as error:
         raise DamagedBundle(
             f"The metadata of {file.name} cannot be read.",
             why=f"it is no wheel: {error}",
