@@ -149,14 +149,15 @@ def _timed(command: list[str | Path]) -> tuple[float, int]:
 
 def _killed(command: list[str | Path], cache: Path, enough: int) -> int:
     """Start a command and kill it when `enough` bytes lie in `cache`; how many did then."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    assert child.stderr is not None
     until = time.monotonic() + 600
     while (held := _size(cache)) < enough:
-        assert child.poll() is None, "it ended before it could be killed"
+        assert child.poll() is None, child.stderr.read()
         assert time.monotonic() < until
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.communicate()
     return held
 
 
