@@ -8,8 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from appliance.site.audit import Checked, check
 from appliance.site.layout import Site
 from tests.real import ROOT, scratch
+from tests.supervised import answers, until
 from tests.tiny import make_tiny_model
 
 ACCOUNTS = {"li": 70001, "wu": 70002, "chen": 70003, "zhao": 70004, "guest": 70005}
@@ -96,19 +96,9 @@ class SharedBox:
             cwd="/",
         )
         self.started.append(supervisor)
-        until(lambda: self._answers() or supervisor.poll() is not None, "a supervisor that answers")
+        until(lambda: answers(self.site.state) or supervisor.poll() is not None, "a supervisor that answers")
         assert supervisor.poll() is None, (self.folder / "supervisor.log").read_text()
         return supervisor
-
-    def _answers(self) -> bool:
-        from appliance.errors import HostNotReady
-        from appliance.supervisor import client
-
-        try:
-            client.status(self.site.state)
-        except HostNotReady:
-            return False
-        return True
 
     def audit(self) -> Checked:
         """The log, which holds."""
@@ -128,14 +118,6 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         **(more or {}),
     }
-
-
-def until(holds: Callable[[], object], what: str) -> None:
-    """Wait for `what`."""
-    deadline = time.monotonic() + 180
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 def _closed(path: Path) -> Path | None:

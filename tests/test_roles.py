@@ -13,7 +13,8 @@ from appliance.run.folder import RunFolder, create_run
 from appliance.run.lock import find_worker
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan
 from tests.runs import events_of, write_rows
-from tests.shared import ACCOUNTS, FIRST_GROUP, GROUPS, SharedBox, shared_box, until
+from tests.shared import ACCOUNTS, FIRST_GROUP, GROUPS, SharedBox, shared_box
+from tests.supervised import until
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: accounts of its own")
 SECRET = "canary-7Q4-张三丰-病历号-889"

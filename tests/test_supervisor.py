@@ -1,76 +1,27 @@
-"""The supervisor as a process: what it is asked is judged, who asks is known, and runs outlive it."""
+"""The supervisor as a process: what it is asked is judged, who asks is known, one client hurts no other."""
 
 import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from appliance.errors import BadInput, HostNotReady, StepFailed
-from appliance.job import train as training
-from appliance.run.folder import RunFolder
-from appliance.run.lock import find_worker
+from appliance.errors import BadInput, HostNotReady
 from appliance.site import audit
 from appliance.site.layout import Site
 from appliance.site.service import remove_unit, unit_text, write_unit
 from appliance.supervisor import client, guarded
 from appliance.supervisor.protocol import MAX_BYTES, SOCKET, Start, read_request
 from appliance.supervisor.server import AT_ONCE_EACH
-from tests.runs import events_of, make_run
-from tests.shared import until
+from tests.supervised import answers, long_state, supervisor, until
 
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """The state folder of a site of this account, under a path longer than a socket's may be."""
-    folder = tmp_path / ("long " * 12) / ("状态" * 10)
-    (folder / "runs").mkdir(parents=True)
-    return folder
-
-
-@contextlib.contextmanager
-def supervisor(state: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A supervisor that answers."""
-    process = start_supervisor(state)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def start_supervisor(state: Path) -> "subprocess.Popen[str]":
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "appliance.supervisor",
-        "--prefix",
-        str(state),
-        "--state",
-        str(state),
-    ]
-    with (state / "supervisor.log").open("a") as log:
-        process = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    until(lambda: answers(state) or process.poll() is not None, "an answer")
-    assert process.poll() is None, (state / "supervisor.log").read_text()
-    return process
-
-
-def answers(state: Path) -> bool:
-    try:
-        client.status(state)
-    except HostNotReady:
-        return False
-    return True
+state = pytest.fixture(long_state)
 
 
 def connect(state: Path) -> socket.socket:
@@ -149,18 +100,6 @@ def test_bad_clients_are_refused_and_hurt_nobody(state: Path) -> None:
         assert client.status(state) == ()
         assert process.poll() is None
     assert "Traceback" not in (state / "supervisor.log").read_text()
-
-
-def test_a_worker_that_does_not_come_up_is_told_and_recorded(state: Path) -> None:
-    run = RunFolder(state / "runs" / "a")
-    run.root.mkdir()
-    run.plan.write_text("no plan at all\n", encoding="utf-8")
-    run.log.symlink_to(state / "elsewhere")  # which the trainer's own process refuses to write through
-    with supervisor(state), pytest.raises(StepFailed, match="did not come up"):
-        training.start_training(run, Site(state, state))
-    assert not (state / "elsewhere").exists()
-    told = [(e["event"], e.get("run_tells")) for e in audit.check(state / "audit.jsonl").entries]
-    assert told == [("train", None), ("train-end", "nothing")]
 
 
 @pytest.mark.slow
@@ -284,50 +223,3 @@ def test_systemd_takes_the_unit_and_finds_it_narrow(tmp_path: Path) -> None:
         text=True,
     )
     assert judged.returncode == 0, judged.stdout[-300:]  # 3.5 of 10, where 10 is the most exposed
-
-
-@pytest.mark.slow
-def test_runs_wait_their_turn_outlive_the_supervisor_and_go_on_after_a_reboot(tmp_path: Path) -> None:
-    run = make_run(tmp_path, rows=24, steps=100_000, checkpoint_every_steps=5)
-    second = make_run(tmp_path, rows=4, steps=1)
-    site = Site(tmp_path / "prefix", tmp_path)
-    first_supervisor = start_supervisor(tmp_path)
-    training.start_training(run, site)
-    pid = find_worker(run.lock)
-    assert pid is not None and os.getsid(pid) == pid
-    with pytest.raises(HostNotReady, match="being trained already"):
-        training.start_training(run, site)
-    training.start_training(second, site)
-    assert [line.state for line in client.status(tmp_path)] == ["running", "queued"]
-    assert not second.events.exists()
-
-    until(lambda: events_of(run, "checkpoint"), "a checkpoint")
-    first_supervisor.send_signal(signal.SIGKILL)
-    first_supervisor.wait()
-    steps = events_of(run, "progress")[-1]["step"]
-    until(lambda: events_of(run, "progress")[-1]["step"] > steps, "steps without a supervisor")
-    second_supervisor = start_supervisor(tmp_path)
-    assert [(line.state, line.pid) for line in client.status(tmp_path)] == [("running", pid), ("queued", 0)]
-
-    second_supervisor.send_signal(signal.SIGKILL)
-    second_supervisor.wait()
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: find_worker(run.lock) is None, "the end of the worker")
-    with supervisor(tmp_path):
-        until(lambda: events_of(run, "resumed"), "the run that goes on by itself")
-        assert events_of(run, "resumed")[0]["step"] >= 5
-        assert training.stop_training(second, site)  # it came later, and still waits
-        assert not second.events.exists()
-        assert training.stop_training(run, site)
-        assert client.status(tmp_path) == ()
-    entries = [
-        (e["event"], e.get("run", "")[-4:], e.get("run_tells")) for e in audit.check(site.audit).entries
-    ]
-    a, b = run.root.name[-4:], second.root.name[-4:]
-    assert ("adopt", a, None) in entries
-    assert ("resume", a, None) in entries
-    assert ("train-end", a, "stopped") in entries
-    assert [entry for entry in entries if entry[1] == b] == [
-        ("train", b, None),
-        ("train-end", b, "never begun"),
-    ]
