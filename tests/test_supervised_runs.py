@@ -141,3 +141,20 @@ def test_runs_wait_their_turn_outlive_the_supervisor_and_go_on_after_a_reboot(tm
         ("train", b, None),
         ("train-end", b, "never begun"),
     ]
+
+
+@pytest.mark.slow
+def test_without_a_supervisor_a_run_is_this_accounts_and_its_start_and_end_are_recorded(
+    tmp_path: Path,
+) -> None:
+    run = make_run(tmp_path, rows=4, steps=1)
+    site = Site(tmp_path / "prefix", tmp_path)
+    told: list[str] = []
+    training.train(run, site, lambda event: told.append(event.kind))
+    assert told[-1] == "state"
+    entries = audit.check(site.audit).entries
+    assert [(e["event"], e.get("how"), e.get("run_tells")) for e in entries] == [
+        ("train", "new", None),
+        ("train-end", None, "finished"),
+    ]
+    assert {e["run"] for e in entries} == {run.root.name}
