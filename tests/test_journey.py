@@ -129,7 +129,8 @@ def test_it_is_evaluated_and_exported_without_a_connect_beyond_loopback(
     check = ["sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS"]
     assert subprocess.run(check, cwd=run.export).returncode == 0
     events = [entry["event"] for entry in audit.check(box.site.state / "audit.jsonl").entries]
-    assert events == ["anchor", "install", "train", "train-end", "evaluate", "export"]
+    # The worker that was killed could tell no end; it went on, and that one did.
+    assert events == ["anchor", "install", "train", "train", "train-end", "evaluate", "export"]
     traces = sorted(box.traces.iterdir())
     assert [path.name.partition("-")[2] for path in traces] == ["train", "runs", "runs", "eval", "export"]
     assert all(path.stat().st_size > 0 for path in traces)
