@@ -456,7 +456,7 @@ def test_the_look_before_an_installation_tells_all_and_ends_well(
     assert main(papers(shop, tmp_path)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith(("good   ", "WRONG  ")) for line in lines) >= 11
-    assert any(line.startswith("good   room for software, room for runs: ") for line in lines)
+    assert any(line.startswith("good   room on the disk: ") for line in lines)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -467,13 +467,13 @@ def test_a_box_that_nothing_can_be_installed_on_is_told_all_the_same(
     arguments = papers(shop, tmp_path, disk_bytes=needed - 1)
     assert main(arguments) == 5
     out = capsys.readouterr().out
-    assert "WRONG  room for software, room for runs: " in out and "1000.0 TB at" in out
+    assert "WRONG  room on the disk: " in out and "1000.0 TB at" in out
     assert "next: Free space there, or move the folder to a larger disk." in out and "network: " in out
     site, bundle = Site(tmp_path / "opt", tmp_path / "state"), shop.bundle
     release = parse_release((bundle / "RELEASE").read_bytes())
     with pytest.raises(HostNotReady, match="This box is not ready: .* free at"):
         check_box(site, release, parse_contents((bundle / "contents.json").read_bytes()))
-    assert "WRONG  room for software" in capsys.readouterr().err
+    assert "WRONG  room on the disk" in capsys.readouterr().err
     monkeypatch.setenv("ISLET_LANG", "zh_CN")
     main(arguments)
-    assert "异常  软件所在磁盘的空间" in capsys.readouterr().out
+    assert "异常  磁盘空间" in capsys.readouterr().out

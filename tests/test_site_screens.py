@@ -76,6 +76,8 @@ class Person:
         return seen
 
 
+WRONG = r"(?:^(?:WRONG|异常) .*\n(?: +(?:why|next|原因|处理办法|下一步)[:：].*\n)*)"
+"""A finding that is not good, with its lines below."""
 NORMAL = (
     (r"\b[0-9a-f]{64}\b|(?:\b[0-9a-f]{8} ){7}[0-9a-f]{8}\b", "SHA256"),
     (r"\b[0-9a-f]{16}\b", "KEYID"),
@@ -88,6 +90,8 @@ NORMAL = (
     (r"(TIME) +\d+ ", r"\1  N "),
     (r"(?m)^TIME \S+", "TIME WHO"),
     (r"(?<=\S) {2,}", "  "),
+    (rf"(?m){WRONG}*^(good|正常) .*\n({WRONG}|^(good|正常) .*\n)*", "WHAT WAS FOUND ON THE BOX\n"),
+    (rf"(?m){WRONG}", ""),  # an installation tells what is wrong with this machine, and nothing else of it
 )
 """What differs from machine to machine and from day to day, and the word that stands for it."""
 

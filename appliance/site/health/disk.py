@@ -56,7 +56,7 @@ def judge_room(wishes: list[Wish], free_bytes: int) -> Finding:
         if w.needed_bytes
     ]
     return Finding(
-        listed([wish.name for wish in wishes]),
+        wishes[0].name if len(wishes) == 1 else say("room on the disk"),
         free_bytes >= needed,
         say("{free} free at {folder}", free=amount_text(free_bytes, "B"), folder=wishes[0].folder),
         listed(each),
