@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from appliance.bundle import names
 from appliance.bundle.archive import BLOCK, END, Part, has_header, header, padding, part_path
+from appliance.bundle.beside import Beside
 from appliance.bundle.contents import Contents, Entry, Volume
 from appliance.errors import BadInput, DamagedBundle
 from appliance.progress import Advance, Progress
@@ -102,15 +103,17 @@ def write_volumes(
     hashes: dict[str, str] = {}
     with (
         progress.stage("writing volumes", total=sum(v.size for v in contents.volumes)) as advance,
+        Beside() as volume_hashing,
+        Beside() as file_hashing,
         ExitStack() as open_files,
     ):
         readers: dict[str, _Reader] = {}
         for volume in contents.volumes:
             with (folder / volume.name).open("xb") as file:
-                out = _Hashing(file, advance)
+                out = _Hashing(file, advance, volume_hashing)
                 for part, path, entry in contents.members(volume.name):
                     if entry.path not in readers:
-                        readers[entry.path] = _Reader(sources[entry.path], open_files)
+                        readers[entry.path] = _Reader(sources[entry.path], open_files, file_hashing)
                     out.write(header(path, part.length, entry.mode))
                     for chunk in readers[entry.path].take(part.length):
                         out.write(chunk)
@@ -125,30 +128,33 @@ def write_volumes(
 class _Hashing:
     """A file that is hashed as it is written."""
 
-    def __init__(self, file: BinaryIO, advance: Advance) -> None:
+    def __init__(self, file: BinaryIO, advance: Advance, beside: Beside) -> None:
         self._file = file
         self._hasher = hashlib.sha256()
         self._advance = advance
+        self._beside = beside
 
     def write(self, data: bytes) -> None:
         """Append."""
-        self._hasher.update(data)
+        self._beside.update(self._hasher, data)
         self._file.write(data)
         self._advance(len(data))
 
     @property
     def sha256(self) -> str:
         """Of everything written so far."""
+        self._beside.catch_up()
         return self._hasher.hexdigest()
 
 
 class _Reader:
     """A source, read front to back, whose hash is judged at its end."""
 
-    def __init__(self, item: Item, open_files: ExitStack) -> None:
+    def __init__(self, item: Item, open_files: ExitStack, beside: Beside) -> None:
         self._item = item
         self._file = open_files.enter_context(item.source.open("rb"))
         self._hasher = hashlib.sha256()
+        self._beside = beside
 
     def take(self, length: int) -> Iterator[bytes]:
         """The next `length` bytes."""
@@ -157,11 +163,12 @@ class _Reader:
             if not chunk:
                 raise self._wrong()
             length -= len(chunk)
-            self._hasher.update(chunk)
+            self._beside.update(self._hasher, chunk)
             yield chunk
 
     def check_end(self) -> None:
         """Raises: DamagedBundle, when the file goes on or its hash is not the locked one."""
+        self._beside.catch_up()
         if self._file.read(1) or self._hasher.hexdigest() != self._item.sha256:
             raise self._wrong()
         self._file.close()

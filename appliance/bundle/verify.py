@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from appliance.bundle import names
+from appliance.bundle.beside import Beside
 from appliance.bundle.contents import Contents, parse_contents
 from appliance.bundle.environment import check_environment
 from appliance.bundle.medium import Medium, shown
@@ -274,15 +275,19 @@ def check_bytes(medium: Medium, hashes: dict[str, str], progress: Progress) -> C
         if hasher.hexdigest() != hashes[name]:
             raise damaged_file(name)
     files = {entry.path: hashlib.sha256() for entry in contents.entries}
-    with progress.stage("reading the volumes", total=sum(v.size for v in contents.volumes)) as advance:
+    with (
+        progress.stage("reading the volumes", total=sum(v.size for v in contents.volumes)) as advance,
+        Beside() as beside,
+    ):
         for volume in contents.volumes:
             read_volume(
                 volume.name,
                 medium.chunks(volume.name, advance),
                 contents,
                 hashes[volume.name],
-                lambda entry, piece: files[entry.path].update(piece),
+                lambda entry, piece: beside.update(files[entry.path], piece),
             )
+        beside.catch_up()
     for entry in contents.entries:
         if entry.parts and files[entry.path].hexdigest() != entry.sha256:
             raise malformed(
