@@ -20,10 +20,12 @@ from tests.attacks.tarballs import (
     Raw,
     archive,
     base256,
+    before,
     holds,
     member,
     packed,
     padded,
+    pax,
     raw_header,
     unfolds,
     zipped,
@@ -151,6 +153,9 @@ CORNERS: dict[str, Attack] = {
     "a checksum with blanks": corner(member("lib/b", b"x", checksum=lambda total: b"%6o\0 " % total)),
     "a name after a NUL": corner(Raw(b"lib/b", raw_header(b"lib/b\0/../../x", size=1) + padded(b"x"))),
     "a file of the old kind": corner(member("lib/b", b"x", kind=b"\0")),
+    "a larger size by pax, which takes the end for bytes of a file, so that the sum is right": corner(
+        before(pax({"size": "1536"}), member("lib/b", b"x" * 512))
+    ),
     "a contiguous file": corner(member("lib/b", b"x", kind=b"7")),
     "a sparse file": corner(member("lib/b", b"x", kind=b"S")),
     "a time with seconds of its own": corner(member("lib/b", b"x", time=1_700_000_001)),
