@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import io
 import os
 import shutil
@@ -127,14 +128,14 @@ def test_refuses_to_build_from_a_package_changed_since_the_lock(site: Path, tmp_
     assert caught.value.why.startswith(f"expected {want.sha256}, got ")
 
 
-def test_refuses_a_cached_package_that_was_changed_and_fetches_it_anew(site: Path, tmp_path: Path) -> None:
+def test_finds_a_cached_package_that_was_changed_and_fetches_it_anew(site: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     lock = locked(site, cache, "lib")
     package = next(package for package in lock.packages if package.name == "lib")
-    flip_last_bit(next(cache.rglob("lib-1.0-*.conda")))
-    with pytest.raises(DamagedBundle):
-        fetch_package(package, base=site, cache=cache)
-    fetch_package(package, base=site, cache=cache)
+    kept = next(cache.rglob("lib-1.0-*.conda"))
+    flip_last_bit(kept)
+    assert fetch_package(package, base=site, cache=cache) == kept
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == package.sha256
 
 
 def test_builds_from_the_cache_when_the_channel_is_gone(site: Path, tmp_path: Path) -> None:
