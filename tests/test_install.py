@@ -116,7 +116,7 @@ find . ! -type d | cut -c2-
 def watched(small_bundle: RealBundle) -> Iterator[Path]:
     """A site that was installed under umask 077 and a trace of what was synced and renamed."""
     with scratch("watched") as place:
-        options = ["-f", "-qq", "-e", "signal=none", "-e", "trace=sync,fsync,rename,renameat"]
+        options = ["-f", "-qq", "-e", "signal=none", "-e", "trace=syncfs,fsync,rename,renameat"]
         command = install_command(small_bundle, place / "opt", place / "state")
         shell = ["sh", "-c", 'umask 077; exec "$@"', "sh"]
         done = in_box(["strace", *options, "-o", place / "trace", *shell, *command])
@@ -155,7 +155,7 @@ def test_everything_is_on_the_disk_before_what_vouches_for_it(
     assert len(stored) == len({entry.sha256 for entry in entries})
     assert sum(call.startswith("fsync") for call in calls[: stored[-1]]) >= len(stored)
     vouched, remembered = last('/releases/1/installed.json"'), last('/trust/state"')
-    synced = [at for at, call in enumerate(calls) if call.startswith("sync()")]
+    synced = [at for at, call in enumerate(calls) if call.startswith("syncfs(")]
     assert stored[-1] < synced[0] < vouched < remembered < last('/opt/current"') == renames[-1][0]
 
 
