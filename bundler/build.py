@@ -30,6 +30,7 @@ from bundler.listing import read_held
 from bundler.lock import Lock, check_complete
 from bundler.notes import bundle_notes
 from bundler.pack import Item, lay_out, write_volumes
+from bundler.policy import check_extra
 from bundler.rules import Exceptions
 from bundler.sbom import format_sbom
 from bundler.sources import file_sha256
@@ -165,6 +166,7 @@ def _items(
             yield Item(path, "tool", "llama.cpp converter", "MIT", source, file_sha256(source), size)
     sources = fetch_extras(lock.extras, base=manifest_folder, cache=cache, progress=progress)
     for extra, source in zip(lock.extras, sources, strict=True):
+        check_extra(extra.name, extra.file, source)
         path = f"extras/{extra.name}/{extra.file}"
         yield Item(path, "extra", extra.name, extra.licence, source, extra.sha256, extra.size)
     for dataset in lock.datasets:

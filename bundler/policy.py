@@ -114,6 +114,26 @@ def check_content(hub: str, path: str, file: Path, exceptions: Exceptions | None
         _judge(hub, path, sign[0], f"it is {sign[1]}", exceptions)
 
 
+def check_extra(name: str, path: str, file: Path) -> None:
+    """Pass if the extra `name`, the file `path`, is sound weights where its name says that it is weights.
+
+    Whatever else an extra is, nothing here or at the site loads it.
+
+    Raises: BadInput, naming the file, the rule and the remedy.
+    """
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix not in WEIGHTS_SUFFIXES:
+        return
+    try:
+        (read_safetensors if suffix == ".safetensors" else read_gguf)(file)
+    except BadInput as error:
+        raise BadInput(
+            f"The extra {name} is refused because of {path}.",
+            why=f"{error.why} (rule weights)",
+            next_step="Take it from another publisher, or leave it out of the manifest.",
+        ) from error
+
+
 def check_weights(hub: str, path: str, file: Path, exceptions: Exceptions | None = None) -> None:
     """Pass if the header of `file` describes exactly the bytes that follow it.
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from appliance.bundle.safetensors import parse_header
 from appliance.errors import BadInput
 from bundler.disguise import is_pickle
-from bundler.policy import check_content, check_names
+from bundler.policy import check_content, check_extra, check_names
 
 WEIGHTS = "model.safetensors"
 
@@ -270,6 +270,18 @@ def test_gguf_weights_are_judged_by_their_bounds(tmp_path: Path) -> None:
         (tmp_path / "x").write_bytes(body)
         with pytest.raises(BadInput) as caught:
             check_content("o/m", "m.gguf", tmp_path / "x")
+        assert "(rule weights)" in caught.value.why
+
+
+def test_an_extra_that_is_weights_is_sound(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(gguf())
+    check_extra("model", "m.gguf", tmp_path / "x")
+    (tmp_path / "x").write_bytes(gguf(offset=32))
+    check_extra("driver", "installer.run", tmp_path / "x")
+    for name in ("m.gguf", "m.safetensors"):
+        with pytest.raises(BadInput) as caught:
+            check_extra("model", name, tmp_path / "x")
+        assert name in caught.value.what
         assert "(rule weights)" in caught.value.why
 
 
