@@ -16,7 +16,6 @@ from appliance.bundle.contents import format_contents, parse_contents
 from appliance.bundle.medium import Medium
 from appliance.bundle.sums import parse_sums
 from appliance.doctor.examine import examine
-from appliance.doctor.smoke import _train
 from appliance.doctor.stored import look_at_files
 from appliance.doctor.support import support_text, write_support
 from appliance.errors import BadInput
@@ -319,14 +318,6 @@ def test_a_check_that_cannot_be_made_is_a_finding_and_the_others_are_made(site: 
     assert found["memory"].code and found["audit"].good
     assert not found["imports"].good
     assert "training" not in found
-
-
-@pytest.mark.slow
-def test_two_steps_are_trained_on_a_model_made_on_the_spot(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    found = _train(tmp_path, Silent())
-    assert (found.good, found.facts["steps"]) == (True, 2), found
-    assert not list(tmp_path.glob("plan.toml"))
 
 
 # --- the support file ---------------------------------------------------------------------------

@@ -84,3 +84,13 @@ def test_a_support_file_is_written_on_a_real_site(site: InstalledSite, tmp_path:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("ISLET SUPPORT FILE") and '"click ' in text
     assert str(site.prefix) not in text
+
+
+def test_two_steps_are_trained_on_a_model_made_by_the_installed_runtime(
+    installed_site: InstalledSite,
+) -> None:
+    _, found = examine(installed_site)
+    training = found["training"]
+    assert (training["good"], training["facts"]["steps"]) == (True, 2), training
+    assert found["files.runtime"]["good"] and found["files.runtime"]["facts"]["files"] > 10_000
+    assert not list((installed_site.state / "runs").glob(".doctor-*"))

@@ -37,7 +37,7 @@ from appliance.site.health.system import (
     look_at_systemd,
 )
 from appliance.site.layout import Site
-from appliance.site.preflight import check_box, is_brief, look_at_box, main
+from appliance.site.preflight import check_box, is_brief, look_at_box, look_before, main
 from tests.bundles import Workshop, make_workshop
 
 SOURCE = Path(__file__).with_name("fake_nvml.c")
@@ -350,6 +350,22 @@ def test_what_lies_on_one_file_system_is_added_up(tmp_path: Path) -> None:
     assert nearest(tmp_path / "opt/islet") == tmp_path
 
 
+def test_room_that_an_installation_has_taken_already_is_not_asked_for_twice(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    shop.release(disk_bytes=100_000_000)
+    release = parse_release((shop.bundle / "RELEASE").read_bytes())
+    contents = parse_contents((shop.bundle / "contents.json").read_bytes())
+    site = Site(tmp_path / "opt", tmp_path / "state")
+    begun = tmp_path / "begun"
+    (begun / "runtime").mkdir(parents=True)
+    (begun / "runtime/file").write_bytes(b"x" * 40_960_000)
+    asked = [
+        look_before(site, release, contents, folders)[0].facts["must_bytes"] for folders in ([], [begun])
+    ]
+    assert asked[0] == 100_000_000 and 58_000_000 < int(asked[1]) < 60_000_000
+
+
 def test_places_on_two_file_systems_are_judged_apart(tmp_path: Path) -> None:
     if SHARED_MEMORY.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("one file system only")
@@ -472,7 +488,7 @@ def test_a_box_that_nothing_can_be_installed_on_is_told_all_the_same(
     site, bundle = Site(tmp_path / "opt", tmp_path / "state"), shop.bundle
     release = parse_release((bundle / "RELEASE").read_bytes())
     with pytest.raises(HostNotReady, match="This box is not ready: .* free at"):
-        check_box(site, release, parse_contents((bundle / "contents.json").read_bytes()))
+        check_box(site, release, parse_contents((bundle / "contents.json").read_bytes()), [])
     assert "WRONG  room on the disk" in capsys.readouterr().err
     monkeypatch.setenv("ISLET_LANG", "zh_CN")
     main(arguments)

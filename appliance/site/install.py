@@ -92,7 +92,7 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
     if not _is_complete(complete, sums_sha256):
         contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
         check_required(site, release, contents, progress)
-        check_box(site, release, contents)
+        check_box(site, release, contents, [folder, quarantine])
         fill_store(site, medium, contents, hashes, quarantine, progress)
         link_release(site, contents, folder)
         relocate(folder / "runtime")

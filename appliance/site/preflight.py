@@ -14,7 +14,7 @@ from appliance.errors import ApplianceError, HostNotReady
 from appliance.locale import language_of
 from appliance.locale.voice import Voice
 from appliance.sentence import say
-from appliance.site.health.disk import Wish, look_at_mounts, look_at_room
+from appliance.site.health.disk import Wish, look_at_mounts, look_at_room, nearest, taken_bytes
 from appliance.site.health.finding import Finding
 from appliance.site.health.gpu import look_at_gpu
 from appliance.site.health.lines import finding_lines
@@ -54,11 +54,18 @@ def look_at_box(site: Site) -> list[Finding]:
     ]
 
 
-def look_before(site: Site, release: Release, contents: Contents) -> list[Finding]:
-    """Everything about a box that `release` is to be installed on."""
+def look_before(
+    site: Site, release: Release, contents: Contents, begun: Sequence[Path] = ()
+) -> list[Finding]:
+    """Everything about a box that `release` is to be installed on.
+
+    begun: folders of this installation; what lies in them on the prefix's disk is room taken already.
+    """
     needs = read_needs(contents)
     held = {entry.sha256: entry.size for entry in contents.entries if site.stored(entry.sha256).is_file()}
-    room = max(0, release.disk_bytes - sum(held.values()))
+    device = nearest(site.prefix).stat().st_dev
+    taken = sum(taken_bytes(folder) for folder in begun if nearest(folder).stat().st_dev == device)
+    room = max(0, release.disk_bytes - sum(held.values()) - taken)
     wishes = [
         Wish(say("room for software"), site.prefix, room, must=True),
         Wish(say("room for runs"), site.state, needs.run_bytes, must=False),
@@ -81,12 +88,12 @@ def _look(site: Site, needs: Needs | None, wishes: list[Wish], newest: str) -> l
     ]
 
 
-def check_box(site: Site, release: Release, contents: Contents) -> None:
+def check_box(site: Site, release: Release, contents: Contents, begun: Sequence[Path]) -> None:
     """Say what is wrong with this box, all of it, before anything is installed on it.
 
     Raises: HostNotReady, when nothing can go on with some of it.
     """
-    wrong = [finding for finding in look_before(site, release, contents) if not finding.good]
+    wrong = [finding for finding in look_before(site, release, contents, begun) if not finding.good]
     for line in finding_lines(wrong, Voice(language_of())):
         print(line, file=sys.stderr)
     for finding in wrong:
@@ -101,13 +108,16 @@ def check_box(site: Site, release: Release, contents: Contents) -> None:
 def main(arguments: Sequence[str]) -> int:
     """What `install.sh --check` asks, once all of the medium was verified. Returns the exit code.
 
-    arguments: prefix, state, RELEASE, contents.json.
+    arguments: prefix, state, RELEASE and contents.json in the folder where everything was unpacked aside.
     """
     prefix, state, release, contents = map(Path, arguments)
     say = Voice(language_of())
     try:
         found = look_before(
-            Site(prefix, state), parse_release(release.read_bytes()), parse_contents(contents.read_bytes())
+            Site(prefix, state),
+            parse_release(release.read_bytes()),
+            parse_contents(contents.read_bytes()),
+            [release.parent],
         )
     except ApplianceError as error:
         print(f"islet: {say.again(error.sentence())}", file=sys.stderr)

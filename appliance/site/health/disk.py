@@ -10,6 +10,9 @@ from appliance.progress import amount_text
 from appliance.sentence import listed, say
 from appliance.site.health.finding import Finding
 
+BLOCK_BYTES = 512
+"""The unit of st_blocks. Source: stat(2)."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -29,6 +32,14 @@ def nearest(folder: Path) -> Path:
     while not folder.is_dir():
         folder = folder.parent
     return folder
+
+
+def taken_bytes(folder: Path) -> int:
+    """What the plain files under `folder` take on their disk; links that they share with others included."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        total += sum(os.lstat(os.path.join(place, name)).st_blocks * BLOCK_BYTES for name in names)  # noqa: PTH118
+    return total
 
 
 def look_at_room(wishes: Iterable[Wish]) -> list[Finding]:
