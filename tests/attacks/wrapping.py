@@ -156,6 +156,7 @@ CORNERS: dict[str, Attack] = {
     "a larger size by pax, which takes the end for bytes of a file, so that the sum is right": corner(
         before(pax({"size": "1536"}), member("lib/b", b"x" * 512))
     ),
+    "a folder with a link's target": corner(member("lib/b/", kind=b"5", mode=0o755, link=b"/opt")),
     "a contiguous file": corner(member("lib/b", b"x", kind=b"7")),
     "a sparse file": corner(member("lib/b", b"x", kind=b"S")),
     "a time with seconds of its own": corner(member("lib/b", b"x", time=1_700_000_001)),
