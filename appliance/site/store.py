@@ -18,30 +18,8 @@ from appliance.bundle.refusal import damaged_file, malformed, missing_file
 from appliance.bundle.stream import read_volume
 from appliance.progress import Advance, Progress
 from appliance.sentence import say
+from appliance.site.arrival import Arrivals, stored_mode
 from appliance.site.layout import Site
-
-
-class _Arriving:
-    """A file on its way from a volume into the store. Open only while its bytes come."""
-
-    def __init__(self, quarantine: int, entry: Entry) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        self._file = os.fdopen(os.open(entry.sha256, flags, 0o400, dir_fd=quarantine), "wb")
-        self._mode = _stored_mode(entry)
-        self._hasher = hashlib.sha256()
-
-    def write(self, piece: bytes) -> None:
-        """Append, and hash."""
-        self._hasher.update(piece)
-        self._file.write(piece)
-
-    def close(self) -> str:
-        """Flush to the disk, with the mode that it keeps; the sha256 of what was written."""
-        self._file.flush()
-        os.fchmod(self._file.fileno(), self._mode)  # synced with the bytes: others must be able to read it
-        os.fsync(self._file.fileno())
-        self._file.close()
-        return self._hasher.hexdigest()
 
 
 def fill_store(
@@ -62,29 +40,28 @@ def fill_store(
     left = {entry.path: entry.size for entry in lacking}
     volumes = wanted_volumes(contents, lacking)
     handle = os.open(quarantine, os.O_RDONLY | os.O_DIRECTORY)
-    arriving: dict[str, _Arriving] = {}
-    arrived: dict[str, str] = {}  # path to the sha256 of what was written
-
-    def keep(entry: Entry, piece: bytes) -> None:
-        if entry.path in left:
-            left[entry.path] -= len(piece)
-            if entry.path not in arriving:
-                arriving[entry.path] = _Arriving(handle, entry)
-            arriving[entry.path].write(piece)
-            if left[entry.path] == 0:  # closed at once: a volume may hold more files than may be open
-                arrived[entry.path] = arriving.pop(entry.path).close()
-
     try:
-        with progress.stage("copying from the medium", total=sum(v.size for v in volumes)) as advance:
+        with (
+            Arrivals(handle) as arrivals,
+            progress.stage("copying from the medium", total=sum(v.size for v in volumes)) as advance,
+        ):
+
+            def keep(entry: Entry, piece: bytes) -> None:
+                if entry.path in left:
+                    left[entry.path] -= len(piece)
+                    arrivals.write(entry, piece, is_last=left[entry.path] == 0)
+
             for volume in volumes:
-                read_volume(
-                    volume.name, medium.chunks(volume.name, advance), contents, hashes[volume.name], keep
-                )
+                chunks = medium.chunks(volume.name, advance)
+                read_volume(volume.name, chunks, contents, hashes[volume.name], keep)
+                for entry in lacking:
+                    if left.get(entry.path) == 0 and entry.size == 0:  # no byte of it comes by
+                        arrivals.write(entry, b"", is_last=True)
+                arrived = arrivals.finish()
                 for entry in lacking:
                     if left.get(entry.path) == 0:
                         del left[entry.path]
-                        found = arrived.pop(entry.path, None) or _Arriving(handle, entry).close()
-                        _publish(site, handle, entry, found)
+                        _publish(site, handle, entry, arrived[entry.path])
     finally:
         os.close(handle)
 
@@ -139,16 +116,12 @@ def link_release(site: Site, contents: Contents, release: Path) -> None:
     for entry in contents.entries:
         target, stored = release / entry.path, site.stored(entry.sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = _stored_mode(entry)
+        mode = stored_mode(entry)
         if stored.stat().st_mode & 0o777 == mode:
             target.hardlink_to(stored)
         else:
             shutil.copyfile(stored, target)
             target.chmod(mode)
-
-
-def _stored_mode(entry: Entry) -> int:
-    return 0o444 | entry.mode & 0o111
 
 
 def check_stored(site: Site, contents: Contents, advance: Advance = lambda amount: None) -> None:
