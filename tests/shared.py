@@ -4,6 +4,7 @@ Root only. The accounts are numbers that no real box gives out.
 """
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from appliance.site.audit import Checked, check
 from appliance.site.layout import Site
+from appliance.site.service import unit_text
 from tests.real import ROOT, scratch
 from tests.supervised import answers, until
 from tests.tiny import make_tiny_model
@@ -83,11 +85,15 @@ class SharedBox:
         return self.as_user(user, *command, "--state", self.site.state, *words, env=env)
 
     def supervise(self) -> "subprocess.Popen[str]":
-        """Start a supervisor, which answers when this returns."""
+        """Start a supervisor with no more rights than its unit leaves it; it answers when this returns."""
+        given = re.search(r"(?m)^CapabilityBoundingSet=(.*)$", unit_text(self.site))
+        assert given is not None
+        kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in given[1].split())
+        narrow = ["setpriv", "--bounding-set", f"-all,{kept}", "--inh-caps", "-all", "--no-new-privs"]
         command = [sys.executable, "-P", "-m", "appliance.supervisor", "--prefix", self.site.prefix]
         errors = (self.folder / "supervisor.log").open("a")
         supervisor = subprocess.Popen(
-            self.command("root", [*command, "--state", self.site.state]),
+            self.command("root", [*narrow, *command, "--state", self.site.state]),
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
