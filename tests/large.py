@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,7 +55,7 @@ class Passage:
     resumed: int
     """Of these, how many asked for a rest."""
     peak_bytes: int
-    """Resident memory of the bundler at its largest, any program that it started included."""
+    """Resident memory of the bundler at its largest."""
     hashes: Mapping[str, str]
     """By path, of the shards as they are in the bundle."""
 
@@ -135,16 +137,24 @@ def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> 
 
 def _timed(command: list[str | Path]) -> tuple[float, int]:
     """Run a command that must succeed and must not say the token: (seconds, peak of resident bytes)."""
-    began = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT)
-    assert child.stdout is not None
-    said = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    child.stdout.close()
-    assert TOKEN.encode() not in said
-    assert child.returncode == 0, said[-4000:]
-    return time.monotonic() - began, usage.ru_maxrss * 1024
+    began, peak = time.monotonic(), 0
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=ENVIRONMENT)
+        while child.poll() is None:
+            peak = max(peak, _peak_of(child.pid))
+            time.sleep(0.02)
+        said.seek(0)
+        output = said.read()
+    assert child.returncode == 0, output[-4000:]
+    assert TOKEN.encode() not in output
+    return time.monotonic() - began, peak
+
+
+def _peak_of(process: int) -> int:
+    """The most resident bytes that a process has had; what wait() tells counts what its parent had, too."""
+    status = Path(f"/proc/{process}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0  # none, once it has ended
 
 
 def _killed(command: list[str | Path], cache: Path, enough: int) -> int:
