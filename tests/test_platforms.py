@@ -16,6 +16,7 @@ from tests.clean_root import CleanBox, debian_root
 from tests.pocket import make_pocket
 from tests.real import in_box, scratch
 
+pytestmark = pytest.mark.xdist_group("clean systems")  # one clean Debian, made once
 CAMPAIGN = os.environ.get("ISLET_CAMPAIGN") == "1"
 
 RARE: dict[str, list[str]] = {

@@ -3,6 +3,7 @@
 ```
 PREFIX/store/ab/cdef…      every file once, named by its sha256, read-only
 PREFIX/releases/12/        runtime/, and models/, tools/, wheels/ as hard links into the store
+                           installed.json, contents.json; runtime.sums: hashes of what the runtime became
 PREFIX/current             -> releases/12, switched by one rename
 PREFIX/trust/              root, state
 PREFIX/bin/islet           -> ../current/runtime/bin/islet
