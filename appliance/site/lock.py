@@ -71,8 +71,11 @@ def _folder(site: Site, command: str) -> Iterator[None]:
     try:
         (mine / MARK).write_text(f"{start_time(os.getpid())} {command}\n", encoding="ascii")
         for other in site.prefix.glob("quarantine.*"):
-            if other != mine and (found := _who_made(other)):
+            if other == mine:
+                continue
+            if found := _who_made(other):
                 raise _at_work(site, other.suffix[1:], found)
+            shutil.rmtree(other, ignore_errors=True)  # of a command that was killed
         for cut in site.prefix.glob("releases/*"):
             if not (cut / "installed.json").exists() and (pid := find_named(cut)):
                 raise _at_work(site, str(pid), "install")
