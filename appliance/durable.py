@@ -45,7 +45,8 @@ def remove_parts(folder: Path) -> None:
     for path in folder.glob(".*.part"):
         match = _PART.fullmatch(path.name)
         if match and not Path("/proc", match[1]).exists():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's, who removes it when he writes here again
+                path.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

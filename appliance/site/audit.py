@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.durable import make_folder, sync_folder
+from appliance.durable import make_folder, remove_parts, sync_folder
 from appliance.site.audit_check import Checked as Checked
 from appliance.site.audit_check import check as check
 from appliance.site.audit_key import can_sign, fingerprint, read_public
@@ -91,6 +91,7 @@ def append(log: Path, event: str, *, by: Who | None = None, **facts: str | int) 
     log.parent.mkdir(parents=True, exist_ok=True)
     able = can_sign()  # asked first: what takes a while must not hold up who reads
     with _alone(log), _opened(log) as file:
+        remove_parts(log.parent)  # what one that was killed left
         content = file.read()
         signer = Signer(log, content, able=able)
         who = by or myself()
