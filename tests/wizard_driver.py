@@ -19,7 +19,7 @@ from appliance.wizard.titles import TITLES
 from tests.real import BOX_ENVIRONMENT, MODEL, InstalledSite, box_command
 from tests.screen import Screen
 
-KEY_S = 4.0
+KEY_S = 20.0
 """Longest wait for a key to show on a busy machine: pressed again too soon, it would move the focus twice."""
 PAGE_S = 60.0
 """Longest wait for what needs no work; machines that run these tests are busy."""
@@ -313,14 +313,18 @@ class FullScreen:
         for _ in range(40):
             if self.sees(focused):
                 return
-            before = self.screen.text()
+            before = self._focus()
             self.screen.press(key)
             try:
-                self.screen.wait_until(lambda before=before: self.screen.text() != before, KEY_S)  # type: ignore[misc]
+                self.screen.wait_until(lambda before=before: self._focus() != before, KEY_S)  # type: ignore[misc]
             except AssertionError:
                 continue  # nothing to be seen of it, as at the end of a list
             self._settle()
         raise AssertionError(f"{key} leads to nothing like {focused}\n{self.screen}")
+
+    def _focus(self) -> list[tuple[int, str]]:
+        """Rows with the mark of what has the focus: what else changes on the screen is no answer to a key."""
+        return [(at, row) for at, row in enumerate(self.screen.text()) if re.search(r"^>|\s>\[", row)]
 
     def _settle(self) -> None:
         self.screen.settle(0.08, 3)
@@ -426,7 +430,7 @@ class Lines:
 def leave(driver: Driver) -> int:
     """Leave by the button; the exit code."""
     driver.push("Save and leave")
-    return driver.screen.wait(30)
+    return driver.screen.wait(PAGE_S)
 
 
 def kill_group(screen: Screen) -> None:
