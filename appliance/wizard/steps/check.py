@@ -91,7 +91,8 @@ def _findings(look: Look) -> tuple[Block, ...]:
         ]
         if look.problem_count > len(rows):
             more = say(
-                "and {count} more: `islet data check FILE --json` lists all", count=look.problem_count - len(rows)
+                "and {count} more: `islet data check FILE --json` lists all",
+                count=look.problem_count - len(rows),
             )
             blocks.append(Paragraph(more))
     bounds = tuple((say("up to {tokens:,}", tokens=bound), count) for bound, count in look.lengths)
