@@ -108,13 +108,15 @@ def rollback(context: click.Context, number: int | None, yes: bool) -> None:
 def gc(context: click.Context, keep: int, yes: bool) -> None:
     """Free the room of releases and files that nothing needs any more; show them first."""
     from appliance.progress import Terminal
-    from appliance.site.collect import collect, plan_collection
+    from appliance.site.collect import collect, plan_collection, tidy
     from appliance.site_view import print_collection, voice
 
     site = site_of(context)
     plan = plan_collection(site, keep)
     print_collection(plan)
-    if not plan.is_empty and agreed(voice()("Remove it?"), yes):
+    if plan.is_empty:
+        tidy(site)
+    elif agreed(voice()("Remove it?"), yes):
         collect(site, plan, keep, Terminal())
 
 

@@ -126,6 +126,19 @@ def test_gc_takes_what_a_cut_off_install_left(site: Site) -> None:
     assert not site.release(5).exists() and not stray.exists()
 
 
+def test_gc_with_nothing_to_collect_still_takes_what_a_killed_one_left(site: Site) -> None:
+    do_collect(site, keep=9)
+    empty, dead = site.store / "zz", site.prefix / "quarantine.99999999"
+    for folder in (empty, dead):
+        folder.mkdir()
+    assert plan_collection(site, 9).is_empty
+    code = "from appliance.cli import main; main()"
+    where = ("--prefix", site.prefix, "--state", site.state)
+    done = subprocess.run([sys.executable, "-c", code, *where, "gc", "--keep", "9"], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert not empty.exists() and not dead.exists()
+
+
 def test_gc_removes_nothing_when_a_list_that_stays_was_changed(site: Site) -> None:
     (site.release(4) / "contents.json").write_text("{}")
     with pytest.raises(UntrustedBundle):

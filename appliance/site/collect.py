@@ -122,6 +122,19 @@ def collect(site: Site, shown: Collection, keep: int, progress: Progress) -> Non
             for path in shown.files:
                 advance(path.lstat().st_size)
                 path.unlink()
-        for folder in site.store.glob("*"):
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        _remove_empty_folders(site)
+
+
+def tidy(site: Site) -> None:
+    """Remove what a killed command left that is neither release nor file: empty folders, its quarantine.
+
+    Raises: HostNotReady, when another command is at work here.
+    """
+    with alone(site, "gc"):  # which removes quarantines that nobody holds
+        _remove_empty_folders(site)
+
+
+def _remove_empty_folders(site: Site) -> None:
+    for folder in site.store.glob("*"):
+        if not any(folder.iterdir()):
+            folder.rmdir()
