@@ -184,10 +184,14 @@ def installed(bundle: RealBundle, place: Path) -> "subprocess.CompletedProcess[s
     return in_box(install_command(bundle, place / "opt", place / "state"))
 
 
+NOT_COMPARED = ("contents.json", "installed.json", "runtime.sums")
+
+
 def released_tree(release: Path) -> dict[str, object]:
     """Every name of an installed release: kind, mode and bytes.
 
-    Compiled files hold times; pip writes where the appliance's own wheel lay, which is in quarantine.
+    Compiled files hold times; pip writes where the appliance's own wheel lay, which is in quarantine; the
+    sums of the runtime are over these too.
     """
     found: dict[str, object] = {}
     own = {
@@ -199,7 +203,7 @@ def released_tree(release: Path) -> dict[str, object]:
             found[name] = str(path.readlink())
         elif path.is_dir():
             found[name] = stat.S_IMODE(status.st_mode)
-        elif "__pycache__" not in path.parts and name not in ("contents.json", "installed.json"):
+        elif "__pycache__" not in path.parts and name not in NOT_COMPARED:
             found[name] = (stat.S_IMODE(status.st_mode), file_sha256(path))
     return found
 
