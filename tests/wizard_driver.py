@@ -19,7 +19,7 @@ from appliance.wizard.titles import TITLES
 from tests.real import BOX_ENVIRONMENT, MODEL, InstalledSite, box_command
 from tests.screen import Screen
 
-KEY_S = 20.0
+KEY_S = 10.0
 """Longest wait for a key to show on a busy machine: pressed again too soon, it would move the focus twice."""
 PAGE_S = 60.0
 """Longest wait for what needs no work; machines that run these tests are busy."""
@@ -324,7 +324,7 @@ class FullScreen:
 
     def _focus(self) -> list[tuple[int, str]]:
         """Rows with the mark of what has the focus: what else changes on the screen is no answer to a key."""
-        return [(at, row) for at, row in enumerate(self.screen.text()) if re.search(r"^>|\s>\[", row)]
+        return [(at, row) for at, row in enumerate(self.screen.text()) if re.search(r"^>|\s>(\[|F\d)", row)]
 
     def _settle(self) -> None:
         self.screen.settle(0.08, 3)
