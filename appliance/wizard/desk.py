@@ -80,7 +80,8 @@ class Desk:
             with contextlib.suppress(ApplianceError, OSError):  # gone, or not readable any more
                 self.open_run(self.draft.run)
 
-    # the draft
+        # the draft
+        self._seen = self._sight()
 
     def changed(self, **fields: Any) -> Draft:
         """The draft with some fields changed; nothing is kept yet."""
@@ -242,13 +243,16 @@ class Desk:
 
     def tick(self) -> bool:
         """Look how far everything is; whether something changed. Never waits."""
-        before = (self.health.done, self.models.done, self._look, self._trial)
         if self._looking is not None:
             self._look = self._looking.poll()
         if self._trying is not None:
             self._trial = self._trying.poll()
-        after = (self.health.done, self.models.done, self._look, self._trial)
-        return before != after or self._run_changed()
+        before, self._seen = self._seen, self._sight()
+        return before != self._seen or self._run_changed()
+
+    def _sight(self) -> tuple[object, ...]:
+        """What is compared from tick to tick: threads end, and new ones begin, between two of them."""
+        return self.health, self.health.done, self.models, self.models.done, self._look, self._trial
 
     def _run_changed(self) -> bool:
         try:
