@@ -304,6 +304,7 @@ def test_answers_can_be_changed_on_every_page_and_the_last_ones_count(
 
         back_to("check")
         driver.press("f5")
+        driver.screen.settle(1, 20)  # the look begins anew, and ends
         forth_from("check")
         assert kept_plan(state) == changed
 
