@@ -4,10 +4,14 @@
 # As root, with mmdebstrap or debootstrap and apt's own mirror; about a minute and 180 MB.
 set -eu
 
-folder=$1
-if [ -f "$folder/.whole" ]; then exit 0; fi
-rm -rf "$folder"
-mkdir -p "${folder%/*}"
+final=$1
+mkdir -p "${final%/*}"
+exec 9>"$final.lock" # two at once: the second waits, and finds it made
+flock 9
+if [ -f "$final/.whole" ]; then exit 0; fi
+folder=$(mktemp -d "$final.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+chmod 755 "$folder"
 if command -v mmdebstrap >/dev/null 2>&1; then
     mmdebstrap --quiet --variant=minbase --include=openssl bookworm "$folder"
 elif command -v debootstrap >/dev/null 2>&1; then
@@ -18,3 +22,5 @@ else
 fi
 rm -rf "$folder"/var/cache/apt/* "$folder"/var/lib/apt/lists/*
 : >"$folder/.whole"
+rm -rf "$final"
+mv "$folder" "$final"

@@ -81,6 +81,5 @@ def debian_root() -> Path:
         except subprocess.TimeoutExpired:
             pytest.skip(f"no clean Debian came in {MAKE_PATIENCE_S} s")
         if made.returncode != 0:
-            shutil.rmtree(DEBIAN, ignore_errors=True)
             pytest.skip(f"a clean Debian cannot be made here: {made.stderr.strip()[-300:]}")
     return DEBIAN

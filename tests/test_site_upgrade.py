@@ -274,7 +274,8 @@ def test_install_sh_is_refused_while_another_command_is_at_work(honest: Workshop
 
 
 def test_another_command_is_refused_while_install_sh_is_at_work(prefix: Site) -> None:
-    child = subprocess.Popen(["sh", "-c", "sleep 60", "install.sh"])
+    # Two commands: of one alone a shell makes itself that program, and is no install.sh any more.
+    child = subprocess.Popen(["sh", "-c", "sleep 60; :", "install.sh"])
     try:
         (prefix.prefix / f"quarantine.{child.pid}").mkdir()
         with pytest.raises(HostNotReady, match="Another install is running here"), alone(prefix, "gc"):
