@@ -5,17 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from appliance.data.privacy.kinds import Kind
 from appliance.site_commands import json_option
 
 if TYPE_CHECKING:
     from appliance.data.privacy.clean import Cleaned, Review, Wishes
     from appliance.data.read import Reading
+    from appliance.run.rows import Row
 
 FORMATS = ("auto", "alpaca", "messages", "csv")
-KINDS = (
-    "name", "id-number", "mobile", "landline", "record-number", "bank-card", "passport", "plate", "address",
-    "date", "age", "e-mail", "url", "account",
-)  # fmt: skip
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 files_argument = click.argument("files", type=FILE, nargs=-1, required=True)
 format_option = click.option(
@@ -51,7 +49,7 @@ def check(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
     "--keep",
     nargs=2,
     multiple=True,
-    type=(click.Choice(KINDS), str),
+    type=(click.Choice([kind.value for kind in Kind]), str),
     metavar="KIND REASON",
     help="Leave this kind as it is; the report names the reason.",
 )
@@ -79,7 +77,6 @@ def privacy(
     Kinds, positions and counts only: what was found is never shown, logged or written.
     """
     from appliance.data.privacy import clean
-    from appliance.data.privacy.kinds import Kind
     from appliance.data.read import read_files
     from appliance.privacy_view import print_cleaned, print_written
     from appliance.run.plan import DataFile
@@ -90,6 +87,8 @@ def privacy(
         raise click.UsageError("--forget-names needs --names.")
     if any(not why.strip() for _, why in keep):
         raise click.UsageError("--keep needs a reason.")
+    if out is not None:
+        clean.check_free(out)  # before a person looks at rows for nothing
     wishes = clean.Wishes(
         "replace" if replace else "mask",
         {Kind(kind): why for kind, why in keep},
@@ -102,7 +101,8 @@ def privacy(
     print_cleaned(cleaned, len(reading.problems), as_json=as_json)
     if out is not None:
         _write(out, reading, cleaned, wishes, _review(cleaned, review or 0))
-        print_written(out)
+        if not as_json:
+            print_written(out)
     if names is not None and forget_names:
         clean.forget(names)
 
@@ -129,17 +129,28 @@ def _listed(file: Path) -> tuple[str, ...]:
 
 
 def _review(cleaned: "Cleaned", wanted: int) -> "Review":
-    """Show new rows, spread over those in which something was found, and ask about each."""
+    """Show new rows, spread over those in which something was found, and ask about each.
+
+    Raises: click.UsageError, when nobody answers.
+    """
     from appliance.data.privacy.clean import Review
-    from appliance.privacy_view import asks_about
 
     touched = cleaned.touched or tuple(range(len(cleaned.rows)))
     step = max(1, len(touched) // wanted) if wanted else 1
     shown = touched[::step][:wanted]
-    objected = [
-        at + 1 for at in shown if click.confirm(asks_about(at + 1, cleaned.rows[at]), prompt_suffix=" ")
-    ]
+    try:
+        objected = [at + 1 for at in shown if _names_somebody(at + 1, cleaned.rows[at])]
+    except click.Abort as error:
+        raise click.UsageError(
+            "The rows were not all looked at: nothing was written. Start again."
+        ) from error
     return Review(len(shown), tuple(objected))
+
+
+def _names_somebody(number: int, row: "Row") -> bool:
+    from appliance.privacy_view import asks_about
+
+    return click.confirm(asks_about(number, row), prompt_suffix=" ", err=True)
 
 
 def _write(out: Path, reading: "Reading", cleaned: "Cleaned", wishes: "Wishes", review: "Review") -> None:

@@ -45,7 +45,12 @@ def print_cleaned(cleaned: "Cleaned", refused: int, *, as_json: bool) -> None:
         )
     )
     if refused:
-        print(tell("{count} rows cannot be used and were left out: `islet data check`", count=refused))
+        print(
+            tell(
+                "Rows that cannot be used and were left out: {count}. `islet data check` lists them.",
+                count=refused,
+            )
+        )
     columns = tell("kind"), tell("found"), tell("rows"), tell("becomes"), tell("left after it")
     view = Table(*columns, box=None, header_style="bold")
     for one in cleaned.kinds:

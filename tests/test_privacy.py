@@ -59,6 +59,8 @@ def test_an_identity_number_is_found_beside_chinese_and_its_check_is_shown() -> 
     ("text", "kind", "there"),
     [
         ("手机13812345678，", "mobile", "13812345678"),
+        ("Tel.13812345678", "mobile", "13812345678"),
+        ("出院日期.2023-04-20", "date", "2023-04-20"),
         ("致电+86 139-1234-5678。", "mobile", "+86 139-1234-5678"),
         ("电话１３８１２３４５６７８", "mobile", "１３８１２３４５６７８"),
         ("座机010-62345678转801", "landline", "010-62345678转801"),
@@ -121,6 +123,24 @@ def test_a_day_that_no_calendar_has_is_no_date() -> None:
 def test_names_of_the_site_are_found_wherever_they_stand() -> None:
     assert found("复查时提到能静婉一次", names=["能静婉"]) == [("name", "能静婉")]
     assert found("Annabel said Ann left", names=["Ann"]) == [("name", "Ann")]
+    assert found("SEEN: ANN O'HARA", names=["Ann O'Hara"]) == [("name", "ANN O'HARA")]
+
+
+def test_letters_that_grow_in_lower_case_move_no_finding() -> None:
+    assert found("İİİ and ſ then Ann left", names=["Ann", "sam"]) == [("name", "Ann")]
+
+
+def test_a_long_list_of_names_and_a_long_text_are_searched_in_one_pass() -> None:
+    names = [
+        f"{first}{second}{third}"
+        for first in "王李张刘陈杨赵"
+        for second in "伟芳娜敏静丽强磊军洋" * 9
+        for third in "一二三"
+    ]
+    text = "今日复查血常规，未见异常。" * 2000 + "能静婉" + "电话13812345678。" * 2000
+    detector = Detector(names=[*names, "能静婉"])
+    kinds = [one.kind for one in detector.find(text)]
+    assert kinds.count(Kind.NAME) == 1 and kinds.count(Kind.MOBILE) == 2000
 
 
 def test_record_numbers_of_the_site_have_its_own_form_and_a_bad_form_is_named() -> None:
@@ -252,7 +272,20 @@ def test_what_a_person_objects_to_is_not_written(rows_file: Path, tmp_path: Path
     assert done.returncode == 0 and out.exists()
 
 
-def test_nothing_is_written_over(rows_file: Path) -> None:
+def test_nothing_is_written_over_and_nothing_into_a_folder_that_is_not_there(rows_file: Path) -> None:
     before = rows_file.read_bytes()
-    done = privacy(rows_file, "--out", rows_file)
-    assert done.returncode == 6 and rows_file.read_bytes() == before
+    for out in (rows_file, rows_file.parent / "gone/clean.jsonl"):
+        done = privacy(rows_file, "--out", out, "--review", "1")
+        assert done.returncode == 6 and "next: " in done.stderr and "Row 1" not in done.stdout + done.stderr
+    assert rows_file.read_bytes() == before
+
+
+def test_a_review_that_nobody_finishes_writes_nothing(rows_file: Path, tmp_path: Path) -> None:
+    done = privacy(rows_file, "--out", tmp_path / "clean.jsonl", "--review", "1")
+    assert done.returncode == 2 and "not all looked at" in done.stderr
+    assert list(tmp_path.iterdir()) == [rows_file]
+
+
+def test_for_scripts_the_answer_is_json_and_nothing_else(rows_file: Path, tmp_path: Path) -> None:
+    done = privacy(rows_file, "--json", "--out", tmp_path / "clean.jsonl")
+    assert json.loads(done.stdout)["rows"] == 2 and (tmp_path / "clean.jsonl").exists()

@@ -99,7 +99,24 @@ class Review:
 def write_clean(out: Path, reading: Reading, cleaned: Cleaned, wishes: Wishes, review: Review) -> Path:
     """Write the new rows to `out` as OpenAI messages, one a line, and the report beside; its path.
 
-    Raises: BadInput, when a file of that name is there; OSError.
+    Raises: BadInput, as `check_free`; OSError.
+    """
+    report = check_free(out)
+    lines = [
+        json.dumps({"messages": [asdict(message) for message in row.messages]}, ensure_ascii=False)
+        for row in cleaned.rows
+    ]
+    content = "".join(f"{line}\n" for line in lines).encode()
+    document = _report(reading, cleaned, wishes, review, hashlib.sha256(content).hexdigest())
+    write_whole(out, content, mode=0o600)
+    write_whole(report, json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n", mode=0o600)
+    return report
+
+
+def check_free(out: Path) -> Path:
+    """Pass if new rows can be written to `out`; the path of the report beside it.
+
+    Raises: BadInput, when a file of that name is there, or the folder is not.
     """
     report = out.with_name(out.name + REPORT_ENDS)
     for path in (out, report):
@@ -109,14 +126,12 @@ def write_clean(out: Path, reading: Reading, cleaned: Cleaned, wishes: Wishes, r
                 why="nothing is written over",
                 next_step="Give another name, or move the old file away.",
             )
-    lines = [
-        json.dumps({"messages": [asdict(message) for message in row.messages]}, ensure_ascii=False)
-        for row in cleaned.rows
-    ]
-    content = "".join(f"{line}\n" for line in lines).encode()
-    document = _report(reading, cleaned, wishes, review, hashlib.sha256(content).hexdigest())
-    write_whole(out, content, mode=0o600)
-    write_whole(report, json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n", mode=0o600)
+    if not out.absolute().parent.is_dir():
+        raise BadInput(
+            say("{path} cannot be written.", path=out),
+            why=say("there is no folder {folder}", folder=out.absolute().parent),
+            next_step="Make the folder, or give a name in one that is there.",
+        )
     return report
 
 

@@ -1,5 +1,6 @@
 """Kinds of identifiers, and what one finding says."""
 
+import bisect
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -81,8 +82,10 @@ class Found:
 
 def merged(found: list[Found]) -> tuple[Found, ...]:
     """Findings that do not overlap, in order: of those that do, the longest, then the surest, is kept."""
-    kept: list[Found] = []
+    kept: list[Found] = []  # by place, so that only neighbours can overlap
     for one in sorted(found, key=lambda each: (each.start - each.end, -each.confidence, each.start)):
-        if all(one.end <= other.start or other.end <= one.start for other in kept):
-            kept.append(one)
-    return tuple(sorted(kept, key=lambda each: each.start))
+        at = bisect.bisect(kept, one.start, key=lambda each: each.start)
+        free_before = at == 0 or kept[at - 1].end <= one.start
+        if free_before and (at == len(kept) or one.end <= kept[at].start):
+            kept.insert(at, one)
+    return tuple(kept)

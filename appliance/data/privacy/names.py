@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from appliance.data.privacy.kinds import Found, Kind
+from appliance.data.privacy.normal import normal
 from appliance.data.privacy.words import (
     AMBIGUOUS_SURNAMES,
     DOUBLE_SURNAMES,
@@ -105,12 +106,12 @@ class Names:
     """Finds names; `listed` are exact ones that the site knows, of any language."""
 
     def __init__(self, listed: Iterable[str] = ()) -> None:
-        wanted = {name.strip() for name in listed if len(name.strip()) >= 2}
+        wanted = {_lower(normal(name.strip())) for name in listed if len(name.strip()) >= 2}
         self._by_start: dict[str, list[str]] = {}
         for name in sorted(wanted, key=len, reverse=True):
-            self._by_start.setdefault(name[:2].lower(), []).append(name.lower())
-        starts = "|".join(re.escape(start) for start in sorted(self._by_start))
-        self._starts = re.compile(f"(?=({starts}))", re.IGNORECASE) if starts else None
+            self._by_start.setdefault(name[:2], []).append(name)
+        firsts = "".join(re.escape(character) for character in sorted({start[0] for start in self._by_start}))
+        self._firsts = re.compile(f"[{firsts}]") if firsts else None
 
     def find(self, text: str) -> Iterator[Found]:
         """Names in a normalised text."""
@@ -121,15 +122,23 @@ class Names:
             yield from _english(text)
 
     def _listed(self, text: str) -> Iterator[Found]:
-        if self._starts is None:
+        if self._firsts is None:
             return
-        lower = text.lower()
-        for match in self._starts.finditer(text):
+        lower = _lower(text)
+        for match in self._firsts.finditer(lower):
             at = match.start()
-            for name in self._by_start[match.group(1).lower()]:
+            for name in self._by_start.get(lower[at : at + 2], ()):
                 if lower.startswith(name, at) and _stands_alone(lower, at, at + len(name)):
                     yield Found(Kind.NAME, at, at + len(name), 0.99)
                     break
+
+
+def _lower(text: str) -> str:
+    """`text` in lower case, one character for each of its characters: a few would become two."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(each if len(each.lower()) > 1 else each.lower() for each in text)
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
