@@ -6,8 +6,10 @@ Standard library only.
 import errno
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """What a write fails with where there is no room: on the disk, in a quota, under a limit."""
@@ -16,11 +18,21 @@ DISK_FAULTS = DISK_FULL | {errno.EIO, errno.EROFS}
 """What a write fails with where the disk, not what is written or who writes, is the cause."""
 
 _PART = re.compile(r"\..+\.([0-9]+)\.part")
-"""The name under which `write_whole` writes aside; it holds the number of the process."""
+"""The name under which `whole_file` writes aside; it holds the number of the process."""
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Put `content` at `path`: written aside in the same folder, synced, renamed.
+
+    Raises: OSError, when the disk is full or not writable; what was at `path` before is still there.
+    """
+    with whole_file(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A file to write to, which is at `path` once the block has ended well; else nothing has changed there.
 
     Raises: OSError, when the disk is full or not writable; what was at `path` before is still there.
     """
@@ -29,7 +41,7 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         # Nobody else's until it has its mode: it may be a key, or a patient's words.
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fchmod(handle, mode)
             os.fsync(handle)
@@ -41,7 +53,7 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what `write_whole` left in `folder` where it was killed; what a living process writes stays."""
+    """Remove what `whole_file` left in `folder` where it was killed; what a living process writes stays."""
     for path in folder.glob(".*.part"):
         match = _PART.fullmatch(path.name)
         if match and not Path("/proc", match[1]).exists():

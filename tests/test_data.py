@@ -11,7 +11,7 @@ from appliance.data.read import check_bad_share, read_file, read_files
 from appliance.data.split import split_held_out
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile
-from appliance.run.rows import Message, Row
+from appliance.run.rows import Message, Row, ToolCall
 
 CHINESE = "星河医院心内科的分机号是多少？"
 
@@ -340,9 +340,25 @@ def test_the_parquet_file_holds_openai_style_messages(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.parquet", rows_of(1))
     (document,) = pyarrow.parquet.read_table(tmp_path / "rows.parquet").to_pylist()
     assert document["messages"] == [
-        {"role": "user", "content": "q0"},
-        {"role": "assistant", "content": "一\n二"},
+        {"role": "user", "content": "q0", "calls": [], "learned": True},
+        {"role": "assistant", "content": "一\n二", "calls": [], "learned": True},
     ]
+
+
+def test_a_row_of_every_kind_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    asked = Message("user", "天气？")
+    call = Message("assistant", "", (ToolCall("weather", '{"place": "上海"}'),), learned=False)
+    told, answer = Message("tool", "晴"), Message("assistant", "<think>一</think>晴。")
+    where = ("a.json", "0" * 64)
+    rows = (
+        Row((asked, call, told, answer), *where, 1, tools='[{"name": "weather"}]', steps=("renamed",)),
+        Row((asked, answer), *where, 2, rejected=Message("assistant", "雨。")),
+        Row((asked, answer), *where, 3, label=False),
+        Row((), *where, 4, text="一篇文章"),
+    )
+    assert [row.kind for row in rows] == ["chat", "preference", "label", "text"]
+    assert write_rows(tmp_path / "rows.parquet", iter(rows)) == 4
+    assert read_rows(tmp_path / "rows.parquet") == rows
 
 
 def test_held_out_rows_are_the_same_whatever_the_order_and_never_trained() -> None:

@@ -1,17 +1,24 @@
 """Canonical rows on disk: Parquet with provenance, and the report of the check, both in the run's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from appliance.data.read import FileReport
-from appliance.durable import write_whole
+from appliance.durable import whole_file, write_whole
 from appliance.errors import StepFailed
-from appliance.run.rows import Message, Problem, Row
+from appliance.run.rows import Message, Problem, Row, ToolCall
 from appliance.sentence import from_document, reason, say, to_document
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS_PER_GROUP = 4096
+"""Rows that are in memory at a time."""
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,36 +32,24 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     problems: tuple[Problem, ...]
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as Parquet: `messages` (list of role and content), `file`, `source_sha256`, `row`.
+def write_rows(path: Path, rows: Iterable[Row]) -> int:
+    """Write rows as Parquet, a few thousand in memory at a time, whole or not at all; how many there were.
+
+    Columns: `messages` (list of role, content, calls, learned), `tools`, `rejected`, `label`, `text`, `file`,
+    `source_sha256`, `row`, `steps`: the same for every method.
 
     Raises: OSError, when the disk is full.
     """
     import pyarrow
     import pyarrow.parquet
 
-    turn = pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
-    schema = pyarrow.schema(
-        [
-            ("messages", pyarrow.list_(turn)),
-            ("file", pyarrow.string()),
-            ("source_sha256", pyarrow.string()),
-            ("row", pyarrow.int64()),
-        ]
-    )
-    documents = [
-        {
-            "messages": [{"role": message.role, "content": message.content} for message in row.messages],
-            "file": row.file,
-            "source_sha256": row.source_sha256,
-            "row": row.row,
-        }
-        for row in rows
-    ]
-    table = pyarrow.Table.from_pylist(documents, schema=schema)
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink)
-    write_whole(path, sink.getvalue().to_pybytes(), mode=0o640)
+    schema = _schema()
+    count, left = 0, iter(rows)
+    with whole_file(path, mode=0o640) as sink, pyarrow.parquet.ParquetWriter(sink, schema) as writer:
+        while batch := list(islice(left, ROWS_PER_GROUP)):
+            count += len(batch)
+            writer.write_table(pyarrow.Table.from_pylist([_document(row) for row in batch], schema=schema))
+    return count
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
@@ -62,26 +57,89 @@ def read_rows(path: Path) -> tuple[Row, ...]:
 
     Raises: StepFailed, when the file is damaged.
     """
+    return tuple(stream_rows(path))
+
+
+def stream_rows(path: Path) -> Iterator[Row]:
+    """The same, a few thousand in memory at a time.
+
+    Raises: StepFailed, when the file is damaged.
+    """
     import pyarrow
     import pyarrow.parquet
 
     try:
-        documents: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
+                for document in batch.to_pylist():
+                    yield _row(document)
+    except (OSError, KeyError, pyarrow.ArrowException) as error:
         raise StepFailed(
             say("{path} cannot be read.", path=path),
             why=reason(error),
             next_step="Make a new run from the same plan.",
         ) from error
-    return tuple(
-        Row(
-            tuple(Message(turn["role"], turn["content"]) for turn in document["messages"]),
-            document["file"],
-            document["source_sha256"],
-            document["row"],
-        )
-        for document in documents
+
+
+def _schema() -> "pyarrow.Schema":
+    import pyarrow
+
+    text = pyarrow.string()
+    call = pyarrow.struct([("name", text), ("arguments", text)])
+    turn = pyarrow.struct(
+        [("role", text), ("content", text), ("calls", pyarrow.list_(call)), ("learned", pyarrow.bool_())]
     )
+    return pyarrow.schema(
+        [
+            ("messages", pyarrow.list_(turn)),
+            ("tools", text),
+            ("rejected", turn),
+            ("label", pyarrow.bool_()),
+            ("text", text),
+            ("file", text),
+            ("source_sha256", text),
+            ("row", pyarrow.int64()),
+            ("steps", pyarrow.list_(text)),
+        ]
+    )
+
+
+def _document(row: Row) -> dict[str, Any]:
+    return {
+        "messages": [_turn(message) for message in row.messages],
+        "tools": row.tools,
+        "rejected": _turn(row.rejected) if row.rejected else None,
+        "label": row.label,
+        "text": row.text,
+        "file": row.file,
+        "source_sha256": row.source_sha256,
+        "row": row.row,
+        "steps": list(row.steps),
+    }
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    calls = [{"name": call.name, "arguments": call.arguments} for call in message.calls]
+    return {"role": message.role, "content": message.content, "calls": calls, "learned": message.learned}
+
+
+def _row(document: dict[str, Any]) -> Row:
+    return Row(
+        tuple(_message(turn) for turn in document["messages"]),
+        document["file"],
+        document["source_sha256"],
+        document["row"],
+        document["tools"],
+        _message(document["rejected"]) if document["rejected"] else None,
+        document["label"],
+        document["text"],
+        tuple(document["steps"]),
+    )
+
+
+def _message(turn: dict[str, Any]) -> Message:
+    calls = tuple(ToolCall(call["name"], call["arguments"]) for call in turn["calls"])
+    return Message(turn["role"], turn["content"], calls, turn["learned"])
 
 
 def write_check(path: Path, check: Check) -> None:

@@ -103,7 +103,10 @@ def write_clean(out: Path, reading: Reading, cleaned: Cleaned, wishes: Wishes, r
     """
     report = check_free(out)
     lines = [
-        json.dumps({"messages": [asdict(message) for message in row.messages]}, ensure_ascii=False)
+        json.dumps(
+            {"messages": [{"role": turn.role, "content": turn.content} for turn in row.messages]},
+            ensure_ascii=False,
+        )
         for row in cleaned.rows
     ]
     content = "".join(f"{line}\n" for line in lines).encode()

@@ -1,4 +1,4 @@
-"""`islet data`: what is in files of rows, and rows without what names a patient."""
+"""`islet data privacy` and `measure`: rows without what names a patient."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.data.privacy.kinds import Kind
+from appliance.data_commands.files import FILE, files_argument, format_option
 from appliance.site_commands import json_option
 
 if TYPE_CHECKING:
@@ -13,34 +14,8 @@ if TYPE_CHECKING:
     from appliance.data.read import Reading
     from appliance.run.rows import Row
 
-FORMATS = ("auto", "alpaca", "messages", "csv")
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-files_argument = click.argument("files", type=FILE, nargs=-1, required=True)
-format_option = click.option(
-    "--format", "file_format", type=click.Choice(FORMATS), default="auto", show_default=True
-)
 
-
-@click.group()
-def data() -> None:
-    """Look at data FILES; take out what names a patient."""
-
-
-@data.command()
-@files_argument
-@format_option
-@json_option
-def check(files: tuple[Path, ...], file_format: str, as_json: bool) -> None:
-    """What is in FILES, and every row that cannot be used."""
-    from appliance.data.read import read_files
-    from appliance.run.plan import DataFile
-    from appliance.show import print_reading
-
-    choices = [DataFile(str(file.absolute()), file_format) for file in files]  # type: ignore[arg-type]
-    print_reading(read_files(choices), as_json=as_json)
-
-
-@data.command()
+@click.command()
 @files_argument
 @format_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write rows without identifiers here (JSONL).")
@@ -107,7 +82,7 @@ def privacy(
         clean.forget(names)
 
 
-@data.command()
+@click.command()
 @json_option
 def measure(as_json: bool) -> None:
     """How much of what is hidden in made-up notes the rules for patients' data find here."""
