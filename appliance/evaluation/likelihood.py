@@ -68,8 +68,8 @@ def _batches(pairs: Sequence[tuple[list[int], list[int]]], tokens: int) -> list[
 def _ids(tokenizer: Any, row: Row) -> tuple[list[int], list[int]]:
     """Token ids of the prompt, and of the answer with its end token, cut where generation begins."""
     end = end_of_turn(tokenizer)
-    prompt = render(tokenizer, row.question, answer_next=True)
-    whole = render(tokenizer, row.messages)
+    prompt = render(tokenizer, row.question, tools=row.tools, answer_next=True)
+    whole = render(tokenizer, row.messages, tools=row.tools)
     stop = whole.find(end, len(prompt)) if whole.startswith(prompt) else -1
     # Some templates write a turn that is over in another way than one that begins: then the bare answer.
     answer = whole[len(prompt) : stop + len(end)] if stop >= 0 else row.answer + end

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from appliance.errors import BadInput
+from appliance.model.calls import STYLES, find_style, tool_documents, turn_documents, uses_tools
 from appliance.run.rows import Message
 from appliance.sentence import say
 
@@ -11,18 +12,28 @@ PROBE = "islet probe"
 """An answer that no template contains."""
 
 
-def render(tokenizer: Any, messages: Sequence[Message], *, answer_next: bool = False) -> str:
+def render(tokenizer: Any, messages: Sequence[Message], *, tools: str = "", answer_next: bool = False) -> str:
     """The text that the model reads for `messages`; with `answer_next`, up to where its answer begins.
 
-    Templates that can think aloud are told not to: what is trained is what is asked later.
+    Templates that can think aloud are told not to: what is trained is what is asked later. A template that
+    cannot write tools leaves them out: `appliance.model.calls.find_style` tells.
+
+    tools: as in `Row.tools`
     """
     text = tokenizer.apply_chat_template(
-        [{"role": message.role, "content": message.content} for message in messages],
+        template_turns(tokenizer, messages, tools),
+        tools=tool_documents(tools),
         tokenize=False,
         add_generation_prompt=answer_next,
         enable_thinking=False,
     )
     return str(text)
+
+
+def template_turns(tokenizer: Any, messages: Sequence[Message], tools: str = "") -> list[dict[str, Any]]:
+    """The turns as this tokenizer's template takes them."""
+    style = find_style(tokenizer) if uses_tools(messages, tools) else None
+    return turn_documents(messages, style or STYLES[0])
 
 
 def token_ids(tokenizer: Any, text: str) -> list[int]:

@@ -6,16 +6,20 @@ the model is asked later: the prompt ends before the first token of the answer.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.model.chat import end_of_turn, render, special_tokens, token_ids
+from appliance.model.calls import find_style, holds_calls, tool_documents, uses_tools
+from appliance.model.chat import end_of_turn, render, special_tokens, template_turns, token_ids
 from appliance.run.rows import Message, Problem, Row
 from appliance.sentence import say
 
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """The marker with which a template says what the assistant itself writes."""
+
+_Document = tuple[str, list[tuple[int, int]]]
+"""A rendered text, and where in it the answers stand: start and end, in characters."""
 
 
 @dataclass(frozen=True)
@@ -51,47 +55,40 @@ class Encoder:
         encoded: list[tuple[Row, list[Example]]] = []
         problems: list[Problem] = []
         for row in rows:
-            result = self._row(row)
+            result = self.examples(row)
             if isinstance(result, Problem):
                 problems.append(result)
             else:
                 encoded.append((row, result))
         return encoded, problems
 
-    def _row(self, row: Row) -> list[Example] | Problem:
+    def examples(self, row: Row) -> list[Example] | Problem:
+        """The examples that one conversation makes, or why it cannot be learned."""
         from jinja2.exceptions import TemplateError
 
-        for message in row.messages:
-            for special in self._specials:
-                if special in message.content:
-                    return _problem(
-                        row,
-                        message.role,
-                        say("holds the model's control token {token}", token=special),
-                        say("remove it"),
-                    )
+        problem = self._problem_before(row)
+        if problem is not None:
+            return problem
         try:
-            documents = self._documents(row.messages)
-        except TemplateError as error:
+            documents = self._documents(row)
+        except (TemplateError, TypeError, ValueError) as error:
             what = say("is refused by the model's chat template: {error}", error=error)
             return _problem(row, "row", what, say("change the row, or choose another model"))
-        if sum(len(spans) for _, spans in documents) != sum(
-            turn.role == "assistant" for turn in row.messages
-        ):
+        answers = [turn for turn in row.messages if turn.role == "assistant"]
+        if sum(len(spans) for _, spans in documents) != len(answers):
             return _problem(
                 row, "assistant", say("is dropped by the model's chat template"), say("choose another model")
             )
         examples = []
-        for text, spans in documents:
-            answers = [text[start:end] for start, end in spans]
-            example = self._example(text, spans)
+        for text, spans in _learned(documents, answers):
+            example = self._example(text, [(start, end) for start, end, _ in spans])
             if len(example.ids) > self._max_tokens:
                 fix = say("shorten it, or raise training.pack_tokens")
                 what = say(
                     "is {there} tokens long, more than {most}", there=len(example.ids), most=self._max_tokens
                 )
                 return _problem(row, "row", what, fix)
-            if not self._is_faithful(row.messages, answers, example):
+            if not self._is_faithful([(text[start:end], turn) for start, end, turn in spans], example):
                 return _problem(
                     row,
                     "assistant",
@@ -101,17 +98,35 @@ class Encoder:
             examples.append(example)
         return examples
 
-    def _documents(self, messages: Sequence[Message]) -> list[tuple[str, list[tuple[int, int]]]]:
-        """Rendered texts with the spans that are learned in each (start and end, in characters)."""
-        if self._marked:
-            return [self._by_markers(messages)]
-        return self._by_prefixes(messages)
+    def _problem_before(self, row: Row) -> Problem | None:
+        """What keeps a row from being written by the template at all."""
+        if row.kind != "chat":
+            what = say("is no conversation, which alone is learned here: {kind}", kind=row.kind)
+            return _problem(row, "row", what, say("leave such rows out of this training"))
+        for field, text in _texts(row):
+            for special in self._specials:
+                if special in text:
+                    what = say("holds the model's control token {token}", token=special)
+                    return _problem(row, field, what, say("remove it"))
+        if not any(turn.learned for turn in row.messages if turn.role == "assistant"):
+            return _problem(row, "assistant", say("has no answer that is learned"), say("leave the row out"))
+        if uses_tools(row.messages, row.tools) and find_style(self._tokenizer) is None:
+            what = say("the model's chat template cannot write tools and their calls")
+            return _problem(row, "tools", what, say("choose another model, or leave the row out"))
+        return None
 
-    def _by_markers(self, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
+    def _documents(self, row: Row) -> list[_Document]:
+        """Rendered texts with the spans of the answers in each (start and end, in characters)."""
+        if self._marked:
+            return [self._by_markers(row)]
+        return self._by_prefixes(row)
+
+    def _by_markers(self, row: Row) -> _Document:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         texts, spans = render_jinja_template(
-            conversations=[[{"role": message.role, "content": message.content} for message in messages]],
+            conversations=[template_turns(self._tokenizer, row.messages, row.tools)],
+            tools=tool_documents(row.tools),
             chat_template=self._tokenizer.chat_template,
             return_assistant_tokens_mask=True,
             enable_thinking=False,
@@ -119,17 +134,18 @@ class Encoder:
         )
         return texts[0], [(int(start), int(end)) for start, end in spans[0]]
 
-    def _by_prefixes(self, messages: Sequence[Message]) -> list[tuple[str, list[tuple[int, int]]]]:
+    def _by_prefixes(self, row: Row) -> list[_Document]:
         """One text where the template writes every turn alike; else one for each answer.
 
         Some templates write earlier answers in another way than the last (they drop its thoughts).
         Then each answer is learned in the text that stands before it when it is asked for.
         """
         parts = []
-        for position, message in enumerate(messages):
+        for position, message in enumerate(row.messages):
             if message.role == "assistant":
-                prompt = render(self._tokenizer, messages[:position], answer_next=True)
-                whole = render(self._tokenizer, messages[: position + 1])
+                before, until = row.messages[:position], row.messages[: position + 1]
+                prompt = render(self._tokenizer, before, tools=row.tools, answer_next=True)
+                whole = render(self._tokenizer, until, tools=row.tools)
                 end = whole.find(self._end, len(prompt)) if whole.startswith(prompt) else -1
                 parts.append((whole, (len(prompt), end + len(self._end)) if end >= 0 else (0, 0)))
         last, _ = parts[-1]
@@ -151,11 +167,8 @@ class Encoder:
         last = max((position for position, flag in enumerate(learned) if flag), default=-1)
         return Example(tuple(ids[: last + 1]), tuple(learned[: last + 1]))
 
-    def _is_faithful(self, messages: Sequence[Message], answers: Sequence[str], example: Example) -> bool:
-        """Whether what is learned, decoded, is exactly answers of this row with their end token."""
-        contents = [message.content for message in messages if message.role == "assistant"]
-        given = {_plain(content) + self._end for content in contents}  # templates may trim
-        given |= {_plain(content + self._end) for content in contents}
+    def _is_faithful(self, answers: Sequence[tuple[str, Message]], example: Example) -> bool:
+        """Whether what is learned, decoded, is exactly these answers of the row with their end token."""
         decoded = self._tokenizer.decode(
             [each for each, flag in zip(example.ids, example.learned, strict=True) if flag],
             skip_special_tokens=False,
@@ -164,9 +177,39 @@ class Encoder:
         return (
             bool(answers)
             and example.learned[:1] != (True,)
-            and all(_plain(answer) in given for answer in answers)
-            and _plain(decoded) == _plain("".join(answers))
+            and all(self._is_written(text, turn) for text, turn in answers)
+            and _plain(decoded) == _plain("".join(text for text, _ in answers))
         )
+
+    def _is_written(self, text: str, turn: Message) -> bool:
+        """Whether `text` is the answer with its end token; with calls, how they look is the template's."""
+        written = _plain(text)
+        if not turn.calls:  # templates may trim
+            return written in (_plain(turn.content) + self._end, _plain(turn.content + self._end))
+        content = _plain(turn.content)
+        begins = written.startswith(content) and written.endswith(self._end)
+        return begins and holds_calls(written[len(content) :], turn.calls)
+
+
+def _texts(row: Row) -> Iterator[tuple[str, str]]:
+    """Every text of a row that a template writes, with the field that it stands in."""
+    for message in row.messages:
+        yield message.role, message.content
+        for call in message.calls:
+            yield message.role, call.name
+            yield message.role, call.arguments
+    yield "tools", row.tools
+
+
+def _learned(
+    documents: Sequence[_Document], answers: Sequence[Message]
+) -> Iterator[tuple[str, list[tuple[int, int, Message]]]]:
+    """The documents in which something is learned, with the spans of that and the turns that they are."""
+    left = iter(answers)
+    for text, spans in documents:
+        kept = [(start, end, turn) for (start, end), turn in zip(spans, left, strict=False) if turn.learned]
+        if kept:
+            yield text, kept
 
 
 def _plain(text: str) -> str:
