@@ -36,7 +36,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
     """Write rows as Parquet, a few thousand in memory at a time, whole or not at all; how many there were.
 
     Columns: `messages` (list of role, content, calls, learned), `tools`, `rejected`, `label`, `text`, `file`,
-    `source_sha256`, `row`, `steps`: the same for every method.
+    `source_sha256`, `row`, `steps`, `group`: the same for every method.
 
     Raises: OSError, when the disk is full.
     """
@@ -50,6 +50,21 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
             count += len(batch)
             writer.write_table(pyarrow.Table.from_pylist([_document(row) for row in batch], schema=schema))
     return count
+
+
+def is_canonical(path: Path) -> bool:
+    """Whether the file at `path` holds rows as `write_rows` writes them; its end alone is looked at."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"PAR1":
+                return False
+        found = pyarrow.parquet.read_schema(path)
+    except (OSError, pyarrow.ArrowException):
+        return False
+    return set(_schema().names) - {"group"} <= set(found.names)
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
@@ -100,6 +115,7 @@ def _schema() -> "pyarrow.Schema":
             ("source_sha256", text),
             ("row", pyarrow.int64()),
             ("steps", pyarrow.list_(text)),
+            ("group", text),
         ]
     )
 
@@ -115,6 +131,7 @@ def _document(row: Row) -> dict[str, Any]:
         "source_sha256": row.source_sha256,
         "row": row.row,
         "steps": list(row.steps),
+        "group": row.group,
     }
 
 
@@ -134,6 +151,7 @@ def _row(document: dict[str, Any]) -> Row:
         document["label"],
         document["text"],
         tuple(document["steps"]),
+        document.get("group", ""),  # rows of a run that was made before there were groups have none
     )
 
 

@@ -55,6 +55,9 @@ class Row:
     """What is learned as it stands (continued pre-training)."""
     steps: tuple[str, ...] = ()
     """What was done to it since it was read, each in a word or two: `columns renamed`, `names replaced`."""
+    group: str = ""
+    """What it belongs to and must not be parted from (a patient), as a made-up name that says nothing of whom;
+    "" where nothing is known."""
 
     @property
     def kind(self) -> RowKind:
