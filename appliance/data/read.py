@@ -1,15 +1,13 @@
 """Files of rows to canonical rows: nothing is dropped without being counted and listed."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.data import alpaca, messages, table
-from appliance.data.json_rows import first_object, json_items
+from appliance.data.files import Source, open_sources
 from appliance.data.judge import RowRefused
-from appliance.data.text import decode_text
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Message, Problem, Row
@@ -20,9 +18,8 @@ SHOWN_PROBLEMS = 5
 
 @dataclass(frozen=True)
 class Format:
-    """How one format is taken apart and how its items are judged."""
+    """How the items of one format are judged."""
 
-    items: Callable[[str, Path], Iterator[tuple[int, Any]]]
     messages: Callable[[Any], tuple[Message, ...]]
     ignored: Callable[[Any], set[str]]
     """Names of an item's fields that nothing is made of."""
@@ -36,9 +33,9 @@ def _beside(fields: Sequence[str]) -> Callable[[Any], set[str]]:
 
 
 FORMATS: dict[str, Format] = {
-    "alpaca": Format(json_items, alpaca.alpaca_messages, _beside(alpaca.FIELDS)),
-    "messages": Format(json_items, messages.chat_messages, messages.ignored_fields),
-    "csv": Format(table.table_items, table.table_messages, _beside(table.FIELDS)),
+    "alpaca": Format(alpaca.alpaca_messages, _beside(alpaca.FIELDS)),
+    "messages": Format(messages.chat_messages, messages.ignored_fields),
+    "csv": Format(table.table_messages, _beside(table.FIELDS)),
 }
 
 
@@ -88,51 +85,49 @@ def read_file(path: Path, *, format: FormatName = "auto", system: str = "") -> R
 
     Raises: BadInput, when it cannot be read as a whole: not there, an unknown encoding or format.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(
-            say("{path} cannot be read.", path=path),
-            why=error.strerror or str(error),
-            next_step="Correct the path in the plan, or the file's permissions.",
-        ) from error
-    text, encoding = decode_text(content, path)
-    name = detect_format(path, text) if format == "auto" else format
-    form, sha256 = FORMATS[name], hashlib.sha256(content).hexdigest()
     rows: list[Row] = []
     problems: list[Problem] = []
-    ignored: set[str] = set()
-    for number, item in form.items(text, path):
-        ignored |= form.ignored(item)
-        try:
-            turns = _with_system(form.messages(item), system)
-        except RowRefused as refused:
-            problems.append(Problem(path.name, number, refused.field, refused.what, refused.fix))
-        else:
-            rows.append(Row(turns, path.name, sha256, number))
-    total = len(rows) + len(problems)
-    report = FileReport(
-        str(path), sha256, name, format == "auto", encoding, total, len(rows), tuple(sorted(ignored))
-    )
-    return Reading(tuple(rows), tuple(problems), (report,))
+    reports: list[FileReport] = []
+    for source in open_sources(path):
+        name = detect_format(source) if format == "auto" else format
+        form, before, total = FORMATS[name], len(rows), 0
+        ignored: set[str] = set()
+        for number, item in source.items():
+            total += 1
+            try:
+                turns = _with_system(form.messages(item), system)
+            except RowRefused as refused:
+                problems.append(Problem(source.name, number, refused.field, refused.what, refused.fix))
+            else:
+                rows.append(Row(turns, source.name, source.sha256, number))
+            ignored |= form.ignored(item)
+        report = FileReport(
+            str(source.path),
+            source.sha256,
+            name,
+            format == "auto",
+            source.encoding,
+            total,
+            len(rows) - before,
+            tuple(sorted(ignored)),
+        )
+        reports.append(report)
+    return Reading(tuple(rows), tuple(problems), tuple(reports))
 
 
-def detect_format(path: Path, text: str) -> str:
-    """The name of the format of `text`.
+def detect_format(source: Source) -> str:
+    """The name of the format of a source's items.
 
     Raises: BadInput, when it looks like none.
     """
-    start = text.lstrip()[:1]
-    if start in ("[", "{"):
-        return "messages" if "messages" in first_object(text) else "alpaca"
-    first_line = text.partition("\n")[0].lower()
-    if path.suffix.lower() in (".csv", ".tsv") or ("prompt" in first_line and "completion" in first_line):
+    first = next(iter(source.sample(1)), {})
+    if source.container in ("json", "jsonl"):
+        return "messages" if "messages" in first else "alpaca"
+    if source.container in ("csv", "tsv"):
         return "csv"
     raise BadInput(
-        say("The format of {path} is not known.", path=path),
-        why=say("it begins like neither JSON nor a table with `prompt` and `completion`")
-        if start
-        else say("it is empty"),
+        say("The format of {path} is not known.", path=source.path),
+        why="it begins like neither JSON nor a table with `prompt` and `completion`",
         next_step="Export it as Alpaca JSON, as OpenAI messages, or as a CSV with the columns prompt and "
         "completion.",
     )

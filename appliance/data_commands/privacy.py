@@ -97,7 +97,7 @@ def _listed(file: Path) -> tuple[str, ...]:
 
     Raises: BadInput, when its encoding cannot be told.
     """
-    from appliance.data.text import decode_text
+    from appliance.data.files.encoding import decode_text
 
     text, _ = decode_text(file.read_bytes(), file)
     return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,109 @@
+"""One item of JSON: an object with text that means one thing only, or a row refused by name.
+
+JSON leaves open what `{"output": "a", "output": "b"}` means, and Python reads `NaN`, which is no JSON.
+Both are refused here, for every container of JSON alike.
+"""
+
+import json
+import re
+from typing import Any
+
+from appliance.data.judge import RowRefused
+from appliance.sentence import Sentence, reason, say
+
+NO_JSON_FIX = say("correct the line, or delete it")
+_SPACED_COLON = (re.compile(r'"[ \t\r\n]+:'), re.compile(rb'"[ \t\r\n]+:'))
+_COLON = ('":', b'":')
+
+
+class NotJson(ValueError):
+    """What Python's reader takes and JSON does not know."""
+
+
+class _Doubled(ValueError):
+    """A name stands twice in one object."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+def decoder() -> json.JSONDecoder:
+    """A reader of JSON that raises NotJson for NaN, Infinity and numbers of absurd length."""
+    return json.JSONDecoder(parse_constant=_constant, parse_int=_whole_number)
+
+
+def tolerant_decoder() -> json.JSONDecoder:
+    """The same, which reads over them: where such an item ends, the next begins."""
+    return json.JSONDecoder(parse_constant=lambda word: None, parse_int=lambda digits: None)
+
+
+def refused(error: Exception) -> RowRefused:
+    """The row for an item that is no JSON."""
+    return RowRefused("row", say("is no JSON: {error}", error=fault(error)), NO_JSON_FIX)
+
+
+def fault(error: Exception) -> str:
+    """What is wrong, in words that hold nothing of the data."""
+    return say("it is nested too deep") if isinstance(error, RecursionError) else reason(error)
+
+
+def judged(value: Any, raw: str | bytes, start: int, end: int) -> dict[str, Any] | RowRefused:
+    """The object that was read from `raw[start:end]`, or why it is none that can be used."""
+    if not isinstance(value, dict):
+        return RowRefused("row", "is no object", "write it as {...}, with a name before each value")
+    names = _count_names(value)
+    if names < 0:
+        return RowRefused(
+            "row", "has a name that cannot be shown", "write names of letters, digits and spaces"
+        )
+    kind = isinstance(raw, bytes)
+    if raw.count(_COLON[kind], start, end) == names and not _SPACED_COLON[kind].search(raw, start, end):  # type: ignore[arg-type]
+        return value  # as many names were kept as are written: none stands twice
+    return _without_doubles(value, raw[start:end])
+
+
+def _without_doubles(value: dict[str, Any], raw: str | bytes) -> dict[str, Any] | RowRefused:
+    try:
+        json.loads(raw, object_pairs_hook=_pairs)
+    except _Doubled as doubled:
+        return RowRefused(
+            doubled.name, "stands twice in one object", "keep one of the two, or delete the row"
+        )
+    return value
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        raise _Doubled(next(name for name, _ in pairs if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
+    return made
+
+
+def _count_names(value: Any) -> int:
+    """How many names there are in a value at any depth; -1 when one cannot be shown on a screen."""
+    count, left = 0, [value]
+    while left:
+        each = left.pop()
+        if type(each) is dict:
+            count += len(each)
+            for name, inner in each.items():
+                if not name.isprintable():
+                    return -1
+                if type(inner) is dict or type(inner) is list:
+                    left.append(inner)
+        else:
+            left += [inner for inner in each if type(inner) is dict or type(inner) is list]
+    return count
+
+
+def _constant(word: str) -> None:
+    raise NotJson(say("{word} is no number of JSON", word=word))
+
+
+def _whole_number(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:
+        raise NotJson(Sentence("a number has thousands of digits")) from error
