@@ -4,6 +4,7 @@ import click
 
 from appliance.data_commands.check import check
 from appliance.data_commands.privacy import measure, privacy
+from appliance.data_commands.registry import add, keep, list_datasets, remove
 
 
 @click.group()
@@ -14,3 +15,5 @@ def data() -> None:
 data.add_command(check)
 data.add_command(privacy)
 data.add_command(measure)
+for _command in (add, list_datasets, keep, remove):
+    data.add_command(_command)

@@ -56,7 +56,7 @@ class Row:
     steps: tuple[str, ...] = ()
     """What was done to it since it was read, each in a word or two: `columns renamed`, `names replaced`."""
     group: str = ""
-    """What it belongs to and must not be parted from (a patient), as a made-up name that says nothing of whom;
+    """What it belongs to and must not be parted from (a patient), by a made-up name that tells nothing of it;
     "" where nothing is known."""
 
     @property

@@ -30,6 +30,8 @@ from appliance.supervisor.protocol import Line, RunState
 DEEDS: dict[str, roles.Deed] = {
     "evaluate": "train",
     "export": "train",
+    "dataset": "train",
+    "retention": "train",
     "removal": "train",
     "report": "report",
     "approve": "approve",

@@ -50,7 +50,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="record"):
     """Add an entry to the audit log, of the one who asks."""
 
-    event: Literal["evaluate", "export", "report", "approve", "override", "removal"]
+    event: Literal["evaluate", "export", "report", "approve", "override", "dataset", "retention", "removal"]
     facts: dict[str, str | int]
 
 

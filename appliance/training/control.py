@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance.data.registry.reference import place
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.model.base import check_base, context_tokens, resolve_base
 from appliance.run.events import Event, follow_events, read_events
@@ -14,6 +15,7 @@ from appliance.run.failure import error_of as error_of
 from appliance.run.folder import RunFolder, create_run
 from appliance.run.lock import ask_to_end, find_worker, in_use
 from appliance.run.plan import Plan, absolute, read_plan
+from appliance.run.retention import write_retention
 from appliance.sentence import say
 
 START_PATIENCE_S = 60.0
@@ -29,19 +31,28 @@ def prepare_run(
 ) -> RunFolder:
     """A new run of the plan in `plan_file`, its base found among the models in `models_dir` and judged.
 
+    Data sets that the plan names lie beside the runs; the run keeps their hashes, and their rows no longer
+    than they may be kept.
+
     judge: called with the plan and the base's folder before the run is made; raises what would only be
     refused after hours of training otherwise.
 
-    Raises: BadInput, for a plan, a base or a file of rows that cannot be used; HostNotReady, when no
-    run folder can be made.
+    Raises: BadInput, for a plan, a base or a file of rows that cannot be used; StepFailed, when the rows of
+    a data set were changed; HostNotReady, when no run folder can be made.
     """
     beside = plan_file.resolve().parent
-    plan = absolute(read_plan(plan_file), beside)
+    plan, used = place(read_plan(plan_file), runs_dir.with_name("datasets"))
+    plan = absolute(plan, beside)
     base = resolve_base(plan.model.base, models_dir)
     check_base(base)
     check_pack(plan.training.pack_tokens, base)
     judge(plan, base)
-    return create_run(plan, runs_dir, base=base, beside=beside)
+    run = create_run(plan, runs_dir, base=base, beside=beside)
+    days = [version.retention for version in used if version.retention]
+    if days:
+        first = min(days, key=lambda day: day.until)
+        write_retention(run.root, first.until, by=first.set_by)
+    return run
 
 
 def check_pack(pack_tokens: int, base: Path) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance.data.canonical import Check, read_check, read_rows, write_check, write_rows
+from appliance.data.kinds import of_kind
 from appliance.data.read import check_bad_share, read_files
+from appliance.data.registry.reference import check_unchanged
 from appliance.data.split import split_held_out
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
@@ -44,7 +46,8 @@ def prepare(run: RunFolder, plan: Plan, tokenizer: Any) -> Prepared:
 
 def _check_files(run: RunFolder, plan: Plan, encoder: Encoder) -> None:
     """Read, judge, split and write; the report comes last, so that its presence says that all is there."""
-    reading = read_files(plan.data.train, system=plan.model.system)
+    check_unchanged(plan)
+    reading = of_kind(read_files(plan.data.train, system=plan.model.system), "chat")
     encoded, too_long = encoder.encode(reading.rows)
     problems = [*reading.problems, *too_long]
     train, held_out = split_rows([row for row, _ in encoded], problems, plan)

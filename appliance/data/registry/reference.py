@@ -1,0 +1,87 @@
+"""`dataset:NAME@VERSION` in place of a path: in a plan and on the command line."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from appliance.data.registry.store import Version, check_rows, find
+from appliance.errors import BadInput
+from appliance.run.plan import DataFile, Plan
+from appliance.sentence import say
+
+PREFIX = "dataset:"
+
+
+def is_reference(text: str) -> bool:
+    """Whether a path names a data set of the site."""
+    return text.startswith(PREFIX)
+
+
+def read_reference(text: str) -> tuple[str, int | None]:
+    """(name, version) of `NAME@VERSION` or `NAME`, with or without `dataset:`; None: the newest.
+
+    Raises: BadInput, when it is no such name.
+    """
+    name, at, number = text.removeprefix(PREFIX).partition("@")
+    if at and not (number.isascii() and number.isdigit() and int(number) > 0):
+        raise BadInput(
+            say("{text} names no version of a data set.", text=text),
+            why=say("a version is a number from 1"),
+            next_step="Write it like dataset:cardiology@3.",
+        )
+    return name, int(number) if at else None
+
+
+def resolve(text: str, datasets: Path) -> Version:
+    """The version that `text` names among the `datasets`, its rows being what was added.
+
+    Raises: BadInput, when there is none; StepFailed, when its rows were changed; HostNotReady.
+    """
+    version = find(datasets, *read_reference(text))
+    check_rows(version)
+    return version
+
+
+def place(plan: Plan, datasets: Path) -> tuple[Plan, tuple[Version, ...]]:
+    """`plan` with the paths and hashes of the data sets that it names, and these.
+
+    Raises: as `resolve`.
+    """
+    used: list[Version] = []
+    files: list[DataFile] = []
+    for file in plan.data.train:
+        if is_reference(file.path):
+            version = resolve(file.path, datasets)
+            used.append(version)
+            file = msgspec.structs.replace(
+                file,
+                path=str(version.rows.resolve()),
+                registered=version.record.reference,
+                sha256=version.record.sha256,
+            )
+        files.append(file)
+    data = msgspec.structs.replace(plan.data, train=tuple(files))
+    return msgspec.structs.replace(plan, data=data), tuple(used)
+
+
+def check_unchanged(plan: Plan) -> None:
+    """Pass if every file of the plan whose hash it keeps still has that.
+
+    Raises: BadInput, naming the first that has not, or is gone.
+    """
+    for file in plan.data.train:
+        if file.sha256 and _sha256(Path(file.path)) != file.sha256:
+            raise BadInput(
+                say("{path} is not what the run was made from.", path=file.registered or file.path),
+                why=say("its SHA-256 is not {sha256}, or it is gone", sha256=file.sha256),
+                next_step="Make a new run, from a version that is there.",
+            )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

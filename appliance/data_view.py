@@ -1,0 +1,161 @@
+"""What the commands on data sets print: names, counts, hashes and days; no row. Standard library and rich."""
+
+import datetime
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from appliance.locale import language_of
+from appliance.locale.voice import Voice
+from appliance.progress import amount_text
+from appliance.run.retention import Retention, today
+from appliance.sentence import Sentence, say
+from appliance.site.reach import Reach, reach_sentences
+
+if TYPE_CHECKING:
+    from appliance.data.registry.add import Tally
+    from appliance.data.registry.removal import RemovalPlan
+    from appliance.data.registry.store import Listing, Version
+
+SHOWN_PROBLEMS = 10
+SHOWN_RUNS = 20
+HASH_SIGNS = 16
+"""Of a hash, in a table that fits 80 columns; JSON has all of it."""
+
+KINDS: dict[str, Sentence] = {
+    "chat": say("conversations"),
+    "preference": say("preferences"),
+    "label": say("judged answers"),
+    "text": say("texts"),
+}
+
+
+def voice() -> Voice:
+    """Says sentences in the language that the environment asks for."""
+    return Voice(language_of())
+
+
+def print_json(value: Any) -> None:
+    """`value` for scripts."""
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def kinds_text(kinds: dict[Any, int], tell: Voice) -> str:
+    """Rows by what they teach: `120 conversations, 8 texts`."""
+    return ", ".join(f"{count:,} {tell.again(KINDS[kind])}" for kind, count in kinds.items())
+
+
+def print_added(version: "Version", tally: "Tally", *, as_json: bool) -> None:
+    """What a new version is."""
+    if as_json:
+        facts = msgspec.to_builtins(version.record)
+        print_json({**facts, "problems": [_problem(each) for each in tally.problems]})
+        return
+    tell, record = voice(), version.record
+    print(tell("Added: {reference}", reference=f"dataset:{record.reference}"))
+    print(f"  {kinds_text(record.kinds, tell)}, {amount_text(record.size, 'B')}")
+    print(f"  SHA-256 {record.sha256}")
+    if record.refused:
+        print(tell("  Rows that cannot be used and were left out: {count}", count=record.refused))
+    for problem in tally.problems[:SHOWN_PROBLEMS]:
+        print(f"  {tell.again(problem.sentence())}")
+    if version.retention:
+        print(tell("  It may be kept until {day}.", day=version.retention.until))
+
+
+def _problem(problem: Any) -> dict[str, Any]:
+    return {name: str(value) if name in ("what", "fix") else value for name, value in asdict(problem).items()}
+
+
+def print_datasets(listing: "Listing", *, removed: bool, as_json: bool) -> None:
+    """All versions, and what was removed."""
+    day = today()
+    if as_json:
+        document: dict[str, Any] = {
+            "datasets": [
+                {**msgspec.to_builtins(each.record), **retention_facts(each.retention, day)}
+                for each in listing.versions
+            ],
+            "unreadable": list(listing.unreadable),
+        }
+        if removed:
+            document["removed"] = [msgspec.to_builtins(each) for each in listing.removed]
+        print_json(document)
+        return
+    tell = voice()
+    if not listing.versions:
+        print(tell("There is no data set. Add one: islet data add NAME FILES"))
+    columns = tell("data set"), tell("rows"), tell("added"), tell("by"), tell("keep until"), "SHA-256"
+    view = Table(*columns, box=None, header_style="bold")
+    for each in listing.versions:
+        record = each.record
+        until = until_text(each.retention, day, tell)
+        who = record.made_by.login or record.made_by.user
+        view.add_row(
+            record.reference, f"{record.rows:,}", record.created[:10], who, until, record.sha256[:HASH_SIGNS]
+        )
+    if listing.versions:
+        Console().print(view)
+    for name in listing.unreadable:
+        print(tell("cannot be read: {name}", name=name))
+    overdue = sum(1 for each in listing.versions if each.retention and each.retention.is_overdue(day))
+    if overdue:
+        print(tell("Overdue: {count}. Look at them, then: islet data remove NAME@VERSION", count=overdue))
+    if removed:
+        _print_removed(listing, tell)
+
+
+def _print_removed(listing: "Listing", tell: Voice) -> None:
+    for each in listing.removed:
+        line = "removed: {name}@{version}, {rows} rows, on {day} by {who}: {reason}"
+        facts = {"name": each.name, "version": each.version, "rows": each.rows, "reason": each.reason}
+        who = each.removed_by.login or each.removed_by.user
+        print(tell(line, day=each.removed[:10], who=who, **facts))
+
+
+def retention_facts(retention: Retention | None, day: datetime.date) -> dict[str, Any]:
+    """The last day, and whether it is over, for scripts."""
+    if retention is None:
+        return {"keep_until": None, "overdue": False}
+    return {"keep_until": retention.until.isoformat(), "overdue": retention.is_overdue(day)}
+
+
+def until_text(retention: Retention | None, day: datetime.date, tell: Voice) -> str:
+    """The last day, with a word where it is over."""
+    if retention is None:
+        return ""
+    until = retention.until.isoformat()
+    return tell("{day} OVERDUE", day=until) if retention.is_overdue(day) else until
+
+
+def print_kept(name: str, until: datetime.date) -> None:
+    """Until when something may be kept now."""
+    print(voice()("{name} may be kept until {day}.", name=name, day=until))
+
+
+def print_removal(plan: "RemovalPlan", reach: Reach) -> None:
+    """What removing a version would do, and what it would not."""
+    tell, record = voice(), plan.version.record
+    print(tell("To be removed: {reference}", reference=f"dataset:{record.reference}"))
+    print(f"  {kinds_text(record.kinds, tell)}, {amount_text(plan.size, 'B')}, SHA-256 {record.sha256}")
+    if plan.runs:
+        print(tell("These runs were made from it and hold copies of its rows, which stay:"))
+        for name in plan.runs[:SHOWN_RUNS]:
+            print(f"  {name}")
+    print_reach(reach, tell)
+
+
+def print_reach(reach: Reach, tell: Voice) -> None:
+    """What deletion reaches on this disk."""
+    print(tell("The files are overwritten once, then removed. What that does not reach:"))
+    for sentence in reach_sentences(reach):
+        print(f"  {tell.again(sentence)}")
+
+
+def print_gone(name: str) -> None:
+    """That something was removed."""
+    print(voice()("Removed: {name}. The audit log says who, when and why.", name=name))

@@ -1,0 +1,406 @@
+"""The site's data sets: there whole or not at all, never changed, known by hash, removed with a note."""
+
+import datetime
+import hashlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from appliance.cli import main
+from appliance.data.canonical import read_rows, write_rows
+from appliance.data.registry.add import Wish, add
+from appliance.data.registry.record import Maker
+from appliance.data.registry.reference import check_unchanged, place, read_reference
+from appliance.data.registry.removal import plan_removal, remove
+from appliance.data.registry.store import Version, check_rows, find, keep_until, list_all
+from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
+from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan
+from appliance.run.removal import remove_folder
+from appliance.run.retention import find_retention
+from appliance.run.rows import Message, Problem, Row
+from appliance.site.layout import Site
+from appliance.site.reach import Reach, find_reach, reach_sentences
+
+ME = Maker(1000, "li.na")
+SECRET = "canary-张三丰-病历号-889"
+PAST, COMING = datetime.date(2001, 2, 3), datetime.date(2999, 12, 31)
+
+
+def rows(*answers: str, group: str = "") -> list[Row | Problem]:
+    asked = [(Message("user", f"问{answer}"), Message("assistant", answer)) for answer in answers]
+    return [
+        Row(turns, "ward.csv", "a" * 64, at + 2, steps=("mapped",), group=group)
+        for at, turns in enumerate(asked)
+    ]
+
+
+def wish(name: str = "ward", **fields: object) -> Wish:
+    return Wish(name, ME, ("ward.csv",), **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def datasets(tmp_path: Path) -> Path:
+    folder = tmp_path / "state" / "datasets"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_version_holds_its_rows_and_says_what_they_are(datasets: Path) -> None:
+    refused = Problem("ward.csv", 9, "output", "is empty", "fill it in")
+    items = [*rows("一", "二", group="p1"), refused]
+    version, tally = add(datasets, wish(note="first", until=COMING, max_bad_share=0.5), items)
+    assert version.rows == datasets / "ward/1/rows.parquet"
+    assert read_rows(version.rows) == tuple(items[:2])
+    record = version.record
+    assert record.reference == "ward@1"
+    assert record.sha256 == hashlib.sha256(version.rows.read_bytes()).hexdigest()
+    assert (record.rows, record.refused, record.kinds, record.groups) == (2, 1, {"chat": 2}, 1)
+    assert (record.steps, record.made_by, record.note) == (("mapped",), ME, "first")
+    assert [(each.file, each.sha256, each.rows) for each in record.origins] == [("ward.csv", "a" * 64, 2)]
+    assert tally.problems == [refused]
+    assert find(datasets, "ward") == version
+    assert find_retention(version.folder).until == COMING  # type: ignore[union-attr]
+
+
+def test_versions_count_up_and_a_number_never_comes_again(datasets: Path) -> None:
+    for answer in ("一", "二", "三"):
+        add(datasets, wish(), rows(answer))
+    remove(plan_removal(find(datasets, "ward", 3), datasets.parent / "runs"), by=ME, why="expired")
+    version, _ = add(datasets, wish(), rows("四"))
+    assert version.record.version == 4
+    with pytest.raises(BadInput, match="it was removed on .*: expired"):
+        find(datasets, "ward", 3)
+    with pytest.raises(BadInput, match="its versions are 1, 2, 4"):
+        find(datasets, "ward", 9)
+
+
+def test_nothing_of_a_row_is_in_what_is_written_beside_it(datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows(SECRET, group="p7"))
+    gone = remove(plan_removal(version, datasets.parent / "runs"), by=ME, why="asked for")
+    assert gone.rows == 1
+    left = [path for path in datasets.rglob("*") if path.is_file()]
+    assert [path.name for path in left] == ["1.removed.json"]
+    assert SECRET.encode() not in left[0].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda: (wish(), []), "There is no row"),
+        (lambda: (wish(), [*rows("一"), Problem("w", 3, "f", "is odd", "mend it")]), "1 of 2 rows"),
+        (lambda: (wish("Ward 1"), rows("一")), "cannot be called 'Ward 1'"),
+        (lambda: (wish("../x"), rows("一")), "cannot be called"),
+        (lambda: (wish(note="a\x1b[2Jb"), rows("一")), "no line of text"),
+    ],
+)
+def test_refuses_to_add(change: "object", words: str, datasets: Path) -> None:
+    wanted, items = change()  # type: ignore[operator]
+    with pytest.raises(BadInput, match=words):
+        add(datasets, wanted, items)
+    assert list(datasets.iterdir()) == []
+
+
+def test_the_same_rows_are_not_kept_twice(datasets: Path) -> None:
+    add(datasets, wish(), rows("一"))
+    with pytest.raises(BadInput, match="there already, as ward@1"):
+        add(datasets, wish(), rows("一"))
+    assert [path.name for path in (datasets / "ward").iterdir()] == ["1"]
+
+
+def test_an_addition_that_fails_in_the_middle_leaves_nothing(datasets: Path) -> None:
+    def broken() -> Iterator[Row | Problem]:
+        yield from rows("一")
+        raise StepFailed("The file ended.", why="it is damaged", next_step="Copy it again.")
+
+    add(datasets, wish(), rows("零"))
+    with pytest.raises(StepFailed):
+        add(datasets, wish(), broken())
+    assert [path.name for path in (datasets / "ward").iterdir()] == ["1"]
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from tests.test_data_registry import add, rows, wish
+def endless():
+    yield from rows("一")
+    print("writing", flush=True)
+    sys.stdin.read()
+add(Path(sys.argv[1]), wish(), endless())
+"""
+
+
+def test_what_a_killed_addition_left_is_taken_by_the_next(datasets: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(datasets)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"writing\n"
+        child.send_signal(signal.SIGKILL)
+    left = list((datasets / "ward").iterdir())
+    assert [path.name for path in left] == [f".new.{child.pid}"]
+    assert list_all(datasets).versions == ()
+    version, _ = add(datasets, wish(), rows("二"))
+    assert list((datasets / "ward").iterdir()) == [version.folder]
+
+
+def test_folders_are_ones_own_or_shared_as_the_folder_above_says(datasets: Path) -> None:
+    def modes(version: Version) -> tuple[int, int, int]:
+        return (
+            stat.S_IMODE(version.folder.parent.stat().st_mode),
+            stat.S_IMODE(version.folder.stat().st_mode),
+            stat.S_IMODE(version.rows.stat().st_mode),
+        )
+
+    before = os.umask(0o077)
+    try:
+        assert modes(add(datasets, wish("own"), rows("一"))[0]) == (0o700, 0o700, 0o640)
+        datasets.chmod(0o3770)
+        assert modes(add(datasets, wish("shared"), rows("一"))[0]) == (0o3770, 0o2750, 0o640)
+    finally:
+        os.umask(before)
+
+
+def test_changed_rows_are_never_trained_on(datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows("一"))
+    check_rows(version)
+    write_rows(version.rows, [each for each in rows("二") if isinstance(each, Row)])
+    with pytest.raises(StepFailed, match="ward@1 are not what was added"):
+        check_rows(version)
+
+
+def test_a_damaged_record_is_listed_and_refused(datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows("一"))
+    (version.folder / "dataset.json").write_text("{}")
+    assert list_all(datasets).unreadable == ("ward/1",)
+    with pytest.raises(StepFailed, match="dataset.json"):
+        find(datasets, "ward", 1)
+
+
+@pytest.mark.parametrize("text", ["ward@0", "ward@-1", "ward@", "ward@x", "ward@²"])
+def test_refuses_a_reference_without_a_version(text: str) -> None:
+    with pytest.raises(BadInput, match="names no version"):
+        read_reference(f"dataset:{text}")
+
+
+def plan(*paths: str) -> Plan:
+    files = tuple(DataFile(path) for path in paths)
+    return Plan(format="islet-plan-1", name="x", model=ModelChoice("org/base"), data=DataChoice(files))
+
+
+def test_a_plan_names_a_version_and_keeps_its_hash(datasets: Path) -> None:
+    add(datasets, wish(), rows("一"))
+    second, _ = add(datasets, wish(), rows("二"))
+    placed, used = place(plan("dataset:ward@1", "other.json", "dataset:ward"), datasets)
+    assert [version.record.reference for version in used] == ["ward@1", "ward@2"]
+    first, other, newest = placed.data.train
+    assert (first.path, first.registered) == (str(datasets / "ward/1/rows.parquet"), "ward@1")
+    assert other == DataFile("other.json")
+    assert newest.sha256 == second.record.sha256
+    check_unchanged(placed)
+    remove(plan_removal(second, datasets.parent / "runs"), by=ME, why="over")
+    with pytest.raises(BadInput, match="ward@2 is not what the run was made from"):
+        check_unchanged(placed)
+
+
+def test_a_removal_names_the_runs_that_hold_copies(datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows("一"))
+    runs = datasets.parent / "runs"
+    for name, text in (
+        ("b-made-from-it", f'[[data.train]]\npath = "/old/place"\nsha256 = "{version.record.sha256}"\n'),
+        ("a-by-path", f'[[data.train]]\npath = "{version.rows}"\n'),
+        ("c-other", '[[data.train]]\npath = "x.json"\n'),
+        ("d-no-plan", "nonsense"),
+    ):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "plan.toml").write_text(text)
+    assert plan_removal(version, runs).runs == ("a-by-path", "b-made-from-it")
+
+
+def test_a_removal_overwrites_what_it_removes(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "rows").write_text(SECRET * 1000)
+    (folder / "data" / "rows").chmod(0o400)
+    kept = tmp_path / "elsewhere"
+    kept.write_text("stays")
+    os.link(kept, folder / "data" / "linked")
+    (folder / "out").symlink_to(kept)
+    with (folder / "data" / "rows").open("rb") as before:  # its blocks, after its name is gone
+        assert remove_folder(folder) == len(SECRET.encode()) * 1000
+        assert set(before.read()) == {0}
+    assert kept.read_text() == "stays"
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+def test_a_removal_that_was_cut_off_is_finished_by_the_next(tmp_path: Path) -> None:
+    for name in (".run-a.77.gone", "run-b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows").write_text(SECRET)
+    (tmp_path / ".keep.gone").mkdir()
+    remove_folder(tmp_path / "run-b")
+    assert [path.name for path in tmp_path.iterdir()] == [".keep.gone"]
+
+
+def test_a_day_may_be_set_again(datasets: Path) -> None:
+    version, _ = add(datasets, wish(until=PAST), rows("一"))
+    assert version.retention is not None and version.retention.is_overdue(datetime.date(2001, 2, 4))
+    assert not version.retention.is_overdue(PAST)
+    keep_until(version, COMING, by="wang.lei")
+    found = find(datasets, "ward").retention
+    assert found is not None and (found.until, found.set_by) == (COMING, "wang.lei")
+
+
+# --- what the disk below is ---------------------------------------------------------------------
+
+
+def made_up_devices(folder: Path, number: int, below: "list[tuple[str, str, str]]") -> Path:
+    """A `/sys` where the device `number` lies on the others: (name, UUID of device mapper, rotational)."""
+    sys_folder = folder / "sys"
+    blocks = sys_folder / "devices"
+    for at, (name, uuid, spins) in enumerate(below):
+        (blocks / name / "dm").mkdir(parents=True)
+        (blocks / name / "dm" / "uuid").write_text(f"{uuid}\n")
+        (blocks / name / "queue").mkdir()
+        (blocks / name / "queue" / "rotational").write_text(f"{spins}\n")
+        (blocks / name / "slaves").mkdir()
+        if at:
+            (blocks / below[at - 1][0] / "slaves" / name).symlink_to(blocks / name)
+    names = sys_folder / "dev" / "block"
+    names.mkdir(parents=True)
+    (names / f"{os.major(number)}:{os.minor(number)}").symlink_to(blocks / below[0][0])
+    return sys_folder
+
+
+@pytest.mark.parametrize(
+    ("below", "expected"),
+    [
+        ([("sda", "", "0")], Reach("none", "sda", False)),
+        ([("sdb", "", "1")], Reach("none", "sdb", True)),
+        ([("dm-0", "CRYPT-LUKS2-abc", "1"), ("sda2", "", "0")], Reach("disk", "dm-0", False)),
+        (
+            [("dm-1", "LVM-abc", "0"), ("dm-0", "CRYPT-LUKS2-abc", "0"), ("nvme0n1p3", "", "0")],
+            Reach("disk", "dm-1", False),
+        ),
+    ],
+)
+def test_says_how_the_disk_is_encrypted(
+    below: "list[tuple[str, str, str]]", expected: Reach, tmp_path: Path
+) -> None:
+    found = find_reach(tmp_path, sys=made_up_devices(tmp_path, tmp_path.stat().st_dev, below))
+    assert found == expected
+
+
+def test_a_disk_that_cannot_be_known_counts_as_one_that_is_not_encrypted(tmp_path: Path) -> None:
+    found = find_reach(tmp_path, sys=tmp_path / "nothing")
+    assert found == Reach("unknown")
+    assert any("think of it as one that is not" in sentence for sentence in reach_sentences(found))
+    assert any("solid-state" in sentence for sentence in reach_sentences(found))
+    assert not any("solid-state" in sentence for sentence in reach_sentences(Reach("none", "sda", True)))
+
+
+# --- the commands -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = Site(tmp_path / "opt", tmp_path / "state")
+    for folder in (site.prefix, site.datasets, site.runs):
+        folder.mkdir(parents=True)
+    return site
+
+
+def islet(site: Site, *words: str) -> Result:
+    return CliRunner().invoke(main, ["--prefix", str(site.prefix), "--state", str(site.state), *words])
+
+
+def entries(site: Site) -> list[dict[str, object]]:
+    return [json.loads(line) for line in site.audit.read_text(encoding="utf-8").splitlines()]
+
+
+def test_added_listed_kept_and_removed_by_commands(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "ward.json"
+    file.write_text(json.dumps([{"instruction": "问", "output": SECRET}]), encoding="utf-8")
+    added = islet(site, "data", "add", "ward", str(file), "--keep-until", "2001-02-03", "--note", "trial")
+    assert added.exit_code == 0, added.output
+    assert "dataset:ward@1" in added.output and SECRET not in added.output
+    again = islet(site, "data", "add", "all", "dataset:ward@1", str(file))
+    assert again.exit_code == 0, again.output
+    assert find(site.datasets, "all").record.made_from == ("dataset:ward@1", "ward.json")
+    # Where rows came from outlives a second version: the file that was read first.
+    assert [each.file for each in find(site.datasets, "all").record.origins] == ["ward.json"]
+
+    listed = islet(site, "data", "list")
+    assert "2001-02-03 OVERDUE" in listed.output and "Overdue: 1" in listed.output
+    assert max(map(len, listed.output.splitlines())) <= 80
+    assert islet(site, "data", "keep", "ward@1", "--until", "2999-12-31").exit_code == 0
+    (ward,) = [
+        each
+        for each in json.loads(islet(site, "data", "list", "--json").output)["datasets"]
+        if each["name"] == "ward"
+    ]
+    assert (ward["keep_until"], ward["overdue"]) == ("2999-12-31", False)
+    assert ward["sha256"] == find(site.datasets, "ward").record.sha256
+
+    unasked = islet(site, "data", "remove", "ward@1", "--reason", "over")
+    assert unasked.exit_code == 2 and "Not reached: backups" in unasked.output
+    gone = islet(site, "data", "remove", "ward@1", "--reason", "study over", "--yes")
+    assert gone.exit_code == 0, gone.output
+    assert "study over" in islet(site, "data", "list", "--removed").output
+    events = [(each["event"], each.get("dataset")) for each in entries(site)]
+    assert events == [
+        ("dataset", "ward@1"),
+        ("dataset", "all@1"),
+        ("retention", "ward@1"),
+        ("removal", "ward@1"),
+    ]
+    assert (entries(site)[3]["sha256"], entries(site)[3]["reason"]) == (ward["sha256"], "study over")
+    assert SECRET not in site.audit.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["add", "ward", "dataset:none@1"], 6),
+        (["add", "ward", "none.json"], 6),
+        (["add", "ward", "dataset:ward@1", "--keep-until", "soon"], 6),
+        (["keep", "none@1", "--until", "2999-12-31"], 6),
+        (["remove", "none@1", "--reason", "x", "--yes"], 6),
+        (["remove", "none", "--reason", "x", "--yes"], 2),
+        (["remove", "none@1", "--reason", " ", "--yes"], 2),
+    ],
+)
+def test_a_command_that_cannot_be_done_says_so(words: list[str], code: int, site: Site) -> None:
+    result = islet(site, "data", *words)
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_the_list_is_said_in_chinese_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(site.datasets, wish(until=PAST), rows("一"))
+    monkeypatch.setenv("ISLET_LANG", "zh_CN")
+    assert "已过期" in islet(site, "data", "list").output
+
+
+def test_errors_name_what_to_do(datasets: Path) -> None:
+    datasets.rmdir()
+    with pytest.raises(HostNotReady) as caught:
+        add(datasets, wish(), rows("一"))
+    error: ApplianceError = caught.value
+    assert error.exit_code == 5
+
+
+def test_a_record_with_an_unknown_field_is_refused(datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows("一"))
+    document = msgspec.json.decode((version.folder / "dataset.json").read_bytes())
+    (version.folder / "dataset.json").write_bytes(msgspec.json.encode({**document, "extra": 1}))
+    with pytest.raises(StepFailed, match=r"extra"):
+        find(datasets, "ward")
