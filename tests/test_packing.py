@@ -38,6 +38,9 @@ THINKING = (
 )
 """Writes thoughts before the last answer only, and an empty pair when told not to think, as Qwen3's does."""
 
+THOUGHTFUL = THINKING.replace("and loop.last %}", "and loop.last and '</think>' not in message.content %}")
+"""The same, which keeps the thoughts of the last answer where it has any."""
+
 
 def row(*contents: str, number: int = 1, system: str = "") -> Row:
     roles = ("user", "assistant")
@@ -122,6 +125,28 @@ def test_a_template_that_drops_earlier_thoughts_makes_one_document_an_answer(tmp
             [id for id, flag in zip(example.ids, example.learned, strict=True) if not flag]
         )
         assert read.endswith("<think>\n\n</think>\n\n")
+
+
+def test_thoughts_are_learned_where_a_row_has_them_and_only_read_where_it_has_none(tmp_path: Path) -> None:
+    thinking = make_tiny_tokenizer(tmp_path, template=THOUGHTFUL)
+    thoughts = "<think>\n先看楼层表。\n</think>\n\n"
+    rows = (row("儿科在几楼？", thoughts + "三楼"), row("儿科在几楼？", "三楼"))
+    encoded, problems = Encoder(thinking, max_tokens=512).encode(rows)
+    assert not problems
+    asked = "<|im_start|>user\n儿科在几楼？<|im_end|>\n<|im_start|>assistant\n"
+    read_and_learned = [
+        tuple(
+            thinking.decode(
+                [token for token, flag in zip(each.ids, each.learned, strict=True) if flag is wanted]
+            )
+            for wanted in (False, True)
+        )
+        for _, (each,) in encoded
+    ]
+    assert read_and_learned == [
+        (asked, thoughts + "三楼<|im_end|>"),
+        (asked + "<think>\n\n</think>\n\n", "三楼<|im_end|>"),
+    ]
 
 
 def test_refuses_a_template_without_a_stop_token(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.model.chat import end_of_turn, render, token_ids
+from appliance.model.chat import end_of_turn, render, thinks, token_ids
 from appliance.progress import Advance
 from appliance.run.rows import Row
 
@@ -68,8 +68,9 @@ def _batches(pairs: Sequence[tuple[list[int], list[int]]], tokens: int) -> list[
 def _ids(tokenizer: Any, row: Row) -> tuple[list[int], list[int]]:
     """Token ids of the prompt, and of the answer with its end token, cut where generation begins."""
     end = end_of_turn(tokenizer)
-    prompt = render(tokenizer, row.question, tools=row.tools, answer_next=True)
-    whole = render(tokenizer, row.messages, tools=row.tools)
+    aloud = thinks(row.messages[-1])
+    prompt = render(tokenizer, row.question, tools=row.tools, answer_next=True, thinking=aloud)
+    whole = render(tokenizer, row.messages, tools=row.tools, thinking=aloud)
     stop = whole.find(end, len(prompt)) if whole.startswith(prompt) else -1
     # Some templates write a turn that is over in another way than one that begins: then the bare answer.
     answer = whole[len(prompt) : stop + len(end)] if stop >= 0 else row.answer + end

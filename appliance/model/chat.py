@@ -12,22 +12,34 @@ PROBE = "islet probe"
 """An answer that no template contains."""
 
 
-def render(tokenizer: Any, messages: Sequence[Message], *, tools: str = "", answer_next: bool = False) -> str:
+def render(
+    tokenizer: Any,
+    messages: Sequence[Message],
+    *,
+    tools: str = "",
+    answer_next: bool = False,
+    thinking: bool = False,
+) -> str:
     """The text that the model reads for `messages`; with `answer_next`, up to where its answer begins.
 
-    Templates that can think aloud are told not to: what is trained is what is asked later. A template that
-    cannot write tools leaves them out: `appliance.model.calls.find_style` tells.
+    A template that cannot write tools leaves them out: `appliance.model.calls.find_style` tells.
 
     tools: as in `Row.tools`
+    thinking: whether a template that can think aloud is asked to: only of an answer that does
     """
     text = tokenizer.apply_chat_template(
         template_turns(tokenizer, messages, tools),
         tools=tool_documents(tools),
         tokenize=False,
         add_generation_prompt=answer_next,
-        enable_thinking=False,
+        enable_thinking=thinking,
     )
     return str(text)
+
+
+def thinks(answer: Message) -> bool:
+    """Whether an answer holds what is thought before it."""
+    return "</think>" in answer.content
 
 
 def template_turns(tokenizer: Any, messages: Sequence[Message], tools: str = "") -> list[dict[str, Any]]:

@@ -8,10 +8,11 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from appliance.model.calls import find_style, holds_calls, tool_documents, uses_tools
-from appliance.model.chat import end_of_turn, render, special_tokens, template_turns, token_ids
+from appliance.model.chat import end_of_turn, render, special_tokens, template_turns, thinks, token_ids
 from appliance.run.rows import Message, Problem, Row
 from appliance.sentence import say
 
@@ -144,8 +145,8 @@ class Encoder:
         for position, message in enumerate(row.messages):
             if message.role == "assistant":
                 before, until = row.messages[:position], row.messages[: position + 1]
-                prompt = render(self._tokenizer, before, tools=row.tools, answer_next=True)
-                whole = render(self._tokenizer, until, tools=row.tools)
+                written = partial(render, self._tokenizer, tools=row.tools, thinking=thinks(message))
+                prompt, whole = written(before, answer_next=True), written(until)
                 end = whole.find(self._end, len(prompt)) if whole.startswith(prompt) else -1
                 parts.append((whole, (len(prompt), end + len(self._end)) if end >= 0 else (0, 0)))
         last, _ = parts[-1]
