@@ -83,7 +83,7 @@ def test_an_identity_number_is_found_beside_chinese_and_its_check_is_shown() -> 
         ("姓名：欧阳明德", "name", "欧阳明德"),
         ("患者于洋，男，34岁", "name", "于洋"),
         ("由其妻李淑芬陪同", "name", "李淑芬"),
-        ("牧民阿依古丽·买买提", "name", "牧民阿依古丽·买买提"),
+        ("牧民阿依古丽·买买提", "name", "阿依古丽·买买提"),
         ("seen by Dr. Mary O'Connell in clinic", "name", "Mary O'Connell"),
     ],
 )

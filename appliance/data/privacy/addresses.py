@@ -14,8 +14,8 @@ _DETAIL = (
 )
 _PLACE = rf"[{_HAN}]{{1,7}}?(?:自治区|自治州|自治县|特别行政区|省|市|区|县|旗|盟|镇|乡|街道|开发区|新区)"
 _STREET = (
-    rf"[{_HAN}0-9]{{1,10}}?(?:大道|大街|胡同|路|街|巷|弄|村|屯|庄|小区|花园|家园|公寓|苑|社区|新村|广场"
-    rf"|大厦|里)"
+    rf"[{_HAN}0-9]{{1,10}}?(?:大道|大街|胡同|路|街|道|巷|弄|村|屯|寨|庄|小区|花园|家园|公寓|苑|社区|新村|广场"
+    rf"|大厦|里)+"
 )
 _CHAIN = rf"(?:{_PLACE}){{0,4}}(?:{_STREET}){{0,3}}(?:[东南西北中][一二三四段路]?)?(?:{_DETAIL}){{0,5}}"
 
@@ -41,16 +41,30 @@ _ENGLISH = re.compile(
     r"(?:,? [A-Z][a-z'’]+(?: [A-Z][a-z'’]+){0,2})?"
     r"(?:,? (?:[A-Z]{2} [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}))?"
 )
+_BOX = re.compile(
+    r"(?=[Pp])(?<![A-Za-z])P\.? ?O\.? Box [0-9]{1,6}(?:,? [A-Z][a-z'’]+(?: [A-Z][a-z'’]+){0,2})?"
+    r"(?:,? [A-Z]{2} [0-9]{5})?"
+)
+_POSTAL = re.compile(r"(?:邮编|邮政编码|邮码)[ :]{0,3}(?P<value>[0-9]{6})(?![0-9])")
 _REACH = 12
 """Characters that the name of a street and of the district before it may have."""
 
 _LEADS_IN = re.compile(
-    r"^(?:患者|病人|家住|现住|住在|住于|住|居住于|居住在|位于|来自|在|于|至|到|由|从|经|和|与|及|为|系|是)+"
+    r"^(?:患者|病人|家住|现住|住在|住于|住|居住于|居住在|位于|来自|在|于|至|到|由|从|经|和|与|及|为|系|是|送回|送至|送到|转至|返回|回)+"
 )
 
 
-def addresses(text: str) -> Iterator[Found]:
-    """Addresses in a normalised text."""
+def addresses(text: str, *, han: bool, latin: bool) -> Iterator[Found]:
+    """Addresses in a normalised text. han, latin: whether it has such letters."""
+    if han:
+        yield from _chinese(text)
+    if latin:
+        for pattern, confidence in ((_ENGLISH, 0.85), (_BOX, 0.85)):
+            for match in pattern.finditer(text):
+                yield Found(Kind.ADDRESS, *match.span(), confidence)
+
+
+def _chinese(text: str) -> Iterator[Found]:
     for match in _LABELLED.finditer(text):
         if len(match["value"]) >= 3:
             yield Found(Kind.ADDRESS, *match.span("value"), 0.9)
@@ -62,5 +76,5 @@ def addresses(text: str) -> Iterator[Found]:
             lead = _LEADS_IN.match(before.group())
             start = match.start() - len(before.group()) + (lead.end() if lead else 0)
             yield Found(Kind.ADDRESS, start, match.end(), 0.7)
-    for match in _ENGLISH.finditer(text):
-        yield Found(Kind.ADDRESS, *match.span(), 0.85)
+    for match in _POSTAL.finditer(text):
+        yield Found(Kind.ADDRESS, *match.span("value"), 0.8)

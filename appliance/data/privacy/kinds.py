@@ -1,9 +1,9 @@
 """Kinds of identifiers, and what one finding says."""
 
 import bisect
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from appliance.sentence import Sentence, say
 
@@ -66,8 +66,7 @@ PLACEHOLDERS: dict[Kind, tuple[str, str]] = {
 Check = Literal["", "passed", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One identifier in one text; where, never what."""
 
     kind: Kind
@@ -80,12 +79,25 @@ class Found:
     """Whether a check digit or checksum was right, where the kind has one."""
 
 
-def merged(found: list[Found]) -> tuple[Found, ...]:
+def merged(found: Iterable[Found]) -> tuple[Found, ...]:
     """Findings that do not overlap, in order: of those that do, the longest, then the surest, is kept."""
+    kept: list[Found] = []
+    together: list[Found] = []  # findings that touch each other, as a chain
+    end = 0
+    for one in sorted(found, key=lambda each: each.start):
+        if together and one.start >= end:
+            kept += together if len(together) == 1 else _chosen(together)
+            together = []
+        together.append(one)
+        end = max(end, one.end)
+    return tuple(kept + _chosen(together))
+
+
+def _chosen(found: list[Found]) -> list[Found]:
     kept: list[Found] = []  # by place, so that only neighbours can overlap
     for one in sorted(found, key=lambda each: (each.start - each.end, -each.confidence, each.start)):
         at = bisect.bisect(kept, one.start, key=lambda each: each.start)
         free_before = at == 0 or kept[at - 1].end <= one.start
         if free_before and (at == len(kept) or one.end <= kept[at].start):
             kept.insert(at, one)
-    return tuple(kept)
+    return kept

@@ -129,7 +129,8 @@ def _moved(written: str, days: int) -> str | None:
     if form == "4":
         parts = (moved.day, moved.month) if int(match["a4"]) > 12 else (moved.month, moved.day)
         year = f"{moved.year}" if len(match["y4"]) == 4 else f"{moved.year % 100:02}"
-        return f"{parts[0]:0{len(match['a4'])}}/{parts[1]:0{len(match['b4'])}}/{year}"
+        first, second = f"{parts[0]:0{len(match['a4'])}}", f"{parts[1]:0{len(match['b4'])}}"
+        return match["s4"].join((first, second, year))
     if form == "5":
         return f"{moved:%Y%m%d}"
     if form == "2":

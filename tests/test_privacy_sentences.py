@@ -1,0 +1,63 @@
+"""Sentences as wards write them, made to break the rules for patients' data."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from appliance.data.privacy.detector import Detector
+
+NOTES = Path(__file__).with_name("notes")
+HARD = tomllib.loads((NOTES / "hard.toml").read_text(encoding="utf-8"))
+NOT_NAMES = tomllib.loads((NOTES / "not_names.toml").read_text(encoding="utf-8"))
+MARK = re.compile(r"\[\[([a-z-]+):(.*?)\]\]", re.DOTALL)
+KNOWN_MISSES = {"小燕", "张三丰", "扁 鹊", "林徽因"}
+"""A nickname, a numeral in a given name, one spaced and without a surname, one that ends in a conjunction."""
+
+
+def marked(sentence: str) -> tuple[str, list[tuple[str, int, int]]]:
+    """The text of a marked sentence, and what is in it: (kind, first character, the one after the last)."""
+    text, truth, at = "", [], 0
+    for match in MARK.finditer(sentence):
+        text += sentence[at : match.start()]
+        truth.append((match[1], len(text), len(text) + len(match[2])))
+        text += match[2]
+        at = match.end()
+    return text + sentence[at:], truth
+
+
+@pytest.mark.parametrize("sentence", [*HARD["chinese"], *HARD["english"]])
+def test_what_a_ward_writes_is_found_with_its_kind_and_nothing_else_is(sentence: str) -> None:
+    text, truth = marked(sentence)
+    found = Detector().find(text)
+    covered = {at for one in found for at in range(one.start, one.end)}
+    for kind, start, end in truth:
+        if text[start:end] not in KNOWN_MISSES:
+            assert covered.issuperset(range(start, end)), text[start:end]
+            assert kind in {one.kind for one in found if one.start < end and start < one.end}
+    for one in found:
+        assert any(one.start < end and start < one.end for _, start, end in truth), text[one.start : one.end]
+
+
+@pytest.mark.parametrize("sentence", HARD["harmless"])
+def test_a_sentence_without_an_identifier_stays_as_it_is(sentence: str) -> None:
+    assert [sentence[one.start : one.end] for one in Detector().find(sentence)] == []
+
+
+def test_diseases_drugs_and_methods_called_after_people_are_no_names() -> None:
+    chinese, english = NOT_NAMES["chinese"].split(), NOT_NAMES["english"]
+    assert len(chinese) >= 100 and len(english) >= 50
+    around = {
+        "chinese": NOT_NAMES["around_chinese"],
+        "english": NOT_NAMES["around_english"],
+    }
+    detector = Detector()
+    wrong = {
+        sentence: [sentence[one.start : one.end] for one in found]
+        for language, words in (("chinese", chinese), ("english", english))
+        for word in words
+        for sentence in (frame.replace("{}", word) for frame in around[language])
+        if (found := detector.find(sentence))
+    }
+    assert wrong == {}
