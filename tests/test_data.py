@@ -171,12 +171,12 @@ def test_openai_messages_become_conversations_and_are_detected_as_a_list_and_as_
         ),
         (chat(("user", "a"), ("assistant", " ")), "messages[2].content", "empty"),
         (chat(("user", "a"), ("assistant", None)), "messages[2].content", "missing"),
-        (chat(("user", [{"type": "text"}]), ("assistant", "b")), "messages[1].content", "a list"),
-        (chat(("human", "a"), ("assistant", "b")), "messages[1].role", "none of system, user, assistant"),
+        (chat(("user", [{"type": "text"}]), ("assistant", "b")), "messages[1].content[1].text", "missing"),
+        (chat(("user", ["a"]), ("assistant", "b")), "messages[1].content", "a list"),
+        (chat(("nurse", "a"), ("assistant", "b")), "messages[1].role", "none of system, user, assistant"),
         (chat((["user"], "a"), ("assistant", "b")), "messages[1].role", "none of"),
-        (chat(("developer", "s"), ("user", "a"), ("assistant", "b")), "messages[1].role", "developer"),
-        (chat(("user", "a"), ("tool", "7"), ("assistant", "b")), "messages[2].role", "tools are not learned"),
-        ({**CHAT, "tools": [{"type": "function"}]}, "tools", "describes tools"),
+        (chat(("user", "a"), ("tool", "7"), ("assistant", "b")), "messages[2].role", "is tool where"),
+        ({**CHAT, "tools": [{"type": "function"}]}, "tools", "no tool with a name"),
         (
             {
                 "messages": [
@@ -184,18 +184,18 @@ def test_openai_messages_become_conversations_and_are_detected_as_a_list_and_as_
                     {"role": "assistant", "tool_calls": [{"id": "1"}]},
                 ]
             },
-            "messages[2].tool_calls",
-            "calls a tool",
+            "messages[2].tool_calls[1].name",
+            "missing",
         ),
         (
             {"messages": [CHAT["messages"][0], {**CHAT["messages"][1], "weight": 0}]},
-            "messages[2].weight",
-            "not to be learned",
+            "messages",
+            "no answer that is to be learned",
         ),
         (
-            {"messages": [CHAT["messages"][0], {**CHAT["messages"][1], "loss": False}]},
-            "messages[2].loss",
-            "not to be learned",
+            {"messages": [CHAT["messages"][0], {**CHAT["messages"][1], "weight": 0.5}]},
+            "messages[2].weight",
+            "must be true or false",
         ),
     ],
 )
@@ -242,9 +242,10 @@ def test_refuses_a_table_whose_quote_is_never_closed(tmp_path: Path) -> None:
 
 def test_refuses_a_table_without_the_two_columns(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("question,answer\na,b\n", encoding="utf-8")
-    with pytest.raises(BadInput, match="no columns `prompt` and `completion`"):
+    path.write_text("left,right\na,b\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="What the rows of .* mean is not known") as refused:
         read_file(path)
+    assert refused.value.why == "of the columns `left`, `right` none is known as a question or an answer"
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def test_refuses_an_encoding_that_it_cannot_tell_and_never_guesses(tmp_path: Pat
 
 @pytest.mark.parametrize(("content", "why"), [("", "empty"), ("hello there", "neither JSON nor a table")])
 def test_refuses_a_file_of_no_known_format(tmp_path: Path, content: str, why: str) -> None:
-    path = tmp_path / "rows.txt"
+    path = tmp_path / "rows.rtf"
     path.write_text(content)
     with pytest.raises(BadInput) as refused:
         read_file(path)

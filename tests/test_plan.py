@@ -98,7 +98,7 @@ def full_plan(rows: str, questions: str) -> Plan:
         format="islet-plan-1",
         name="icu-2",
         model=ModelChoice("org/model", system="你是助手。\n\"quoted\" 'both'"),
-        data=DataChoice((DataFile(rows, "csv"),), held_out_share=0.25, max_bad_share=0.5),
+        data=DataChoice((DataFile(rows, "pairs"),), held_out_share=0.25, max_bad_share=0.5),
         training=TrainingChoice(
             method="qlora",
             rank=8,

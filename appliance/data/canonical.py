@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.data.read import FileReport
+from appliance.data.read import FileReport, report_of
 from appliance.durable import whole_file, write_whole
 from appliance.errors import StepFailed
 from appliance.run.rows import Message, Problem, Row, ToolCall
@@ -170,9 +170,9 @@ def read_check(path: Path) -> Check:
     """The report that `write_check` wrote."""
     document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     problems = tuple(_problem(each) for each in document.get("problems", ()))
-    return msgspec.structs.replace(
-        msgspec.convert({**document, "problems": ()}, type=Check), problems=problems
-    )
+    files = tuple(report_of(each) for each in document.get("files", ()))
+    plain = msgspec.convert({**document, "problems": (), "files": ()}, type=Check)
+    return msgspec.structs.replace(plain, problems=problems, files=files)
 
 
 def _problem(stored: dict[str, Any]) -> Problem:

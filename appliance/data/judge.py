@@ -1,10 +1,14 @@
 """Judging one row's fields: the first thing wrong is what is reported."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from appliance.run.rows import Message
 from appliance.sentence import say
+
+DESTROYED = re.compile("[\ufffd\0\ud800-\udfff]")
+"""What conversions leave behind: the replacement character, a zero, half of a pair of surrogates."""
 
 
 class RowRefused(Exception):
@@ -35,9 +39,14 @@ def required_text(fields: Mapping[str, Any], field: str) -> str:
     """
     text = text_of(fields, field)
     if not text:
-        what = say("is empty") if field in fields else say("is missing")
-        raise RowRefused(field, what, "write it, or delete the row")
+        raise missing(fields, field)
     return text
+
+
+def missing(fields: Mapping[str, Any], field: str, place: str = "") -> RowRefused:
+    """The refusal of a row that lacks what it must have; `place` says where `fields` stand in it."""
+    what = say("is empty") if fields.get(field) is not None else say("is missing")
+    return RowRefused(place or field, what, "write it, or delete the row")
 
 
 def clean(value: Any, field: str) -> str:
@@ -45,9 +54,13 @@ def clean(value: Any, field: str) -> str:
 
     Raises: RowRefused.
     """
+    if isinstance(value, RowRefused):  # a cell of a workbook: an error, a formula without a result
+        raise RowRefused(field, value.what, value.fix)
     if not isinstance(value, str):
-        raise RowRefused(field, say("must be text, is {kind}", kind=_kind(value)), "put the value in quotes")
-    if any(character in "\ufffd\0" or "\ud800" <= character <= "\udfff" for character in value):
+        raise RowRefused(
+            field, say("must be text, is {kind}", kind=kind_of(value)), "put the value in quotes"
+        )
+    if DESTROYED.search(value):
         raise RowRefused(
             field, "holds characters that an earlier conversion destroyed", "export it again as UTF-8"
         )
@@ -62,7 +75,8 @@ def conversation(system: str, turns: list[tuple[str, str]]) -> tuple[Message, ..
     return tuple(messages)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a value of a document is, in words."""
     names: dict[type, str] = {
         bool: say("true or false"),
         int: say("a number"),

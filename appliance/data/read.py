@@ -1,42 +1,32 @@
 """Files of rows to canonical rows: nothing is dropped without being counted and listed."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from appliance.data import alpaca, messages, table
+import msgspec
+
+from appliance.data.dataset_info import Entry, entry_of
 from appliance.data.files import Source, open_sources
 from appliance.data.judge import RowRefused
+from appliance.data.shapes import ignored_of, parts_of
+from appliance.data.shapes.detect import Found, find_shape
+from appliance.data.shapes.sample import Sample
+from appliance.data.shapes.shape import Shape
+from appliance.data.taken import TakenItems
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Message, Problem, Row
-from appliance.sentence import listed, say
+from appliance.sentence import from_document, listed, say, to_document
 
 SHOWN_PROBLEMS = 5
+SAMPLE_ROWS = 100
+"""Rows that stand for a file when its shape is looked for."""
 
-
-@dataclass(frozen=True)
-class Format:
-    """How the items of one format are judged."""
-
-    messages: Callable[[Any], tuple[Message, ...]]
-    ignored: Callable[[Any], set[str]]
-    """Names of an item's fields that nothing is made of."""
-
-
-def _beside(fields: Sequence[str]) -> Callable[[Any], set[str]]:
-    """Names of what an item holds beside `fields`."""
-    return lambda item: (
-        {str(each) for each in item if each not in fields} if isinstance(item, dict) else set()
-    )
-
-
-FORMATS: dict[str, Format] = {
-    "alpaca": Format(alpaca.alpaca_messages, _beside(alpaca.FIELDS)),
-    "messages": Format(messages.chat_messages, messages.ignored_fields),
-    "csv": Format(table.table_messages, _beside(table.FIELDS)),
-}
+UNSEEN = Found(Shape("text", {}), say("no row could be looked at"), ())
+"""For a file without a row that can be looked at; each that is there is refused with its own words."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +36,28 @@ class FileReport:
     path: str
     sha256: str
     format: str
+    """The shape of its rows; "" where none could be looked at."""
     detected: bool
-    """Whether the format was found by looking, not named in the plan."""
+    """Whether the shape was found by looking, not named in the plan."""
     encoding: str
     rows_in: int
     rows_out: int
     ignored_fields: tuple[str, ...]
     """Fields that some rows have and that nothing is made of."""
+    name: str = ""
+    """What problems call it; of a member of a folder or an archive, with the name of that."""
+    container: str = ""
+    sheet: str = ""
+    why: str = ""
+    """A sentence: why it was taken for this shape, and which column was taken for what."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """(field, the file's column) for every field that some row has."""
+    kinds: tuple[tuple[str, int], ...] = ()
+    """(what rows teach, how many of them do)."""
+    left_out: int = 0
+    """Rows that were not looked at because fewer are wanted; they are not among `rows_in`."""
+    notices: tuple[str, ...] = ()
+    """Sentences: what else a reader should know."""
 
 
 @dataclass(frozen=True)
@@ -64,73 +69,89 @@ class Reading:
     files: tuple[FileReport, ...]
 
 
-def read_files(files: Sequence[DataFile], *, system: str = "") -> Reading:
-    """The rows of all files, in order; `system` goes before every row that has no system prompt of its own.
+class RowStream:
+    """The rows of one `DataFile` and what is wrong with the others, in their order, in constant memory.
 
-    Raises: BadInput, when a file cannot be read as a whole.
+    Each iteration reads the files anew; `reports` holds one report a source that was read to its end.
+    """
+
+    def __init__(self, entry: Entry, sources: Sequence[Source], system: str) -> None:
+        self._entry, self._sources, self._system = entry, sources, system
+        self.reports: list[FileReport] = []
+
+    def __iter__(self) -> Iterator[Row | Problem]:
+        self.reports.clear()
+        for source in self._sources:
+            yield from self._source(source)
+
+    def _source(self, source: Source) -> Iterator[Row | Problem]:
+        entry = self._entry
+        sample = source.sample(SAMPLE_ROWS)
+        found = find_shape(Sample(sample), entry.file, source.path) if sample else UNSEEN
+        kinds, total = Counter[str](), 0
+        keys: set[tuple[str, ...]] = set()
+        ignored: set[str] = set()
+        items = TakenItems(source, entry.take)
+        for number, item in items:
+            total += 1
+            if not isinstance(item, RowRefused) and (names := tuple(item)) not in keys:
+                keys.add(names)
+                ignored |= ignored_of(item, found.shape)
+            row = _row(source, number, item, found, self._system)
+            if isinstance(row, Row):
+                kinds[row.kind] += 1
+            yield row
+        self.reports.append(_report(source, entry, found, total, kinds, ignored, items.left_out))
+
+
+def stream(file: DataFile, *, system: str = "") -> RowStream:
+    """The rows of `file`; `system` goes before every row that has no system prompt of its own.
+
+    Raises: BadInput, when it cannot be read as a whole; the iteration raises it too.
+    """
+    entry = entry_of(file)
+    return RowStream(entry, open_sources(Path(entry.file.path), sheet=entry.file.sheet), system)
+
+
+def read_files(files: Sequence[DataFile], *, system: str = "") -> Reading:
+    """The rows of all files, in order, in memory.
+
+    Raises: BadInput, as `stream`.
     """
     rows: list[Row] = []
     problems: list[Problem] = []
     reports: list[FileReport] = []
     for file in files:
-        reading = read_file(Path(file.path), format=file.format, system=system)
-        rows += reading.rows
-        problems += reading.problems
-        reports += reading.files
+        streamed = stream(file, system=system)
+        for each in streamed:
+            if isinstance(each, Row):
+                rows.append(each)
+            else:
+                problems.append(each)
+        reports += streamed.reports
     return Reading(tuple(rows), tuple(problems), tuple(reports))
 
 
 def read_file(path: Path, *, format: FormatName = "auto", system: str = "") -> Reading:
     """The rows of one file.
 
-    Raises: BadInput, when it cannot be read as a whole: not there, an unknown encoding or format.
+    Raises: BadInput, as `stream`.
     """
-    rows: list[Row] = []
-    problems: list[Problem] = []
-    reports: list[FileReport] = []
-    for source in open_sources(path):
-        name = detect_format(source) if format == "auto" else format
-        form, before, total = FORMATS[name], len(rows), 0
-        ignored: set[str] = set()
-        for number, item in source.items():
-            total += 1
-            try:
-                turns = _with_system(form.messages(item), system)
-            except RowRefused as refused:
-                problems.append(Problem(source.name, number, refused.field, refused.what, refused.fix))
-            else:
-                rows.append(Row(turns, source.name, source.sha256, number))
-            ignored |= form.ignored(item)
-        report = FileReport(
-            str(source.path),
-            source.sha256,
-            name,
-            format == "auto",
-            source.encoding,
-            total,
-            len(rows) - before,
-            tuple(sorted(ignored)),
-        )
-        reports.append(report)
-    return Reading(tuple(rows), tuple(problems), tuple(reports))
+    return read_files([DataFile(str(path), format)], system=system)
 
 
-def detect_format(source: Source) -> str:
-    """The name of the format of a source's items.
+def report_document(report: FileReport) -> dict[str, Any]:
+    """`report` for a JSON document, its sentences with their parts."""
+    notices = [to_document(each) for each in report.notices]
+    return {**asdict(report), "why": to_document(report.why), "notices": notices}
 
-    Raises: BadInput, when it looks like none.
-    """
-    first = next(iter(source.sample(1)), {})
-    if source.container in ("json", "jsonl"):
-        return "messages" if "messages" in first else "alpaca"
-    if source.container in ("csv", "tsv"):
-        return "csv"
-    raise BadInput(
-        say("The format of {path} is not known.", path=source.path),
-        why="it begins like neither JSON nor a table with `prompt` and `completion`",
-        next_step="Export it as Alpaca JSON, as OpenAI messages, or as a CSV with the columns prompt and "
-        "completion.",
-    )
+
+def report_of(document: Mapping[str, Any]) -> FileReport:
+    """What `report_document` was given."""
+    why = from_document(document.get("why", ""))
+    notices = tuple(from_document(each) for each in document.get("notices", ()))
+    plain = msgspec.convert({**document, "why": "", "notices": ()}, type=FileReport)
+    return replace(plain, why=why, notices=notices)
 
 
 def check_bad_share(rows: int, problems: Sequence[Problem], max_bad_share: float) -> None:
@@ -161,7 +182,55 @@ def check_bad_share(rows: int, problems: Sequence[Problem], max_bad_share: float
     )
 
 
-def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
-    if not system or messages[0].role == "system":
-        return messages
-    return (Message("system", system), *messages)
+def _row(
+    source: Source, number: int, item: dict[str, Any] | RowRefused, found: Found, system: str
+) -> Row | Problem:
+    try:
+        if isinstance(item, RowRefused):
+            raise item
+        parts = parts_of(item, found.shape)
+    except RowRefused as refused:
+        return Problem(source.name, number, refused.field, refused.what, refused.fix)
+    messages = parts.messages
+    if system and messages and messages[0].role != "system":
+        messages = (Message("system", system), *messages)
+    return Row(
+        messages,
+        source.name,
+        source.sha256,
+        number,
+        parts.tools,
+        parts.rejected,
+        parts.label,
+        parts.text,
+        parts.steps,
+    )
+
+
+def _report(
+    source: Source,
+    entry: Entry,
+    found: Found,
+    total: int,
+    kinds: Mapping[str, int],
+    ignored: set[str],
+    left_out: int,
+) -> FileReport:
+    return FileReport(
+        path=str(source.path),
+        sha256=source.sha256,
+        format="" if found is UNSEEN else found.shape.name,
+        detected=entry.file.format == "auto",
+        encoding=source.encoding,
+        rows_in=total,
+        rows_out=sum(kinds.values()),
+        ignored_fields=tuple(sorted(ignored)),
+        name=source.name,
+        container=source.container,
+        sheet=source.sheet,
+        why=found.why,
+        columns=found.columns,
+        kinds=tuple(sorted(kinds.items())),
+        left_out=left_out,
+        notices=(*entry.notices, *source.notes, *found.notices),
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.data.canonical import read_rows
+from appliance.data.kinds import of_kind
 from appliance.data.read import check_bad_share, read_file
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
@@ -39,7 +40,7 @@ def read_questions(run: RunFolder, plan: Plan) -> list[Questions]:
     sets = []
     for choice in plan.evaluation.sets:
         path = Path(choice.path)
-        reading = read_file(path, system=plan.model.system)
+        reading = of_kind(read_file(path, system=plan.model.system), "chat")
         check_bad_share(len(reading.rows), reading.problems, 0.0)
         sha256 = reading.files[0].sha256
         sets.append(Questions(choice.name, choice.judge, path, sha256, len(reading.rows), reading.rows))

@@ -92,7 +92,7 @@ def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = 
     plan = absolute(plan, beside or Path.cwd())
     wanted = [file.path for file in plan.data.train] + [questions.path for questions in plan.evaluation.sets]
     for path in wanted:
-        if not Path(path).is_file():
+        if not Path(path).exists():
             raise BadInput(
                 say("{path} is not there.", path=path),
                 why="the plan names it as a file of rows",

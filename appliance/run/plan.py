@@ -24,8 +24,19 @@ PLAN_LIMIT_BYTES = 1_000_000
 
 ONE_LENGTH = say("one of them says how long the run is; leave the other out")
 
-FormatName = Literal["alpaca", "messages", "csv", "auto"]
-"""Names of the formats of rows."""
+FormatName = Literal["auto", "alpaca", "sharegpt", "messages", "pairs", "text"]
+"""Names of the shapes of rows: how a file writes conversations, pairs of answers, or texts."""
+
+FieldName = Literal[
+    "prompt", "query", "response", "thinking", "history", "system", "tools", "messages",
+    "chosen", "rejected", "kto_tag", "text", "images", "videos", "audios",
+]  # fmt: skip
+"""What a column can be. Source: LLaMA-Factory, data/README.md; `thinking` and `text` are ours."""
+
+TagName = Literal[
+    "role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag", "function_tag", "system_tag"
+]
+"""Names for the parts of a turn, and for who speaks. Source: the same."""
 
 
 class ModelChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,13 +48,25 @@ class ModelChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """System prompt, trained with every row that has none of its own and written into the Modelfile."""
 
 
-class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of training rows."""
+class DataFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One file of training rows, or a folder or an archive of them."""
 
     path: str
-    """Absolute, or relative to the plan file."""
+    """Absolute, or relative to the plan file; `dataset:NAME@VERSION` names rows of the site's own."""
     format: FormatName = "auto"
     """How the rows are written; `auto` detects it and the report says what was found."""
+    sheet: str = ""
+    """Of a workbook with several: which one."""
+    dataset: str = ""
+    """Name of an entry, where `path` is a `dataset_info.json` or the folder of one."""
+    columns: dict[FieldName, str] = {}
+    """The file's column for a field, where its name does not say it; "": that field is not read."""
+    tags: dict[TagName, str] = {}
+    """How the turns of a conversation are written, where that is neither ShareGPT's nor OpenAI's way."""
+    registered: str = ""
+    """`NAME@VERSION`, where `path` was made of such a name; filled in when a run is made."""
+    sha256: str = ""
+    """What the file's bytes must be; filled in with `registered`. "": whatever they are."""
 
 
 class DataChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,7 +177,7 @@ def read_plan(path: Path) -> Plan:
         document = msgspec.toml.decode(content)
         plan = msgspec.convert(document, type=Plan)
     except msgspec.ValidationError as error:
-        raise _bad(path, _in_words(str(error))) from error
+        raise _bad(path, in_words(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _bad(path, say("it is no TOML: {error}", error=error)) from error
     if plan.training.steps and "epochs" in document["training"]:
@@ -285,7 +308,7 @@ def _rules(plan: Plan) -> list[tuple[str, bool, str]]:
     ]
 
 
-def _in_words(message: str) -> str:
+def in_words(message: str) -> str:
     """msgspec's message with the field in front: ``… - at `$.training.rank` `` becomes `training.rank: …`."""
     text, _, where = message.partition(" - at ")
     place = where.strip("`").removeprefix("$").removeprefix(".")

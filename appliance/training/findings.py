@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.data.read import Reading, read_file
+from appliance.data.kinds import of_kind
+from appliance.data.read import Reading, read_files
 from appliance.errors import BadInput
 from appliance.model.base import load_tokenizer
 from appliance.run.plan import Plan
@@ -49,7 +50,7 @@ def read_rows(plan: Plan, advance: Advance) -> Reading:
     """
     readings = []
     for file in plan.data.train:
-        readings.append(read_file(Path(file.path), format=file.format, system=plan.model.system))
+        readings.append(of_kind(read_files([file], system=plan.model.system), "chat"))
         advance(1)
     chain = itertools.chain.from_iterable
     return Reading(

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from appliance.data.read import FileReport
+from appliance.data.read import FileReport, report_document, report_of
 from appliance.errors import ApplianceError, HostNotReady, StepFailed
 from appliance.run.failure import error_of
 from appliance.run.plan import Plan, TrainingChoice
@@ -250,8 +250,9 @@ def look_document(look: Look) -> dict[str, Any]:
         }
         for each in look.problems
     ]
-    document = msgspec.to_builtins(msgspec.structs.replace(look, problems=()))
-    return {**document, "problems": problems}
+    document = msgspec.to_builtins(msgspec.structs.replace(look, problems=(), files=()))
+    files = [report_document(each) for each in look.files]
+    return {**document, "problems": problems, "files": files}
 
 
 def look_of(document: dict[str, Any]) -> Look:
@@ -260,7 +261,9 @@ def look_of(document: dict[str, Any]) -> Look:
         Problem(each["file"], each["row"], *(from_document(each[name]) for name in ("field", "what", "fix")))
         for each in document.pop("problems")
     )
-    return msgspec.structs.replace(msgspec.convert({**document, "problems": ()}, Look), problems=problems)
+    files = tuple(report_of(each) for each in document.pop("files"))
+    plain = msgspec.convert({**document, "problems": (), "files": ()}, Look)
+    return msgspec.structs.replace(plain, problems=problems, files=files)
 
 
 def estimate_packs(look: Look, pack_tokens: int) -> int:
