@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.data.shapes import names
 from appliance.data.shapes.answers import as_label
-from appliance.data.shapes.sample import Sample
+from appliance.data.shapes.sample import Sample, is_turns
 from appliance.data.shapes.shape import Shape, ShapeName, Tags
 from appliance.data.shapes.tags import find_tags
 from appliance.errors import BadInput
@@ -67,7 +67,7 @@ def find_shape(sample: Sample, file: DataFile, path: Path) -> Found:
         name, columns = "text", {"text": columns["prompt"]}
     tags = Tags()
     if name in ("sharegpt", "messages"):
-        turns = next(iter(sample.values(columns["messages"])), None)
+        turns = next(filter(is_turns, sample.values(columns["messages"])), None)
         tags = find_tags(turns, name, file.tags)
         if file.format == "auto":
             name = "sharegpt" if (tags.role, tags.content) == ("from", "value") else "messages"
@@ -106,7 +106,7 @@ def _asked_columns(sample: Sample, file: DataFile, path: Path) -> dict[str, str]
     asked = {}
     for field, column in file.columns.items():
         found = sample.find(column) if column else ""
-        if found is None and field in REQUIRED:
+        if found is None and field in REQUIRED and not (field == "response" and file.columns.get("rejected")):
             raise BadInput(
                 say("{path} has no column `{column}`.", path=path, column=column),
                 why=say("its columns are {columns}", columns=sample.shown(sample.names)),

@@ -45,8 +45,12 @@ class Sample:
         return sum(column in row for row in self.rows)
 
     def turn_columns(self) -> list[str]:
-        """Columns that hold lists of turns."""
-        return [name for name in self.names if name in self.filled and is_turns(self.values(name)[0])]
+        """Columns that hold lists of turns in half of the rows at least: a spoilt row says nothing of others."""
+        return [name for name in self.names if name in self.filled and self._holds_turns(name)]
+
+    def _holds_turns(self, column: str) -> bool:
+        values = self.values(column)
+        return 2 * sum(map(is_turns, values)) >= len(values)
 
     def shown(self, columns: Iterable[str]) -> Sentence:
         """The names of columns, for a message; one that looks like a row's text by its place alone."""
