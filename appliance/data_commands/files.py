@@ -14,9 +14,6 @@ FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 ROWS = click.Path(path_type=Path, exists=True)
 files_argument = click.argument("files", type=ROWS, nargs=-1, required=True)
-format_option = click.option(
-    "--format", "file_format", type=click.Choice(FORMATS), default="auto", show_default=True
-)
 
 
 @dataclass(frozen=True)

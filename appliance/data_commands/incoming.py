@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from appliance.run.plan import DataFile, FormatName
+from appliance.data_commands.files import How
+from appliance.run.plan import DataFile
 from appliance.run.rows import Problem, Row
 from appliance.site.layout import Site
 from appliance.site_commands import site_of
@@ -13,19 +14,19 @@ from appliance.site_commands import site_of
 inputs_argument = click.argument("files", nargs=-1, required=True, metavar="FILES")
 
 
-def choose(context: click.Context, files: Sequence[str], file_format: FormatName) -> list[DataFile]:
+def choose(context: click.Context, files: Sequence[str], how: How) -> list[DataFile]:
     """The files that were named; `dataset:NAME@VERSION` is looked up among the site's.
 
     Raises: BadInput, when one is not there; StepFailed, when the rows of a data set were changed.
     """
-    return [_chosen(context, file, file_format) for file in files]
+    return [_chosen(context, file, how) for file in files]
 
 
-def _chosen(context: click.Context, file: str, file_format: FormatName) -> DataFile:
+def _chosen(context: click.Context, file: str, how: How) -> DataFile:
     from appliance.data.registry.reference import is_reference, resolve
 
     if not is_reference(file):
-        return DataFile(str(Path(file).absolute()), file_format)
+        return how.file(Path(file))
     version = resolve(file, site_of(context).datasets)
     return DataFile(
         str(version.rows), "auto", registered=version.record.reference, sha256=version.record.sha256

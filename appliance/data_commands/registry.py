@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from appliance.data_commands.files import format_option
+from appliance.data_commands.files import How, how_options
 from appliance.data_commands.incoming import inputs_argument
 from appliance.site_commands import json_option, site_of, yes_option
 
@@ -17,7 +17,7 @@ UNTIL = "The last day on which it may be kept, like 2031-12-31."
 @click.command()
 @click.argument("name")
 @inputs_argument
-@format_option
+@how_options
 @click.option("--note", default="", help="What it is, in a line; never a patient's name.")
 @click.option("--keep-until", "until", help=UNTIL)
 @click.option(
@@ -33,7 +33,7 @@ def add(
     context: click.Context,
     name: str,
     files: tuple[str, ...],
-    file_format: str,
+    how: How,
     note: str,
     until: str | None,
     max_bad_share: float,
@@ -55,7 +55,7 @@ def add(
     check_trainer(site)
     check_name(name)
     day = read_day(until) if until else None
-    chosen = choose(context, files, file_format)  # type: ignore[arg-type]  # click.Choice gave it
+    chosen = choose(context, files, how)
     made_from = tuple(shown_name(file) for file in chosen)
     wish = Wish(name, _myself(), made_from, check_words(note), day, max_bad_share)
     version, tally = put(site.datasets, wish, stream_all(chosen))
