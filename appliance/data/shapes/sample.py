@@ -45,7 +45,7 @@ class Sample:
         return sum(column in row for row in self.rows)
 
     def turn_columns(self) -> list[str]:
-        """Columns that hold lists of turns in half of the rows at least: a spoilt row says nothing of others."""
+        """Columns that hold lists of turns in half of the rows at least: one that is spoilt says nothing."""
         return [name for name in self.names if name in self.filled and self._holds_turns(name)]
 
     def _holds_turns(self, column: str) -> bool:
