@@ -67,16 +67,28 @@ def read_columns(header: Sequence[str], below: Sequence[str], row: int, source: 
         raise _no_names(source, row, say("a cell of it has more than {limit} characters", limit=LONGEST_NAME))
     if all(_is_number(name) for name in names if name):
         raise _no_names(source, row, say("its cells are numbers"))
-    if any(not name.isprintable() for name in names):
-        raise _no_names(source, row, say("a cell of it holds characters that cannot be shown"))
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    check_names([name for name in names if name], source)
+    return Columns(tuple(names), row)
+
+
+def check_names(names: Sequence[str], source: Path) -> None:
+    """Stop where one name stands over two columns, or cannot be shown on a screen.
+
+    Raises: BadInput.
+    """
+    if not "".join(names).isprintable():
+        raise BadInput(
+            say("{source} has a column whose name cannot be shown.", source=source),
+            why="it holds control characters, or half an emoji",
+            next_step="Name the column anew, of letters, digits and spaces.",
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadInput(
             say("{source} has two columns of one name.", source=source),
-            why=say("row {row} holds {names} more than once", row=row, names=listed(twice)),
+            why=say("more than one column is named {names}", names=listed(twice)),
             next_step="Give each column a name of its own, or delete the column that is not wanted.",
         )
-    return Columns(tuple(names), row)
 
 
 def _is_number(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The bytes of one file, which can be opened again and again and must not change in between."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -81,6 +82,16 @@ def chunks(stream: BinaryIO) -> Iterator[bytes]:
     """What is left of `stream`, a piece at a time."""
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
+
+
+def digest(content: Content) -> tuple[str, int]:
+    """The sha256 of all bytes, in hex, and how many there are."""
+    made, size = hashlib.sha256(), 0
+    with content.open() as stream:
+        for chunk in chunks(stream):
+            made.update(chunk)
+            size += len(chunk)
+    return made.hexdigest(), size
 
 
 def unreadable(path: Path, error: Exception) -> BadInput:

@@ -93,7 +93,7 @@ def look_at_text(content: Content) -> Text:
 def open_text(content: Content, text: Text) -> BinaryIO:
     """The same text as UTF-8 without a mark."""
     stream = content.open()
-    stream.seek(text.mark)
+    stream.read(text.mark)
     if text.encoding == "utf-8":
         return stream
     return io.BufferedReader(_Recoded(stream, text.encoding), CHUNK_BYTES)

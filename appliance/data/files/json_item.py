@@ -12,8 +12,9 @@ from appliance.data.judge import RowRefused
 from appliance.sentence import Sentence, reason, say
 
 NO_JSON_FIX = say("correct the line, or delete it")
-_SPACED_COLON = (re.compile(r'"[ \t\r\n]+:'), re.compile(rb'"[ \t\r\n]+:'))
-_COLON = ('":', b'":')
+_SPACED_TEXT, _SPACED_BYTES = re.compile(r'"[ \t\r\n]+:'), re.compile(rb'"[ \t\r\n]+:')
+
+_NESTED = (dict, list)
 
 
 class NotJson(ValueError):
@@ -57,10 +58,16 @@ def judged(value: Any, raw: str | bytes, start: int, end: int) -> dict[str, Any]
         return RowRefused(
             "row", "has a name that cannot be shown", "write names of letters, digits and spaces"
         )
-    kind = isinstance(raw, bytes)
-    if raw.count(_COLON[kind], start, end) == names and not _SPACED_COLON[kind].search(raw, start, end):  # type: ignore[arg-type]
-        return value  # as many names were kept as are written: none stands twice
-    return _without_doubles(value, raw[start:end])
+    if isinstance(raw, bytes):
+        single = raw.count(b":", start, end) == names or (
+            raw.count(b'":', start, end) == names and not _SPACED_BYTES.search(raw, start, end)
+        )
+    else:
+        single = raw.count(":", start, end) == names or (
+            raw.count('":', start, end) == names and not _SPACED_TEXT.search(raw, start, end)
+        )
+    # Each name that is written has a colon: as many as there are names, and none stands twice.
+    return value if single else _without_doubles(value, raw[start:end])
 
 
 def _without_doubles(value: dict[str, Any], raw: str | bytes) -> dict[str, Any] | RowRefused:
@@ -81,21 +88,19 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _count_names(value: Any) -> int:
-    """How many names there are in a value at any depth; -1 when one cannot be shown on a screen."""
-    count, left = 0, [value]
-    while left:
+def _count_names(value: dict[str, Any]) -> int:
+    """How many names there are in an object at any depth; -1 when one cannot be shown on a screen."""
+    count = len(value)
+    left: list[Any] = [inner for inner in value.values() if inner.__class__ in _NESTED]
+    shown = "".join(value).isprintable()
+    while left and shown:
         each = left.pop()
-        if type(each) is dict:
+        if each.__class__ is dict:
             count += len(each)
-            for name, inner in each.items():
-                if not name.isprintable():
-                    return -1
-                if type(inner) is dict or type(inner) is list:
-                    left.append(inner)
-        else:
-            left += [inner for inner in each if type(inner) is dict or type(inner) is list]
-    return count
+            shown = "".join(each).isprintable()
+            each = each.values()
+        left += [inner for inner in each if inner.__class__ in _NESTED]
+    return count if shown else -1
 
 
 def _constant(word: str) -> None:

@@ -1,12 +1,12 @@
 """JSON lines: one object a line. A line that is none is one row refused; the others stay what they are."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, BinaryIO
 
 import msgspec
 
 from appliance.data.files import json_item
+from appliance.data.files.content import CHUNK_BYTES
 from appliance.data.judge import RowRefused
 from appliance.sentence import say
 
@@ -18,7 +18,7 @@ Item = tuple[int, dict[str, Any] | RowRefused]
 
 def line_items(stream: BinaryIO) -> Iterator[Item]:
     """(line, object) for every line that is not empty; UTF-8, line ends LF, CRLF or CR, the last may lack."""
-    decode, strict = msgspec.json.Decoder().decode, json_item.decoder()
+    decode, strict, judged = msgspec.json.Decoder().decode, json_item.decoder().decode, json_item.judged
     for number, line in numbered_lines(stream):
         if isinstance(line, RowRefused):
             yield number, line
@@ -26,9 +26,9 @@ def line_items(stream: BinaryIO) -> Iterator[Item]:
         try:
             value = decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            yield number, _second_reading(line, strict.decode)
+            yield number, _second_reading(line, strict)
         else:
-            yield number, json_item.judged(value, line, 0, len(line))
+            yield number, judged(value, line, 0, len(line))
 
 
 def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | RowRefused]]:
@@ -37,20 +37,36 @@ def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | RowRefused]]
     Beside LF and CRLF, a lone CR ends a line, as on old systems.
     """
     number = 0
-    for line in iter(partial(stream.readline, LINE_LIMIT_BYTES), b""):
-        if len(line) == LINE_LIMIT_BYTES and not line.endswith(b"\n"):
+    for block in _blocks(stream):
+        if isinstance(block, RowRefused):
             number += 1
-            _skip_line(stream)
-            yield number, RowRefused("row", _too_long(), "write each row on a line of its own")
-        elif b"\r" in line[:-2]:
-            for part in line.splitlines():
-                number += 1
-                if part.strip():
-                    yield number, part
-        else:
+            yield number, block
+            continue
+        for line in block.splitlines():
             number += 1
-            if not line.isspace():
+            if line and not line.isspace():
                 yield number, line
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes | RowRefused]:
+    """Pieces of whole lines; in place of a line of absurd length, why it is refused."""
+    left, skipping = b"", False
+    while chunk := stream.read(CHUNK_BYTES):
+        if chunk.endswith(b"\r"):
+            chunk += stream.read(1)  # one line end is not cut in two
+        cut = max(chunk.rfind(b"\n"), chunk.rfind(b"\r") if b"\n" not in chunk else -1) + 1
+        if not cut:
+            left += b"" if skipping else chunk
+            if len(left) > LINE_LIMIT_BYTES:
+                yield RowRefused("row", _too_long(), "write each row on a line of its own")
+                left, skipping = b"", True
+            continue
+        whole, left = left + chunk[:cut], chunk[cut:]
+        if skipping:
+            whole, skipping = b"".join(whole.splitlines(keepends=True)[1:]), False
+        yield whole
+    if left:
+        yield left
 
 
 def _second_reading(line: bytes, decode: Any) -> dict[str, Any] | RowRefused:
@@ -62,11 +78,6 @@ def _second_reading(line: bytes, decode: Any) -> dict[str, Any] | RowRefused:
         return json_item.judged(decode(text), text, 0, len(text))
     except (ValueError, RecursionError) as error:
         return json_item.refused(error)
-
-
-def _skip_line(stream: BinaryIO) -> None:
-    while (line := stream.readline(LINE_LIMIT_BYTES)) and not line.endswith(b"\n"):
-        pass
 
 
 def _too_long() -> str:
