@@ -96,7 +96,7 @@ def make_base(folder: Path, shape: Shape) -> None:
 
     logging.disable_progress_bar()
     folder.mkdir(parents=True)
-    tokenizer = _make_tokenizer(folder)
+    tokenizer = make_tokenizer(folder)
     config = Qwen3Config(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
@@ -121,7 +121,8 @@ def make_base(folder: Path, shape: Shape) -> None:
         path.chmod(0o644)
 
 
-def _make_tokenizer(folder: Path) -> Any:
+def make_tokenizer(folder: Path, template: str = CHAT_TEMPLATE) -> Any:
+    """Write the tokenizer's files; the tokenizer, loaded back."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from tokenizers.trainers import BpeTrainer
     from transformers import AutoTokenizer
@@ -151,7 +152,7 @@ def _make_tokenizer(folder: Path) -> Any:
         "model_max_length": 4096,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     return AutoTokenizer.from_pretrained(folder)
 
 
