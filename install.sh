@@ -308,7 +308,7 @@ check_set() { # exactly the listed files, the signatures and the roots; all plai
         esac
     done
     for name in $(listed_names); do
-        [ -f "$medium/$name" ] || missing "$name"
+        [ -f "$medium/$name" ] || [ "$name" = runtime.tar.gz ] || missing "$name"
     done
 }
 extra() { untrusted "$(shown "$1") is not in the signed list." "a bundle holds nothing else"; }
@@ -317,6 +317,7 @@ extra() { untrusted "$(shown "$1") is not in the signed list." "a bundle holds n
 
 check_on_medium() { # --check: hash everything where it lies
     for name in $(listed_names | grep -Evx "$volume_grammar") $(listed_names | grep -Ex "$volume_grammar"); do
+        if [ "$name" = runtime.tar.gz ] && [ -n "$left_out" ]; then continue; fi
         say "  hashing $name"
         check_hash "$name" "$medium/$name"
     done
@@ -328,8 +329,22 @@ take_all() { # everything but the volumes, which the appliance reads, once, whil
         return 0
     fi
     for name in $(listed_names | grep -Evx "$volume_grammar"); do
-        [ "$name" = contents.json ] || take_listed "$name"
+        case $name in
+        contents.json) ;;
+        runtime.tar.gz) take_runtime ;;
+        *) take_listed "$name" ;;
+        esac
     done
+}
+
+take_runtime() { # copy the runtime into quarantine, from the medium or the store; the hash of the copy counts
+    if [ -z "$left_out" ]; then
+        take_listed runtime.tar.gz
+        return 0
+    fi
+    if [ -L "$runtime" ] || [ ! -f "$runtime" ]; then damaged_here runtime.tar.gz; fi
+    log=$({ cat <"$runtime" >"$quarantine/runtime.tar.gz"; } 2>&1) || disk_fault "$log"
+    [ "$(sha256_of "$quarantine/runtime.tar.gz" 2>/dev/null)" = "$(listed_hash runtime.tar.gz)" ] || damaged_here runtime.tar.gz
 }
 
 # --- 7. the runtime -----------------------------------------------------------------------------
@@ -398,10 +413,25 @@ check_unpacked() { # FOLDER: what lies there is what was listed, before any of i
 
 # --- a delta ------------------------------------------------------------------------------------
 
+find_runtime() { # CONTENTS: sets $runtime, the file on the medium or, where a delta left it out ($left_out), in the store
+    runtime=$medium/runtime.tar.gz left_out=''
+    if [ -e "$runtime" ]; then return 0; fi
+    requires_runtime "$1" || missing runtime.tar.gz
+    runtime=$(stored_path "$(listed_hash runtime.tar.gz)") left_out=1
+}
+requires_runtime() { # CONTENTS: whether a delta requires it; its first line has the hashes, and no file has this one
+    hash=$(listed_hash runtime.tar.gz)
+    if grep -qF "\"sha256\": \"$hash\"" "$1"; then return 1; fi
+    sed -n '1s/^{"format": "islet-contents-1", "requires": \[\([^]]*\)\].*/\1/p' "$1" | tr ',' '\n' | grep -qF "\"$hash\""
+}
+
 check_required() { # CONTENTS: files that a delta leaves out must be in the store, whole; changes nothing
     if is_complete; then return 0; fi
     # A delta's contents.json has one line a file, in this form; the appliance refuses it otherwise.
-    sed -n 's/^{.*"parts": \[\], "path": "\([A-Za-z0-9._+@=\/-]*\)", "sha256": "\([0-9a-f]\{64\}\)", "size": \([0-9]\{1,15\}\)},\{0,1\}$/\2 \3 \1/p' "$1" >"$work/required"
+    {
+        if [ -n "$left_out" ]; then printf '%s - runtime.tar.gz\n' "$(listed_hash runtime.tar.gz)"; fi
+        sed -n 's/^{.*"parts": \[\], "path": "\([A-Za-z0-9._+@=\/-]*\)", "sha256": "\([0-9a-f]\{64\}\)", "size": \([0-9]\{1,15\}\)},\{0,1\}$/\2 \3 \1/p' "$1"
+    } >"$work/required"
     total=$(wc -l <"$work/required") total=$((total))
     if [ "$total" -eq 0 ]; then return 0; fi
     [ -f "$prefix/trust/root" ] || refuse 5 "Release $number is a delta, and nothing is installed here." \
@@ -416,11 +446,14 @@ check_required() { # CONTENTS: files that a delta leaves out must be in the stor
     say "  hashing $total files that this delta takes from the store"
     while read -r sha256 size path; do
         stored=$(stored_path "$sha256")
-        [ "$(sha256_of "$stored" 2>/dev/null)" = "$sha256" ] || refuse 4 "$path is damaged on this box." \
-            "the store's copy no longer has its SHA-256, and this delta does not carry the file" \
-            "Bring the full bundle of release $number: it replaces the file."
-        [ "$(wc -c <"$stored")" -eq "$size" ] || malformed contents.json "the size of $path is not that of its bytes"
+        [ "$(sha256_of "$stored" 2>/dev/null)" = "$sha256" ] || damaged_here "$path"
+        [ "$size" = - ] || [ "$(wc -c <"$stored")" -eq "$size" ] || malformed contents.json "the size of $path is not that of its bytes"
     done <"$work/required"
+}
+
+damaged_here() { # NAME
+    refuse 4 "$1 is damaged on this box." "the store's copy no longer has its SHA-256, and this delta does not carry the file" \
+        "Bring the full bundle of release $number: it replaces the file."
 }
 
 refuse_lacking() { # says which files are not here, and which releases of this box brought them once
@@ -429,7 +462,7 @@ refuse_lacking() { # says which files are not here, and which releases of this b
     if [ "$count" -gt 3 ]; then files="$files, ..."; fi
     cut -c1-64 "$work/lacking" >"$work/hashes"
     had=$(for old in "$prefix"/releases/*; do
-        if [ -f "$old/installed.json" ] && grep -qsFf "$work/hashes" "$old/contents.json"; then printf '%s\n' "${old##*/}"; fi
+        if [ -f "$old/installed.json" ] && grep -qsFf "$work/hashes" "$old/contents.json" "$old/installed.json"; then printf '%s\n' "${old##*/}"; fi
     done | sort -n | tr '\n' ',' | sed 's/,$//; s/,/, /g')
     if [ -n "$had" ]; then had="brought once by release $had"; else had="no release of this box brought them"; fi
     refuse 5 "Release $number is a delta, and $((count)) of the $total files that it leaves out are not here." \
@@ -647,7 +680,7 @@ unpack_runtime() {
 
 look_at_box() { # --check: the appliance's own look, by the runtime and the wheel that were verified, in a folder that goes
     if ! (
-        take_listed contents.json && take_listed "$wheel" && take_listed runtime.tar.gz && mkdir "$quarantine/runtime" &&
+        take_listed contents.json && take_listed "$wheel" && take_runtime && mkdir "$quarantine/runtime" &&
             tar -xzf "$quarantine/runtime.tar.gz" -o -C "$quarantine/runtime" &&
             check_unpacked "$quarantine/runtime" && "$quarantine/runtime/bin/python" -I -c ''
     ) >/dev/null 2>&1; then
@@ -766,15 +799,17 @@ main() {
     say "  $product, release $number, signed by $(tr '\n' ' ' <"$work/signers")"
     if [ -n "$check_only" ]; then
         check_hash contents.json "$medium/contents.json"
+        find_runtime "$medium/contents.json"
         check_required "$medium/contents.json"
         check_room "$medium/contents.json"
         check_on_medium
-        check_runtime "$medium/runtime.tar.gz"
+        if [ -z "$left_out" ] || ! is_complete; then check_runtime "$runtime"; fi
         look_at_box
         say "The bundle is whole and signed, and this box has room for it. Nothing was changed."
         return 0
     fi
     take_listed contents.json
+    find_runtime "$quarantine/contents.json"
     check_required "$quarantine/contents.json"
     check_room "$quarantine/contents.json"
     say "Copying and hashing"

@@ -82,7 +82,6 @@ def build(
         # Before the volumes: what it unfolds on the way is gone when they need the room.
         build_runtime(
             lock.runtime,
-            lock.created_s,
             base=manifest_folder,
             cache=cache,
             work=work / "runtime",
@@ -92,7 +91,8 @@ def build(
         )
         shutil.rmtree(work / "runtime")
         exceptions.check_needed()
-        contents = lay_out(items, volume_bytes, held)
+        runtime = file_sha256(partial / names.RUNTIME)
+        contents = lay_out(items, volume_bytes, held, runtime)
         hashes = write_volumes(contents, items, partial, progress)
         (partial / names.CONTENTS).write_bytes(format_contents(contents))
         shutil.copyfile(SOURCE / names.INSTALLER, partial / names.INSTALLER)
@@ -111,7 +111,9 @@ def build(
         notes = bundle_notes(lock, release, contents, partial)
         (partial / names.NOTES).write_text(notes, encoding="utf-8")
         shutil.rmtree(work)
-        _list(partial, hashes)
+        if contents.requires_runtime:
+            (partial / names.RUNTIME).unlink()
+        _list(partial, {**hashes, names.RUNTIME: runtime})
         check_built(partial, progress)
     return release
 
@@ -121,8 +123,8 @@ def check_built(folder: Path, progress: Progress) -> None:
     medium = Medium(folder)
     hashes = parse_sums(medium.read_small(names.SUMS, names.SMALL_BYTES))
     parse_release(medium.read_checked(names.RELEASE, hashes[names.RELEASE], names.SMALL_BYTES))
-    check_set(medium, hashes)
-    check_bytes(medium, hashes, progress)
+    contents = check_set(medium, hashes)
+    check_bytes(medium, hashes, contents, progress)
 
 
 def _items(
@@ -225,7 +227,7 @@ def _disk_bytes(runtime: Path, items: list[Item]) -> int:
 
 
 def _list(folder: Path, known: dict[str, str]) -> None:
-    """Write SHA256SUMS over everything in `folder`; volumes were hashed as they were written."""
+    """Write SHA256SUMS over everything in `folder`, and what is `known` already, absent or not."""
     hashes = dict(known)
     for path in folder.iterdir():
         if path.name not in hashes:

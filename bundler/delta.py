@@ -8,11 +8,12 @@ def carried_words(contents: Contents) -> str:
     """What is in the volumes and, of a delta, what is not: `62 files, 408.5 MB` or `a delta: 1 file …`."""
     carried = {entry.sha256: entry.size for entry in contents.entries if entry.parts}
     required = {entry.sha256: entry.size for entry in contents.required}
-    if not required:
+    if not contents.requires:
         return f"{_files(len(contents.entries))}, {amount_text(sum(e.size for e in contents.entries), 'B')}"
+    runtime = " and runtime.tar.gz" if contents.requires_runtime else ""
     return (
         f"a delta: carries {_files(len(carried))}, {amount_text(sum(carried.values()), 'B')}; "
-        f"requires {_files(len(required))}, {amount_text(sum(required.values()), 'B')}, of the site"
+        f"requires {_files(len(required))}, {amount_text(sum(required.values()), 'B')},{runtime} of the site"
     )
 
 

@@ -48,7 +48,7 @@ class Listed:
     path: str
     sha256: str
     size: int
-    """Bytes."""
+    """Bytes; 0 of a runtime.tar.gz that a delta leaves to the site."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Listing:
     """The kinds that this source can tell."""
     files: tuple[Listed, ...]
     held: dict[str, int]
-    """SHA-256 to size of all payload files, a site's other releases included."""
+    """SHA-256 to size of all payload files and of runtime.tar.gz, a site's other releases included."""
 
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=f"^{names.SHA256.pattern}$")]
@@ -70,7 +70,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 class _InventoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
-    kind: Literal["dataset", "extra", "model", "tool", "wheel"]
+    kind: Literal["dataset", "extra", "model", "runtime", "tool", "wheel"]
     component: str
     licence: str
     size: Count
@@ -92,7 +92,7 @@ class _Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_held(bases: Sequence[Path]) -> dict[str, int]:
-    """SHA-256 to size of every payload file that any of `bases` has.
+    """SHA-256 to size of every payload file, and of every runtime.tar.gz, that any of `bases` has.
 
     Raises: BadInput, when one is neither a bundle, nor its contents.json, nor an inventory.
     """
@@ -145,14 +145,15 @@ def _of_folder(folder: Path) -> Listing:
     )
     release = parse_release(medium.read_checked(names.RELEASE, hashes[names.RELEASE], names.SMALL_BYTES))
     payload = tuple(_payload(contents.entries))
-    own = wheel_name(hashes)
+    own, there = wheel_name(hashes), medium.names()
     parts = (("runtime", names.RUNTIME, ""), ("appliance", own, own.split("-")[1]))
     rest = tuple(
-        Listed(kind, kind, version, "", name, hashes[name], medium.size(name))
+        Listed(kind, kind, version, "", name, hashes[name], medium.size(name) if name in there else 0)
         for kind, name, version in parts
     )
     title = f"{release.product} release {release.number}"
-    return Listing(title, PAYLOAD_KINDS | {"runtime", "appliance"}, payload + rest, _hashes(payload))
+    held = _hashes((*payload, rest[0]))
+    return Listing(title, PAYLOAD_KINDS | {"runtime", "appliance"}, payload + rest, held)
 
 
 def _of_lock(lock: Lock) -> Listing:
@@ -202,7 +203,8 @@ def _of_inventory(path: Path, data: bytes) -> Listing:
     by_number = {release.number: tuple(_payload(release.files)) for release in inventory.releases}
     title = f"{inventory.product} release {inventory.current}, at the site"
     held = _hashes(file for files in by_number.values() for file in files)
-    return Listing(title, PAYLOAD_KINDS, by_number.get(inventory.current, ()), held)
+    files = by_number.get(inventory.current, ())
+    return Listing(title, PAYLOAD_KINDS | {file.kind for file in files}, files, held)
 
 
 def _payload(files: Iterable[Any]) -> Iterator[Listed]:

@@ -51,6 +51,8 @@ class Words:
     gpu: str
     driver: str
     medium: str
+    no_runtime: str
+    """Paragraph on a runtime.tar.gz that a delta leaves to the site."""
 
 
 ENGLISH = Words(
@@ -81,6 +83,13 @@ ENGLISH = Words(
     gpu="NVIDIA, with a driver for CUDA {cuda}",
     driver="; driver {advised} is advised, {oldest} the oldest",
     medium="{size} in payload volumes ({count}), {rest} beside them",
+    no_runtime="""
+`runtime.tar.gz` is in the list and not in this folder: the box has it from an
+earlier release, takes it from there and compares it with this list. Each other
+file must be here; do not use `--ignore-missing`, which passes over any that is
+not. Plain `sha256sum -c --strict SHA256SUMS` says, of that one file alone, that
+it cannot be read.
+""",
 )
 
 CHINESE = Words(
@@ -111,6 +120,12 @@ CHINESE = Words(
     gpu="NVIDIA，驱动须支持 CUDA {cuda}",
     driver="；建议驱动 {advised}，最低 {oldest}",
     medium="{count} 个卷共 {size}，另有 {rest}",
+    no_runtime="""
+`runtime.tar.gz` 在清单中，但不在本文件夹中：主机已从较早的发布得到它，会从自身
+取用并与这份清单核对。其他文件必须全部在此；不要使用 `--ignore-missing`，它会放过
+任何缺失的文件。直接运行 `sha256sum -c --strict SHA256SUMS` 时，只应有这一个文件
+提示无法读取。
+""",
 )
 
 
@@ -123,10 +138,14 @@ def bundle_notes(lock: Lock, release: Release, contents: Contents, folder: Path)
 def _page(words: Words, lock: Lock, release: Release, contents: Contents, folder: Path) -> str:
     own = next(path for path in sorted(folder.iterdir()) if names.WHEEL.fullmatch(path.name))
     left_out = {entry.sha256: entry.size for entry in contents.entries if not entry.parts}
+    beside = [own, *(folder / name for name in (names.INSTALLER, names.CONTENTS))]
+    if contents.requires_runtime:
+        left_out[names.RUNTIME] = (folder / names.RUNTIME).stat().st_size
+    else:
+        beside.append(folder / names.RUNTIME)
     kind = words.complete
     if left_out:
         kind = words.delta.format(count=len(left_out), size=amount_text(sum(left_out.values()), "B"))
-    beside = (own, folder / names.RUNTIME, folder / names.INSTALLER, folder / names.CONTENTS)
     medium = words.medium.format(
         size=amount_text(sum(volume.size for volume in contents.volumes), "B"),
         count=len(contents.volumes),
@@ -146,7 +165,8 @@ def _page(words: Words, lock: Lock, release: Release, contents: Contents, folder
             medium=medium,
             kind=kind,
             key_lines=KEY_LINES.format(root=release.root_version),
-            check_lines=CHECK_LINES,
+            check_lines=CHECK_LINES.format(sums=SUMS_OF_DELTA if contents.requires_runtime else SUMS),
+            no_runtime=words.no_runtime if contents.requires_runtime else "",
             kinds=_kinds(words, lock, contents, own),
             models="\n\n".join(_model(words, model) for model in lock.models) or words.no_models,
             datasets=_datasets(words, contents) + _extras(words, lock),
@@ -173,7 +193,10 @@ KEY_LINES = """\
 CHECK_LINES = """\
     openssl dgst -sha256 -verify ~/KEYID.pem \\
       -signature SHA256SUMS.sig.KEYID SHA256SUMS
-    sha256sum -c --strict SHA256SUMS"""
+    {sums}"""
+SUMS = "sha256sum -c --strict SHA256SUMS"
+SUMS_OF_DELTA = "grep -v '  runtime.tar.gz$' SHA256SUMS | sha256sum -c --strict -"
+"""Every file but the one that may be absent; --ignore-missing would pass over any."""
 
 
 def _kinds(words: Words, lock: Lock, contents: Contents, own: Path) -> str:

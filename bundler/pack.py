@@ -40,10 +40,16 @@ class Item:
     mode: int = 0o644
 
 
-def lay_out(items: Sequence[Item], volume_bytes: int, held: Mapping[str, int] | None = None) -> Contents:
+def lay_out(
+    items: Sequence[Item],
+    volume_bytes: int,
+    held: Mapping[str, int] | None = None,
+    runtime: str | None = None,
+) -> Contents:
     """Where every byte of `items` will lie, in volumes of at most `volume_bytes`.
 
     held: SHA-256 to size of files that the site has; they are left out, and what remains is a delta.
+    runtime: SHA-256 of runtime.tar.gz, which is required of the site too if it is held.
 
     Raises: BadInput, when a path is too long for a tar header or a volume is too small to hold anything.
     """
@@ -72,8 +78,10 @@ def lay_out(items: Sequence[Item], volume_bytes: int, held: Mapping[str, int] | 
             )
         )
     sizes = [Volume(f"payload.{i:03d}.tar", size + len(END)) for i, size in enumerate(volumes)]
-    required = sorted({entry.sha256 for entry in entries if not entry.parts})
-    return Contents(tuple(sizes), tuple(entries), tuple(required))
+    required = {entry.sha256 for entry in entries if not entry.parts}
+    if runtime is not None and held is not None and runtime in held:
+        required.add(runtime)
+    return Contents(tuple(sizes), tuple(entries), tuple(sorted(required)))
 
 
 def _places(size: int, volumes: list[int], volume_bytes: int) -> Iterator[tuple[int, int, int]]:

@@ -37,7 +37,9 @@ class Unsigned:
     contents: Contents
     sums: bytes
     medium_bytes: int
-    """Size of the listed files."""
+    """Size of the listed files that are there."""
+    medium_files: int
+    """How many these are."""
     accepted: tuple[Accept, ...]
     """Exceptions from the content policy, as the SBOM says."""
 
@@ -49,7 +51,7 @@ class Unsigned:
             f"{release.product}, release {release.number}",
             f"  made        {release.created}",
             f"  expires     {release.expires}",
-            f"  on disk     {amount_text(self.medium_bytes, 'B')}, {len(parse_sums(self.sums))} files",
+            f"  on disk     {amount_text(self.medium_bytes, 'B')}, {self.medium_files} files",
         ]
         for kind in sorted(sizes):
             files = "1 file" if len(sizes[kind]) == 1 else f"{len(sizes[kind])} files"
@@ -103,15 +105,15 @@ def read_unsigned(folder: Path, roots: Path, progress: Progress) -> Unsigned:
         sums = medium.read_small(names.SUMS, names.SMALL_BYTES)
         hashes = parse_sums(sums)
         release = check_release(medium, hashes, hashlib.sha256(sums).hexdigest(), root, Trust())
-        check_set(medium, hashes)
-        contents = check_bytes(medium, hashes, progress)
+        contents = check_set(medium, hashes)
+        check_bytes(medium, hashes, contents, progress)
     except (UntrustedBundle, DamagedBundle) as error:
         raise type(error)(
             error.what, why=error.why, next_step="Do not sign it. Build it, or copy it, again."
         ) from None
-    size = sum((folder / name).stat().st_size for name in hashes)
+    sizes = [medium.size(name) for name in medium.names() if name in hashes]
     accepted = accept_notes.from_sbom(read_sbom(medium))
-    return Unsigned(folder, roots, root, release, contents, sums, size, accepted)
+    return Unsigned(folder, roots, root, release, contents, sums, sum(sizes), len(sizes), accepted)
 
 
 def add_signature(unsigned: Unsigned, signer: Signer) -> Path:

@@ -173,4 +173,4 @@ def write_runtime(packed: Path, out: Path) -> None:
         folder = tarfile.TarInfo("share/empty")
         folder.type = tarfile.DIRTYPE
         tar.addfile(folder)
-    write_canonical(packed, out, mtime_s=1_700_000_000, forbidden=b"/nowhere", advance=lambda length: None)
+    write_canonical(packed, out, forbidden=b"/nowhere", advance=lambda length: None)

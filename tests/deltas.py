@@ -11,13 +11,14 @@ from pathlib import Path
 from appliance.bundle.contents import Contents, format_contents, parse_contents
 from appliance.bundle.medium import Medium
 from appliance.bundle.release import parse_release
-from appliance.bundle.sums import parse_sums
-from appliance.bundle.verify import verify
+from appliance.bundle.sums import format_sums, parse_sums
+from appliance.bundle.verify import left_out_runtime, verify
 from appliance.errors import ApplianceError
 from appliance.progress import Silent
 from appliance.site.delta import check_required
 from appliance.site.layout import Site
-from appliance.site.store import fill_store, link_release
+from appliance.site.releases import runtime_entry
+from appliance.site.store import fill_store, keep_runtime, link_file, link_release
 from appliance.site.trust import read_trust, record_trust
 from bundler.listing import read_held
 from bundler.pack import Item, lay_out, write_volumes
@@ -85,12 +86,25 @@ def repack(shop: Workshop, number: int, files: Files, bases: list[Path]) -> Cont
     for old in shop.bundle.glob("payload.*"):
         old.unlink()
     items = as_items(shop.root / f"sources-{number}", files)
-    contents = lay_out(items, VOLUME_BYTES, read_held(bases))
+    runtime = shop.bundle / "runtime.tar.gz"
+    contents = lay_out(items, VOLUME_BYTES, read_held(bases), file_sha256(runtime))
     write_volumes(contents, items, shop.bundle, Silent())
     (shop.bundle / "contents.json").write_bytes(format_contents(contents))
     shop.release(number=number)
     shop.list_and_sign()
+    if contents.requires_runtime:
+        runtime.unlink()  # as a build leaves it out: listed, and not there
     return contents
+
+
+def list_and_sign(shop: Workshop, runtime: str = "") -> None:
+    """List what lies there, and the runtime, which does not, with the hash that it had or another; sign."""
+    sums = shop.bundle / "SHA256SUMS"
+    had = parse_sums(sums.read_bytes())["runtime.tar.gz"]
+    shop.relist()
+    hashes = dict(line.split("  ")[::-1] for line in sums.read_text().splitlines())
+    sums.write_bytes(format_sums({**hashes, "runtime.tar.gz": runtime or had}))
+    shop.resign()
 
 
 @dataclass(frozen=True)
@@ -126,16 +140,19 @@ def put(site: Site, folder: Path, quarantine: Path) -> Path:
     contents = parse_contents((folder / "contents.json").read_bytes())
     hashes = parse_sums((folder / "SHA256SUMS").read_bytes())
     release = parse_release((folder / "RELEASE").read_bytes())
-    check_required(site, release, contents, Silent())
+    medium = Medium(folder)
+    check_required(site, release, contents, left_out_runtime(medium, hashes, contents), Silent())
     quarantine.mkdir(exist_ok=True)
-    fill_store(site, Medium(folder), contents, hashes, quarantine, Silent())
+    fill_store(site, medium, contents, hashes, quarantine, Silent())
+    keep_runtime(site, medium, hashes["runtime.tar.gz"], quarantine)
     target = site.release(release.number)
     target.mkdir(parents=True)
     link_release(site, contents, target)
+    link_file(site, runtime_entry(hashes["runtime.tar.gz"], quarantine), target)
     (target / "contents.json").write_bytes((folder / "contents.json").read_bytes())
     facts = {"number": release.number, "product": release.product, "created": release.created}
     (target / "installed.json").write_text(
-        json.dumps({**facts, "sums-sha256": file_sha256(folder / "SHA256SUMS")})
+        json.dumps({**facts, "files": hashes, "sums-sha256": file_sha256(folder / "SHA256SUMS")})
     )
     record_trust(site, (folder / "root.1").read_bytes(), release, file_sha256(folder / "SHA256SUMS"))
     site.current.unlink(missing_ok=True)
@@ -168,8 +185,10 @@ def offer(shelf: Shelf, folder: Path) -> tuple[Site, Workshop]:
 
 def judge_by_python(shop: Workshop, site: Site, anchor: str) -> ApplianceError | None:
     try:
-        found = verify(Medium(shop.bundle), read_trust(site, anchor))
-        check_required(site, found.release, found.contents, Silent())
+        medium = Medium(shop.bundle)
+        found = verify(medium, read_trust(site, anchor))
+        runtime = left_out_runtime(medium, found.hashes, found.contents)
+        check_required(site, found.release, found.contents, runtime, Silent())
     except ApplianceError as error:
         return error
     return None

@@ -133,6 +133,9 @@ def make_papers(
         converter=ConverterLock("0.3.36", "llama_cpp_python-0.3.36.tar.gz", "8" * 64, 5),
     )
     held = {item.sha256: item.size for item in items if item.path in left_out}
-    contents = lay_out(items, 4_000_000, held)
+    runtime = sha256(out / "runtime.tar.gz")
+    if "runtime.tar.gz" in left_out:
+        held[runtime] = 0
+    contents = lay_out(items, 4_000_000, held, runtime)
     release = Release("hospital-a", 7, lock.created, "2027-12-26T08:00:00Z", 3, 5_000_000_000)
     return Papers(lock, release, contents, {item.path: item.source for item in items}, out)

@@ -102,6 +102,17 @@ def test_lists_the_twenty_biggest_files(papers: Papers) -> None:
     assert listed == [entry.path for entry in wanted][:20]
 
 
+def test_says_which_one_file_of_a_delta_s_folder_is_absent_and_how_to_check_all_others(
+    papers: Papers, tmp_path: Path
+) -> None:
+    english, chinese, _ = parts(page_of(make_papers(tmp_path / "delta", left_out=("runtime.tar.gz",))))
+    for page in (english, chinese):
+        assert "    grep -v '  runtime.tar.gz$' SHA256SUMS | sha256sum -c --strict -\n" in page
+        assert "--ignore-missing" in page
+        assert "--ignore-missing" not in page_of(papers)
+    assert "delta: the box must already hold other files (1, " in english
+
+
 def test_says_of_a_delta_what_the_box_must_have(papers: Papers, tmp_path: Path) -> None:
     delta = make_papers(tmp_path / "delta", left_out=("models/org/carded/m.safetensors",))
     english, chinese, _ = parts(page_of(delta))

@@ -31,7 +31,7 @@ from bundler.sources.conda import (
 from demo.channel import PLACEHOLDER, Package, build_channel, look_at, put_back, write_package
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-LOCKED_AT_S = 1_790_000_000
+TIME_S = 946_684_800  # date -u -d 2000-01-01T00:00:00Z +%s
 
 
 def write_channel(folder: Path) -> None:
@@ -69,7 +69,7 @@ def locked(site: Path, cache: Path, *packages: str, **target: str) -> LockedRunt
 def build(lock: LockedRuntime, site: Path, cache: Path, work: Path) -> Path:
     work.mkdir(parents=True)
     out = work / "runtime.tar.gz"
-    build_runtime(lock, LOCKED_AT_S, base=site, cache=cache, work=work, out=out, progress=Silent())
+    build_runtime(lock, base=site, cache=cache, work=work, out=out, progress=Silent())
     return out
 
 
@@ -165,6 +165,16 @@ def test_two_builds_in_two_folders_are_the_same_bytes(site: Path, tmp_path: Path
     assert str(tmp_path).encode() not in gzip.decompress(one.read_bytes())
 
 
+def test_two_locks_of_the_same_packages_from_two_folders_give_the_same_bytes(tmp_path: Path) -> None:
+    made = []
+    for place in ("one", "another/and deeper"):
+        folder = tmp_path / place
+        write_channel(folder / "channel")
+        lock = locked(folder, folder / "cache", "lib")
+        made.append(build(lock, folder, folder / "cache", folder / "work").read_bytes())
+    assert made[0] == made[1]
+
+
 def test_the_archive_has_one_form(site: Path, tmp_path: Path) -> None:
     out = build(locked(site, tmp_path / "cache", "lib"), site, tmp_path / "cache", tmp_path / "work")
     assert out.read_bytes()[4:8] == b"\0\0\0\0"  # gzip's own time
@@ -174,7 +184,7 @@ def test_the_archive_has_one_form(site: Path, tmp_path: Path) -> None:
     assert names == sorted(names)
     assert {"bin/conda-unpack", "bin/python", "etc/lib.conf"} <= set(names)
     assert not any(name.startswith("conda-meta") or name == "CACHEDIR.TAG" for name in names)
-    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(LOCKED_AT_S, 0, 0, "", "")}
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(TIME_S, 0, 0, "", "")}
     assert {oct(member.mode) for member in members} <= {"0o755", "0o644"}
 
 
@@ -227,9 +237,7 @@ def test_refuses_a_link_that_leads_out(packed: tuple[Path, tarfile.TarFile], tar
 
 
 def canonical(path: Path) -> None:
-    write_canonical(
-        path, path.with_suffix(".gz"), mtime_s=0, forbidden=b"/build/folder", advance=lambda amount: None
-    )
+    write_canonical(path, path.with_suffix(".gz"), forbidden=b"/build/folder", advance=lambda amount: None)
 
 
 def test_refuses_a_distributions_python_that_is_changed_in_an_unknown_way() -> None:

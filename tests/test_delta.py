@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 
 from appliance.bundle.contents import Contents, format_contents, parse_contents
+from appliance.bundle.sums import format_sums, parse_sums
 from appliance.errors import BadInput, DamagedBundle
+from appliance.progress import Silent
+from appliance.site.collect import collect, plan_collection
 from appliance.site.inventory import inventory
 from bundler.listing import read_held
 from bundler.pack import Item, lay_out
 from bundler.sources import file_sha256
+from bundler.tarball import write_tar
 from demo.torch_wheel import index_options
-from tests.bundles import Workshop
+from tests.bundles import WHEEL, Workshop
 from tests.deltas import (
     NEW_TOOL,
     RELEASES,
@@ -34,6 +38,8 @@ from tests.deltas import (
 )
 from tests.real import CACHE, RealBundle, bundler, in_box, install_command, scratch
 from tests.wheel_maker import write_wheel
+
+RUNTIME = "runtime.tar.gz"
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +100,58 @@ def test_the_same_held_files_give_the_same_bytes_whatever_says_so(shelf: Shelf, 
     ]
     made = [shelf.delta(tmp_path / f"way-{i}", way).bundle for i, way in enumerate(ways)]
     assert len({(folder / "SHA256SUMS").read_bytes() for folder in made}) == 1
+
+
+def test_a_delta_leaves_the_runtime_out_and_what_it_brings_is_the_full_bundle_s(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    delta = shelf.delta(tmp_path / "delta", [shelf.full(1)])
+    assert not (delta.bundle / RUNTIME).exists()
+    sums = [parse_sums((folder / "SHA256SUMS").read_bytes()) for folder in (delta.bundle, shelf.full(4))]
+    assert sums[0][RUNTIME] == sums[1][RUNTIME] == file_sha256(shelf.full(1) / RUNTIME)
+    site = site_in(tmp_path)
+    put(site, shelf.full(1), tmp_path / "quarantine")
+    names = [put(site, delta.bundle, tmp_path / "quarantine") / RUNTIME, site.release(1) / RUNTIME]
+    names.append(site.stored(sums[0][RUNTIME]))
+    assert len({path.stat().st_ino for path in names}) == 1
+    assert stat.S_IMODE(names[0].stat().st_mode) == 0o444
+
+
+def test_an_environment_that_changed_travels_with_the_delta(shelf: Shelf, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(shelf.full(1), base)
+    (base / RUNTIME).write_bytes(b"another environment")
+    sums = base / "SHA256SUMS"
+    hashes = parse_sums(sums.read_bytes())
+    sums.write_bytes(format_sums({**hashes, RUNTIME: file_sha256(base / RUNTIME)}))
+    delta = shelf.delta(tmp_path / "delta", [base])
+    contents = parse_contents((delta.bundle / "contents.json").read_bytes())
+    assert contents.requires and not contents.requires_runtime
+    assert (delta.bundle / RUNTIME).read_bytes() == (shelf.full(4) / RUNTIME).read_bytes()
+
+
+def test_gc_keeps_the_runtime_that_a_release_which_stays_was_made_of(shelf: Shelf, tmp_path: Path) -> None:
+    site = site_in(tmp_path)
+    put(site, shelf.full(1), tmp_path / "quarantine")
+    put(site, shelf.delta(tmp_path / "delta", [shelf.full(1)]).bundle, tmp_path / "quarantine")
+    (tmp_path / "quarantine").rmdir()
+    kept = site.stored(file_sha256(shelf.full(1) / RUNTIME))
+    collect(site, plan_collection(site, 0), 0, Silent())
+    assert [path.name for path in (site.prefix / "releases").iterdir()] == ["4"]
+    assert kept.read_bytes() == (shelf.full(1) / RUNTIME).read_bytes()
+    assert kept.samefile(site.release(4) / RUNTIME)
+
+
+def test_one_file_of_a_delta_unpacks_to_the_folder_that_a_site_takes(shelf: Shelf, tmp_path: Path) -> None:
+    delta = shelf.delta(tmp_path / "delta", [shelf.full(1)])
+    top = write_tar(delta.bundle, tmp_path / "delta.tar", Silent())
+    subprocess.run(["tar", "-xf", tmp_path / "delta.tar", "-C", tmp_path], check=True)
+    assert sorted(path.name for path in (tmp_path / top).iterdir()) == sorted(
+        path.name for path in delta.bundle.iterdir()
+    )
+    (delta.bundle / WHEEL).unlink()
+    with pytest.raises(DamagedBundle, match="is missing"):
+        write_tar(delta.bundle, tmp_path / "other.tar", Silent())
 
 
 def test_a_base_that_has_nothing_of_it_gives_the_full_bundle(shelf: Shelf, tmp_path: Path) -> None:
@@ -230,7 +288,8 @@ def test_a_real_delta_installs_what_the_full_bundle_installs(
     contents = parse_contents((out / "contents.json").read_bytes())
     carried = [entry for entry in contents.entries if entry.parts]
     assert [entry.component.split()[0] for entry in carried] == ["click"]
-    assert sum(volume.size for volume in contents.volumes) <= carried[0].size + 1_000_000
+    assert sum(path.stat().st_size for path in out.iterdir()) <= carried[0].size + 1_000_000
+    assert not (out / RUNTIME).exists()
     with scratch("delta") as place:
         refused = installed(delta, place)
         assert refused.returncode == 5

@@ -1,5 +1,6 @@
 """A delta that the site cannot complete is refused by both judges, alike, before anything is written."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -9,12 +10,27 @@ from pathlib import Path
 import pytest
 
 from appliance.bundle.contents import Contents, format_contents, parse_contents
+from appliance.bundle.sums import parse_sums
 from appliance.errors import UntrustedBundle
 from appliance.site.inventory import inventory
 from appliance.site.layout import Site
 from bundler.listing import read_held
-from tests.bundles import Workshop
-from tests.deltas import SHELLS, Shelf, body, judge_by_python, judge_by_shell, make_shelf, offer, put, tree
+from tests.attacks.case import to_folder, to_pipe, truncate
+from tests.attacks.files import to_nothing
+from tests.bundles import WHEEL, Workshop
+from tests.deltas import (
+    RELEASES,
+    SHELLS,
+    Shelf,
+    body,
+    judge_by_python,
+    judge_by_shell,
+    list_and_sign,
+    make_shelf,
+    offer,
+    put,
+    tree,
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +71,41 @@ def to_link(path: Path) -> None:
     path.symlink_to(aside)
 
 
+def sha256_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def lie_about_size(shop: Workshop) -> None:
     file = shop.bundle / "contents.json"
     text = file.read_text()
     assert text.count('"size": 950}') == 1
     file.write_text(text.replace('"size": 950}', '"size": 951}'))
-    shop.list_and_sign()
+    list_and_sign(shop)
 
 
+def stored_runtime(site: Site, shop: Workshop) -> Path:
+    return site.stored(parse_sums((shop.bundle / "SHA256SUMS").read_bytes())[RUNTIME])
+
+
+def replace_runtime(shop: Workshop, sha256: str) -> None:
+    """The signers say that the runtime is another file, which the site happens to hold."""
+    had = parse_sums((shop.bundle / "SHA256SUMS").read_bytes())[RUNTIME]
+    file = shop.bundle / "contents.json"
+    contents = parse_contents(file.read_bytes())
+    requires = tuple(sorted({*contents.requires, sha256} - {had}))
+    file.write_bytes(format_contents(Contents(contents.volumes, contents.entries, requires)))
+    list_and_sign(shop, sha256)
+
+
+def require_no_runtime(shop: Workshop) -> None:
+    """The runtime is not there, and nothing says that the site has it."""
+    had = parse_sums((shop.bundle / "SHA256SUMS").read_bytes())[RUNTIME]
+    change_contents(
+        shop, lambda c: Contents(c.volumes, c.entries, tuple(each for each in c.requires if each != had))
+    )
+
+
+RUNTIME = "runtime.tar.gz"
 WHEEL_A = "wheels/a-1.1-py3-none-any.whl"
 BIG = "models/islet/tiny/model.safetensors"
 
@@ -71,18 +114,18 @@ CASES = {
         lambda site, shop: shutil.rmtree(site.prefix),
         5,
         "Release 4 is a delta, and nothing is installed here.",
-        "it leaves out 6 files",
+        "it leaves out 7 files",
     ),
     "one required file is not here": Case(
         lambda site, shop: stored(site, WHEEL_A).unlink(),
         5,
-        "Release 4 is a delta, and 1 of the 6 files that it leaves out are not here.",
+        "Release 4 is a delta, and 1 of the 7 files that it leaves out are not here.",
         f"not here: {WHEEL_A}; brought once by release 2",
     ),
     "a file of two releases is not here": Case(
         lambda site, shop: stored(site, BIG).unlink(),
         5,
-        "Release 4 is a delta, and 2 of the 6",
+        "Release 4 is a delta, and 2 of the 7",
         f"not here: models/islet/renamed/model.safetensors, {BIG}; brought once by release 1, 2",
     ),
     "a release that the delta was made against was never here": Case(
@@ -91,13 +134,13 @@ CASES = {
             [path.unlink() for path in site.store.rglob("*") if path.is_file()],
         ),
         5,
-        "Release 4 is a delta, and 6 of the 6",
-        "tiny/model.safetensors, tools/llama.cpp/convert.py, ...; brought once by release 1",
+        "Release 4 is a delta, and 7 of the 7",
+        f"not here: {RUNTIME}, models/islet/renamed/model.safetensors, {BIG}, ...; brought once by release 1",
     ),
     "no release that is still here brought the file": Case(
         lambda site, shop: (stored(site, WHEEL_A).unlink(), shutil.rmtree(site.release(2))),
         5,
-        "Release 4 is a delta, and 1 of the 6",
+        "Release 4 is a delta, and 1 of the 7",
         "; no release of this box brought them",
     ),
     "a required file was replaced in the store": Case(
@@ -115,8 +158,80 @@ CASES = {
     "a required file became a link": Case(
         lambda site, shop: to_link(stored(site, WHEEL_A)),
         5,
-        "Release 4 is a delta, and 1 of the 6",
+        "Release 4 is a delta, and 1 of the 7",
         WHEEL_A,
+    ),
+    "the runtime is not here": Case(
+        lambda site, shop: stored_runtime(site, shop).unlink(),
+        5,
+        "Release 4 is a delta, and 1 of the 7 files that it leaves out are not here.",
+        f"not here: {RUNTIME}; brought once by release 1, 2",
+    ),
+    "the runtime was replaced in the store": Case(
+        lambda site, shop: overwrite(stored_runtime(site, shop), b"\x1f\x8b\x08\0 a shell for somebody"),
+        4,
+        f"{RUNTIME} is damaged on this box.",
+        "the store's copy no longer has its SHA-256",
+    ),
+    "the runtime was cut short in the store": Case(
+        lambda site, shop: truncate(stored_runtime(site, shop)),
+        4,
+        f"{RUNTIME} is damaged on this box.",
+        "the store's copy no longer has its SHA-256",
+    ),
+    "the runtime became a link to the same bytes": Case(
+        lambda site, shop: to_link(stored_runtime(site, shop)),
+        5,
+        "Release 4 is a delta, and 1 of the 7",
+        f"not here: {RUNTIME}",
+    ),
+    "the runtime became a link that leads nowhere": Case(
+        lambda site, shop: to_nothing(stored_runtime(site, shop)),
+        5,
+        "Release 4 is a delta, and 1 of the 7",
+        f"not here: {RUNTIME}",
+    ),
+    "the runtime became a pipe": Case(
+        lambda site, shop: to_pipe(stored_runtime(site, shop)),
+        5,
+        "Release 4 is a delta, and 1 of the 7",
+        f"not here: {RUNTIME}",
+    ),
+    "the runtime became a folder": Case(
+        lambda site, shop: to_folder(stored_runtime(site, shop)),
+        5,
+        "Release 4 is a delta, and 1 of the 7",
+        f"not here: {RUNTIME}",
+    ),
+    "the signers name another stored file as the runtime": Case(
+        lambda site, shop: replace_runtime(shop, sha256_of(RELEASES[1]["wheels/a-1.0-py3-none-any.whl"][1])),
+        3,
+        f"{RUNTIME} is not written as it must be.",
+        "it is not one whole gzip file",
+    ),
+    "the runtime is absent, and contents.json does not require it": Case(
+        lambda site, shop: require_no_runtime(shop),
+        4,
+        f"{RUNTIME} is missing.",
+        "the bundle is not whole without it",
+    ),
+    "the runtime is required, and it is the appliance's wheel that is absent": Case(
+        lambda site, shop: (shop.bundle / WHEEL).unlink(),
+        4,
+        f"{WHEEL} is missing.",
+        "the bundle is not whole without it",
+    ),
+    "the runtime is required, and another lies there": Case(
+        lambda site, shop: (shop.bundle / RUNTIME).write_bytes(b"another"),
+        4,
+        f"{RUNTIME} is damaged.",
+        "its SHA-256 is not the one that was signed",
+    ),
+    "the runtime is required, and a link to the store's lies there": Case(
+        lambda site, shop: (shop.bundle / RUNTIME).symlink_to(stored_runtime(site, shop)),
+        3,
+        f"{RUNTIME} is not a plain file.",
+        "a bundle holds plain files only",
     ),
     "a required size that lies": Case(
         lambda site, shop: lie_about_size(shop),
@@ -144,7 +259,7 @@ def test_both_judges_accept_a_delta_that_the_site_can_complete(
     assert judge_by_python(shop, site, shop.anchor()) is None
     result = judge_by_shell(SHELLS[shell], shop, site, shop.anchor())
     assert (result.returncode, result.stderr) == (0, "")
-    assert "hashing 6 files that this delta takes from the store" in result.stdout
+    assert "hashing 7 files that this delta takes from the store" in result.stdout
 
 
 @pytest.mark.slow
@@ -168,13 +283,27 @@ def test_both_judges_refuse_a_delta_alike_before_anything_is_written(
     assert everything(site) == before
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_runtime_that_was_put_beside_the_delta_is_taken_from_there(
+    shelf: Shelf, offered: tuple[Site, Workshop], shell: str
+) -> None:
+    site, shop = offered
+    stored_runtime(site, shop).unlink()
+    shutil.copy(shelf.full(1) / RUNTIME, shop.bundle / RUNTIME)
+    assert judge_by_python(shop, site, shop.anchor()) is None
+    result = judge_by_shell(SHELLS[shell], shop, site, shop.anchor())
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_the_full_bundle_repairs_what_a_delta_was_refused_for(
     shelf: Shelf, offered: tuple[Site, Workshop], tmp_path: Path
 ) -> None:
     site, shop = offered
     overwrite(stored(site, WHEEL_A), b"rot")
+    overwrite(stored_runtime(site, shop), b"rot")
     stored(site, BIG).unlink()
     put(site, shelf.full(4), tmp_path / "quarantine")
+    assert stored_runtime(site, shop).read_bytes() == (shelf.full(4) / RUNTIME).read_bytes()
     assert tree(site.release(4))[WHEEL_A] == (0o444, body(4, 950))
     assert judge_by_python(shop, site, shop.anchor()) is not None  # release 4 was had with another list
 
@@ -191,7 +320,7 @@ def test_what_the_store_lost_is_not_in_the_inventory(offered: tuple[Site, Worksh
 def change_contents(shop: Workshop, change: Callable[[Contents], Contents]) -> None:
     file = shop.bundle / "contents.json"
     file.write_bytes(format_contents(change(parse_contents(file.read_bytes()))))
-    shop.list_and_sign()
+    list_and_sign(shop)
 
 
 def rewrite(shop: Workshop, change: Callable[[str], str]) -> None:
@@ -199,11 +328,16 @@ def rewrite(shop: Workshop, change: Callable[[str], str]) -> None:
     text = change(file.read_text())
     assert text != file.read_text()
     file.write_text(text)
-    shop.list_and_sign()
+    list_and_sign(shop)
 
 
 def carried_hash(contents: Contents) -> str:
     return next(entry.sha256 for entry in contents.entries if entry.parts)
+
+
+def replace_hash(shop: Workshop, by: str) -> None:
+    had = parse_sums((shop.bundle / "SHA256SUMS").read_bytes())[RUNTIME]
+    change_contents(shop, lambda c: Contents(c.volumes, c.entries, tuple(sorted({*c.requires, by} - {had}))))
 
 
 INSIDE: dict[str, Callable[[Workshop], None]] = {
@@ -226,6 +360,10 @@ INSIDE: dict[str, Callable[[Workshop], None]] = {
     "requires leaves out a file without bytes": lambda shop: change_contents(
         shop, lambda c: Contents(c.volumes, c.entries, c.requires[1:])
     ),
+    "requires names two hashes that no file has": lambda shop: change_contents(
+        shop, lambda c: Contents(c.volumes, c.entries, tuple(sorted((*c.requires, "e" * 64, "f" * 64))))
+    ),
+    "requires names another hash than the runtime's": lambda shop: replace_hash(shop, "f" * 64),
     "requires names a hash that no file has": lambda shop: change_contents(
         shop, lambda c: Contents(c.volumes, c.entries, (*c.requires, "f" * 64))
     ),

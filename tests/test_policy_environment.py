@@ -31,7 +31,6 @@ def canonical(folder: Path, files: dict[str, str], *accepts: Accept) -> list[str
     write_canonical(
         packed(folder, files),
         out,
-        mtime_s=0,
         forbidden=b"/build/folder",
         advance=lambda amount: None,
         exceptions=exceptions,

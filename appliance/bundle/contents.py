@@ -64,12 +64,18 @@ class Contents:
     entries: tuple[Entry, ...]
     """Sorted by path."""
     requires: tuple[str, ...]
-    """SHA-256 of the files without parts, sorted; empty unless this is a delta."""
+    """SHA-256 of the files without parts and, where it may be absent, of runtime.tar.gz; sorted; empty unless
+    this is a delta."""
 
     @property
     def required(self) -> list[Entry]:
         """The files that a delta leaves out, because the site has them."""
         return [entry for entry in self.entries if not entry.parts]
+
+    @property
+    def requires_runtime(self) -> bool:
+        """Whether the site must hold runtime.tar.gz, which the medium need not bring then."""
+        return len(self.requires) > len({entry.sha256 for entry in self.required})
 
     def members(self, volume: str) -> list[tuple[Part, str, Entry]]:
         """The parts in one volume, by offset, each with its member name and its file."""
@@ -255,13 +261,17 @@ def _check_layout(contents: Contents) -> None:
 
 
 def _check_left_out(contents: Contents, data: bytes) -> None:
-    """`requires` is exactly what the files without parts are, and none of these is carried as well."""
+    """`requires` is what the files without parts are, and none of these is carried as well.
+
+    One hash more can be that of runtime.tar.gz: whether it is, `verify.check_contents` knows.
+    """
     required = set(contents.requires)
     for entry in contents.entries:
         if entry.parts and entry.sha256 in required:
             raise _invalid(say("files: {path}, which is both carried and required,", path=entry.path))
     sizes = {entry.sha256: entry.size for entry in contents.required}
-    _expect(contents.requires == tuple(sorted(sizes)), "requires")
+    _expect(contents.requires == tuple(sorted(required)), "requires")
+    _expect(required >= sizes.keys() and len(required) <= len(sizes) + 1, "requires")
     for entry in contents.required:
         if entry.size != sizes[entry.sha256]:
             raise _invalid(say("files: the size of {path}", path=entry.path))

@@ -10,10 +10,11 @@ A bundle is what it claims only if, in this order:
 3. SHA256SUMS keeps its grammar;
 4. RELEASE is the one listed, is for this product, is not older than any this site has had, and
    has not expired;
-5. the folder holds exactly the files listed, the signatures and the roots, all plain files;
+5. the folder holds exactly the files listed, the signatures and the roots, all plain files; contents.json
+   keeps its grammar, and where it requires runtime.tar.gz of the site, that file alone may be absent;
 6. every file has its listed hash (installing, this is checked on the copy as it is made);
-7. contents.json keeps its grammar and the volumes are what it says;
-8. runtime.tar.gz has the one form that the site's tar unfolds without surprise.
+7. the volumes are what contents.json says;
+8. runtime.tar.gz, where it is there, has the one form that the site's tar unfolds without surprise.
 
 "Now" is never earlier than the newest signed date that this site has seen.
 """
@@ -92,9 +93,10 @@ def verify(medium: Medium, trust: Trust, progress: Progress | None = None) -> Ve
     check_signatures(medium, sums, root)
     hashes = parse_sums(sums)
     release = check_release(medium, hashes, hashlib.sha256(sums).hexdigest(), root, trust)
-    check_set(medium, hashes)
-    contents = check_bytes(medium, hashes, progress or Silent())
-    check_runtime(medium, hashes, release)
+    contents = check_set(medium, hashes)
+    check_bytes(medium, hashes, contents, progress or Silent())
+    if left_out_runtime(medium, hashes, contents) is None:
+        check_runtime(medium, hashes, release)
     return Verified(release, root, hashes, hashlib.sha256(sums).hexdigest(), contents)
 
 
@@ -246,8 +248,8 @@ def check_release(
     return release
 
 
-def check_set(medium: Medium, hashes: dict[str, str]) -> None:
-    """Step 5. Raises: UntrustedBundle, for a file too many; DamagedBundle, for one too few."""
+def check_set(medium: Medium, hashes: dict[str, str]) -> Contents:
+    """Step 5; what is inside. Raises: UntrustedBundle, for a file too many; DamagedBundle, one too few."""
     present = medium.names()
     for name in present:
         medium.check_plain(name)
@@ -259,16 +261,25 @@ def check_set(medium: Medium, hashes: dict[str, str]) -> None:
                 say("{name} is not in the signed list.", name=shown(name)), "a bundle holds nothing else"
             )
     for name in sorted(hashes):
-        if name not in present:
+        if name not in present and name != names.RUNTIME:
             raise missing_file(name)
+    data = medium.read_checked(names.CONTENTS, hashes[names.CONTENTS], names.CONTENTS_BYTES)
+    contents = check_contents(data, hashes)
+    if names.RUNTIME not in present and not contents.requires_runtime:
+        raise missing_file(names.RUNTIME)
+    return contents
 
 
-def check_bytes(medium: Medium, hashes: dict[str, str], progress: Progress) -> Contents:
-    """Steps 6 and 7, reading every listed file once. Raises: UntrustedBundle, DamagedBundle."""
-    contents = check_contents(
-        medium.read_checked(names.CONTENTS, hashes[names.CONTENTS], names.CONTENTS_BYTES), hashes
-    )
-    for name in sorted(set(hashes) - set(volume_names(hashes)) - {names.CONTENTS}):
+def left_out_runtime(medium: Medium, hashes: dict[str, str], contents: Contents) -> str | None:
+    """The hash of runtime.tar.gz where the medium leaves it to the site, as it may; else None."""
+    is_there = not contents.requires_runtime or names.RUNTIME in medium.names()
+    return None if is_there else hashes[names.RUNTIME]
+
+
+def check_bytes(medium: Medium, hashes: dict[str, str], contents: Contents, progress: Progress) -> None:
+    """Steps 6 and 7, reading every file there once. Raises: UntrustedBundle, DamagedBundle."""
+    left_out = {names.RUNTIME} if left_out_runtime(medium, hashes, contents) else set()
+    for name in sorted(set(hashes) - set(volume_names(hashes)) - {names.CONTENTS} - left_out):
         hasher = hashlib.sha256()
         for chunk in medium.chunks(name):
             hasher.update(chunk)
@@ -293,14 +304,18 @@ def check_bytes(medium: Medium, hashes: dict[str, str], progress: Progress) -> C
             raise malformed(
                 names.CONTENTS, say("the SHA-256 of {path} is not that of its bytes", path=entry.path)
             )
-    return contents
 
 
 def check_contents(data: bytes, hashes: dict[str, str]) -> Contents:
-    """The contents, whose volumes are those listed. Raises: UntrustedBundle."""
+    """The contents, whose volumes are those listed, and whose one hash more is the runtime's.
+
+    Raises: UntrustedBundle.
+    """
     contents = parse_contents(data)
     if [volume.name for volume in contents.volumes] != volume_names(hashes):
         raise malformed(names.CONTENTS, "its volumes are not those of SHA256SUMS")
+    if contents.requires_runtime and hashes[names.RUNTIME] not in contents.requires:
+        raise malformed(names.CONTENTS, say("{where} is not valid", where="requires"))
     return contents
 
 

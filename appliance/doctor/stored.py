@@ -55,7 +55,7 @@ def _stored(site: Site, releases: Sequence[Installed]) -> Iterable[Item]:
     """Every file of the store once, and every name of a release that is not the store's file itself."""
     seen = set()
     for release in releases:
-        for entry in release.contents().entries:
+        for entry in release.stored():
             if entry.sha256 not in seen:
                 seen.add(entry.sha256)
                 yield Item(entry.path, site.stored(entry.sha256), entry.sha256, entry.size)
@@ -126,7 +126,7 @@ def _sound(part: Part, how: str) -> Sentence:
 def _users(bad: Iterable[Item], releases: Iterable[Installed]) -> list[Installed]:
     """The releases that use any of these files."""
     hashes = {item.sha256 for item in bad}
-    return [r for r in releases if any(entry.sha256 in hashes for entry in r.contents().entries)]
+    return [r for r in releases if any(entry.sha256 in hashes for entry in r.stored())]
 
 
 def _damaged(bad: Sequence[Item]) -> list[Sentence]:

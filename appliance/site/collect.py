@@ -79,7 +79,7 @@ def plan_collection(site: Site, keep: int = 1) -> Collection:
 
 def _unlisted(site: Site, kept: list[Installed]) -> list[Path]:
     """Everything in the store that no release of `kept` lists."""
-    needed = {site.stored(entry.sha256) for one in kept for entry in one.contents().entries}
+    needed = {site.stored(entry.sha256) for one in kept for entry in one.stored()}
     return sorted(path for path in site.store.glob("*/*") if path not in needed)
 
 

@@ -43,7 +43,7 @@ def mend_links(site: Site) -> None:
     with the damaged one. Raises: OSError.
     """
     for release in installed_releases(site):
-        for entry in release.contents().entries:
+        for entry in release.stored():
             if not is_linked(site, release, entry):
                 _mend(site, release, entry)
 

@@ -6,26 +6,35 @@ in the same order and the same words.
 
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry
+from appliance.bundle.environment import check_environment
+from appliance.bundle.medium import CHUNK_BYTES
 from appliance.bundle.refusal import malformed
 from appliance.bundle.release import Release
 from appliance.errors import ApplianceError, DamagedBundle, HostNotReady
 from appliance.progress import Progress
 from appliance.sentence import say
 from appliance.site.layout import Site
-from appliance.site.releases import installed_releases
+from appliance.site.releases import installed_releases, runtime_entry
 from appliance.site.store import is_whole
 
 SHOWN = 3
 """How many of the files that are lacking are named."""
 
 
-def check_required(site: Site, release: Release, contents: Contents, progress: Progress) -> None:
+def check_required(
+    site: Site, release: Release, contents: Contents, runtime: str | None, progress: Progress
+) -> None:
     """Look for everything that `contents` requires in the store, and hash it.
 
+    runtime: SHA-256 of runtime.tar.gz, where the medium leaves it to the store.
+
     Raises: HostNotReady, when this is a first install or files are not here; DamagedBundle, when one is
-    here with other bytes; UntrustedBundle, when contents.json gives a size that the bytes do not have.
+    here with other bytes; UntrustedBundle, when contents.json gives a size that the bytes do not have, or
+    what runtime.tar.gz shall be has not the form of one.
     """
     required = contents.required
+    if runtime is not None:
+        required.insert(0, runtime_entry(runtime, site.stored(runtime)))
     if not required:
         return
     if not (site.prefix / "trust" / "root").exists():
@@ -41,6 +50,9 @@ def check_required(site: Site, release: Release, contents: Contents, progress: P
         for entry in required:
             _check_stored(site, release, entry)
             advance(entry.size)
+    if runtime is not None:
+        with site.stored(runtime).open("rb") as file:
+            check_environment(iter(lambda: file.read(CHUNK_BYTES), b""), release.disk_bytes)
 
 
 def _is_there(site: Site, entry: Entry) -> bool:
@@ -54,7 +66,7 @@ def _lacking(site: Site, release: Release, lacking: list[Entry], total: int) -> 
     had = [
         str(installed.number)
         for installed in installed_releases(site)
-        if any(entry.sha256 in hashes for entry in installed.contents().entries)
+        if any(entry.sha256 in hashes for entry in installed.stored())
     ]
     return HostNotReady(
         say(

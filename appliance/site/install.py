@@ -33,7 +33,7 @@ from appliance.bundle import names
 from appliance.bundle.medium import Medium
 from appliance.bundle.release import Release, parse_release
 from appliance.bundle.sums import parse_sums, wheel_name
-from appliance.bundle.verify import check_contents
+from appliance.bundle.verify import check_contents, left_out_runtime
 from appliance.durable import (
     DISK_FAULTS,
     DISK_FULL,
@@ -54,10 +54,11 @@ from appliance.site.delta import check_required
 from appliance.site.layout import STATE_NOTE, Site
 from appliance.site.lock import kernel_lock
 from appliance.site.preflight import check_box
+from appliance.site.releases import runtime_entry
 from appliance.site.runtime import install_wheels, relocate, try_imports
 from appliance.site.runtime_sums import record_runtime
 from appliance.site.state_format import CURRENT, check_forward, migrate, read_format
-from appliance.site.store import fill_store, link_release
+from appliance.site.store import fill_store, keep_runtime, link_file, link_release
 from appliance.site.trust import record_trust
 
 
@@ -91,10 +92,12 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
     sums_sha256 = hashlib.sha256(sums).hexdigest()
     if not _is_complete(complete, sums_sha256):
         contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
-        check_required(site, release, contents, progress)
+        check_required(site, release, contents, None, progress)  # install.sh copied the runtime
         check_box(site, release, contents, [folder, quarantine])
         fill_store(site, medium, contents, hashes, quarantine, progress)
+        keep_runtime(site, medium, hashes[names.RUNTIME], quarantine)
         link_release(site, contents, folder)
+        link_file(site, runtime_entry(hashes[names.RUNTIME], quarantine), folder)
         relocate(folder / "runtime")
         own = quarantine / wheel_name(hashes)
         install_wheels(folder, contents, own, hashes[own.name], quarantine, progress)
@@ -108,8 +111,9 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
         write_whole(complete, _installed(release, hashes, sums_sha256))
     elif is_marked(folder, STORE_MARK):
         contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
-        check_required(site, release, contents, progress)
+        check_required(site, release, contents, left_out_runtime(medium, hashes, contents), progress)
         fill_store(site, medium, contents, hashes, quarantine, progress)
+        keep_runtime(site, medium, hashes[names.RUNTIME], quarantine)
         mend_links(site)
         unmark(folder, STORE_MARK)
     _switch(site, release, sums_sha256, judged)

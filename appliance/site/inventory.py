@@ -30,7 +30,7 @@ def inventory(site: Site) -> dict[str, Any]:
                         "size": entry.size,
                         "sha256": entry.sha256,
                     }
-                    for entry in release.contents().entries
+                    for entry in release.stored()
                     if _is_held(site, entry)
                 ],
             }

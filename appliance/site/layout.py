@@ -3,7 +3,8 @@
 ```
 PREFIX/store/ab/cdef…      every file once, named by its sha256, read-only
 PREFIX/releases/12/        runtime/, and models/, tools/, wheels/ as hard links into the store
-                           installed.json, contents.json; runtime.sums: hashes of what the runtime became
+                           too: runtime.tar.gz, which the runtime was made of; installed.json, contents.json;
+                           runtime.sums: hashes of what the runtime became
 PREFIX/current             -> releases/12, switched by one rename
 PREFIX/trust/              root, state
 PREFIX/bin/islet           -> ../current/runtime/bin/islet
@@ -50,6 +51,11 @@ class Site:
     def runs(self) -> Path:
         """Run folders."""
         return self.state / "runs"
+
+    @property
+    def datasets(self) -> Path:
+        """Data sets of the site: `name/version/`."""
+        return self.state / "datasets"
 
     @property
     def audit(self) -> Path:

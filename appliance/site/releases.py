@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.bundle.contents import Contents, parse_contents
+from appliance.bundle import names
+from appliance.bundle.contents import Contents, Entry, parse_contents
 from appliance.durable import switch_link
 from appliance.errors import HostNotReady
 from appliance.sentence import say
@@ -31,10 +32,26 @@ class Installed:
         """Every file that its bundle carried. Raises: UntrustedBundle, when the list was changed."""
         return parse_contents((self.folder / "contents.json").read_bytes())
 
+    def stored(self) -> tuple[Entry, ...]:
+        """Every file that it needs of the store: those of its contents, and its runtime.tar.gz, which a later
+        delta may leave out. Raises: UntrustedBundle, when the list was changed."""
+        sha256 = self.files().get(names.RUNTIME)
+        entries = self.contents().entries
+        return (*entries, runtime_entry(sha256, self.folder / names.RUNTIME)) if sha256 else entries
+
     def files(self) -> dict[str, str]:
         """SHA256SUMS of its bundle: name to SHA-256."""
         facts = json.loads((self.folder / "installed.json").read_text(encoding="utf-8"))
         return {str(name): str(sha256) for name, sha256 in facts.get("files", {}).items()}
+
+
+def runtime_entry(sha256: str, path: Path) -> Entry:
+    """runtime.tar.gz as a file of the store; no list states its size: it is that of what lies at `path`."""
+    try:
+        size = path.lstat().st_size
+    except OSError:
+        size = 0
+    return Entry(names.RUNTIME, "runtime", "runtime", "", size, sha256, 0o644, ())
 
 
 def installed_releases(site: Site) -> list[Installed]:

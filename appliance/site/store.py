@@ -12,10 +12,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry, Volume
 from appliance.bundle.medium import Medium
 from appliance.bundle.refusal import damaged_file, malformed, missing_file
 from appliance.bundle.stream import read_volume
+from appliance.durable import sync_file
 from appliance.progress import Advance, Progress
 from appliance.sentence import say
 from appliance.site.arrival import Arrivals, stored_mode
@@ -108,20 +110,55 @@ def _publish(site: Site, quarantine: int, entry: Entry, found: str) -> None:
     os.rename(entry.sha256, target, src_dir_fd=quarantine)
 
 
+def keep_runtime(site: Site, medium: Medium, sha256: str, quarantine: Path) -> None:
+    """Have runtime.tar.gz in the store, whole: a later delta may leave it out.
+
+    Taken from quarantine, where `install.sh` copied and hashed it; a release that is mended has it on the
+    medium only.
+
+    Raises: DamagedBundle, when the medium's is not the signed one; OSError, when the disk is full.
+    """
+    target = site.stored(sha256)
+    if is_whole(target, sha256):
+        return
+    copy = quarantine / names.RUNTIME
+    if not copy.exists():
+        _copy(medium, names.RUNTIME, sha256, copy)
+    copy.chmod(0o444)
+    sync_file(copy)  # before it has its name: what is in the store is whole
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copy.replace(target)
+
+
+def _copy(medium: Medium, name: str, sha256: str, to: Path) -> None:
+    hasher = hashlib.sha256()
+    with to.open("xb") as file:
+        for chunk in medium.chunks(name):
+            hasher.update(chunk)
+            file.write(chunk)
+    if hasher.hexdigest() != sha256:
+        raise damaged_file(name)
+
+
 def link_release(site: Site, contents: Contents, release: Path) -> None:
-    """Give every file of `contents` its name under `release`, as a hard link into the store.
+    """Give every file of `contents` its name under `release`, as a hard link into the store."""
+    for entry in contents.entries:
+        link_file(site, entry, release)
+
+
+def link_file(site: Site, entry: Entry, release: Path) -> None:
+    """Give a stored file its name under `release`.
 
     Links share one mode: where another release, or another name, came first with another, it is a copy.
     """
-    for entry in contents.entries:
-        target, stored = release / entry.path, site.stored(entry.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mode = stored_mode(entry)
-        if stored.stat().st_mode & 0o777 == mode:
-            target.hardlink_to(stored)
-        else:
-            shutil.copyfile(stored, target)
-            target.chmod(mode)
+    target, stored = release / entry.path, site.stored(entry.sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = stored_mode(entry)
+    if stored.stat().st_mode & 0o777 == mode:
+        target.hardlink_to(stored)
+    else:
+        shutil.copyfile(stored, target)
+        target.chmod(mode)
 
 
 def check_stored(site: Site, contents: Contents, advance: Advance = lambda amount: None) -> None:

@@ -24,11 +24,11 @@ from appliance.bundle.verify import (
     Acceptable,
     Trust,
     Verified,
-    check_contents,
     check_release,
     check_roots,
     check_set,
     check_signatures,
+    left_out_runtime,
 )
 from appliance.errors import DamagedBundle, HostNotReady
 from appliance.progress import Progress, amount_text
@@ -85,9 +85,7 @@ def judge_lists(medium: Medium, trust: Trust) -> Verified:
     check_signatures(medium, sums, root)
     hashes, sha256 = parse_sums(sums), hashlib.sha256(sums).hexdigest()
     release = check_release(medium, hashes, sha256, root, trust)
-    check_set(medium, hashes)
-    data = medium.read_checked(names.CONTENTS, hashes[names.CONTENTS], names.CONTENTS_BYTES)
-    return Verified(release, root, hashes, sha256, check_contents(data, hashes))
+    return Verified(release, root, hashes, sha256, check_set(medium, hashes))
 
 
 def plan_upgrade(site: Site, medium: Medium, judged: Verified, progress: Progress) -> Upgrade:
@@ -105,10 +103,12 @@ def plan_upgrade(site: Site, medium: Medium, judged: Verified, progress: Progres
         and not any(is_marked(one.folder, mark) for mark in (STORE_MARK, RUNTIME_MARK))
     ]
     if not same:
-        check_required(site, judged.release, judged.contents, progress)
+        runtime = left_out_runtime(medium, judged.hashes, judged.contents)
+        check_required(site, judged.release, judged.contents, runtime, progress)
     lacking = [e for e in judged.contents.entries if e.parts and not site.stored(e.sha256).is_file()]
     volumes = {volume.name: volume.size for volume in wanted_volumes(judged.contents, lacking)}
-    listed = [name for name in judged.hashes if not names.VOLUME.fullmatch(name)]
+    there = set(medium.names())
+    listed = [name for name in judged.hashes if name in there and not names.VOLUME.fullmatch(name)]
     read = [wheel_name(judged.hashes)] if same else listed
     held = {e.sha256: e.size for e in judged.contents.entries if site.stored(e.sha256).is_file()}
     found = Upgrade(

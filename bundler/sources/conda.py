@@ -99,7 +99,6 @@ def virtual_packages(target: Target) -> list[tuple[str, str, str]]:
 
 def build_runtime(
     runtime: LockedRuntime,
-    created_s: int,
     *,
     base: Path,
     cache: Path,
@@ -108,10 +107,9 @@ def build_runtime(
     progress: Progress,
     exceptions: Exceptions | None = None,
 ) -> None:
-    """Write the environment of the lock to `out` as a gzip tar; the same lock gives the same bytes.
+    """Write the environment of the lock to `out` as a gzip tar; the same packages give the same bytes.
 
-    created_s: the lock's time, given to every file, in seconds since 1970. base: the manifest's folder.
-    work: an empty folder on a disk with room for the unpacked environment.
+    base: the manifest's folder. work: an empty folder on a disk with room for the unpacked environment.
 
     Raises: DamagedBundle, when a package is not the locked one; StepFailed, when a step of the build fails.
     """
@@ -125,9 +123,7 @@ def build_runtime(
         advance(len(runtime.packages))
     with progress.stage("Compress the environment", total=packed.stat().st_size) as advance:
         forbidden = str(work).encode()
-        write_canonical(
-            packed, out, mtime_s=created_s, forbidden=forbidden, advance=advance, exceptions=exceptions
-        )
+        write_canonical(packed, out, forbidden=forbidden, advance=advance, exceptions=exceptions)
 
 
 def fetch_package(package: LockedPackage, *, base: Path, cache: Path) -> Path:

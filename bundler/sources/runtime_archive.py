@@ -1,8 +1,9 @@
-"""The installed environment as `runtime.tar.gz`: in the one form that a lock can have, and judged on the way.
+"""The installed environment as `runtime.tar.gz`: in the one form that its packages can have, and judged.
 
 - The path of the build folder is in no file: conda-pack takes files with prefixes from the package cache,
   where they hold the package's own placeholder, and each is looked through here before it is written.
-- Names are sorted, times come from the lock, owners are 0, modes are 644 or 755.
+- Names are sorted, the time is always the same, owners are 0, modes are 644 or 755: locks of the same
+  packages give the same bytes, whenever they were made, and a delta need not carry them again.
 - `conda-meta/` is left out: it holds channel addresses, times and paths, and the lock says what it said.
 """
 
@@ -22,6 +23,8 @@ from bundler.rules import Breach, Exceptions, Rule
 from bundler.sources import READ_BYTES
 from bundler.wheel_policy import PATH_CODE_ALLOWED, START_MODULES
 
+TIME_S = 946_684_800
+"""2000-01-01T00:00:00Z, in seconds since 1970: the time of every file."""
 GZIP_LEVEL = 4
 """Measured on an interpreter of 59 MB: level 6 takes 2.3 times as long and saves 2 % more."""
 SETTINGS = re.compile(r"\.?condarc|\.netrc|\.pypirc|pip\.(conf|ini)|.*\.(json|ya?ml|toml|ini|cfg|conf)")
@@ -35,12 +38,11 @@ def write_canonical(
     packed: Path,
     out: Path,
     *,
-    mtime_s: int,
     forbidden: bytes,
     advance: Callable[[int], None],
     exceptions: Exceptions | None = None,
 ) -> None:
-    """Write the files of the tar `packed` to the gzip tar `out`, in the one form that this lock can have.
+    """Write the files of the tar `packed` to the gzip tar `out`, in the one form that they can have.
 
     forbidden: the build folder's path, which must be in no file.
 
@@ -57,7 +59,7 @@ def write_canonical(
             _check_member(source, member, forbidden, exceptions or Exceptions())
             body = source.extractfile(member) if member.isreg() or member.islnk() else None
             entry = _canonical(source, member)
-            zipped.write(_header(entry, mtime_s))
+            zipped.write(_header(entry))
             if body is not None:
                 shutil.copyfileobj(body, zipped, READ_BYTES)
             zipped.write(bytes(padding(entry.size)))
@@ -75,12 +77,12 @@ def _canonical(source: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
     return Member(member.name, "0", original.size, is_program=bool(original.mode & 0o111))
 
 
-def _header(entry: Member, mtime_s: int) -> bytes:
+def _header(entry: Member) -> bytes:
     """Its block. Raises: StepFailed, when no site would unfold it."""
     if not entry.is_safe():
         raise _not_relocatable(f"{entry.path!r} has a name that is not plain, or leads outside")
     try:
-        return entry.header(mtime_s)
+        return entry.header(TIME_S)
     except ValueError as error:
         raise _not_relocatable(str(error)) from None
 
