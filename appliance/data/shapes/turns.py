@@ -11,7 +11,7 @@ from typing import Any, Literal
 from appliance.data.judge import RowRefused, clean, kind_of, missing, text_of
 from appliance.data.shapes.answers import label_of, with_thoughts
 from appliance.data.shapes.calls import call_of, calls_of_text, tools_text
-from appliance.data.shapes.shape import Parts, Shape, Tags, as_list, refuse_media
+from appliance.data.shapes.shape import Parts, Shape, Tags, as_list, is_list_of_objects, refuse_media
 from appliance.run.rows import Message, ToolCall
 from appliance.sentence import say
 
@@ -258,7 +258,7 @@ def _answers(item: Mapping[str, Any], name: str, shape: Shape) -> list[Message]:
     value, column = shape.held(item, name), shape.column(name)
     if value is None:
         raise missing(item, column)
-    if isinstance(value, list):
+    if is_list_of_objects(value):
         return read_turns(value, column, shape.tags)
     if isinstance(value, dict):
         message = _message(value, column, shape.tags)
