@@ -14,7 +14,7 @@ from appliance.sentence import Sentence, say
 
 if TYPE_CHECKING:
     from appliance.data.privacy.clean import Cleaned
-    from appliance.run.rows import Row
+    from appliance.run.rows import Message, Row
 
 ACTIONS: dict[str, Sentence] = {
     "mask": say("placeholder"),
@@ -23,15 +23,15 @@ ACTIONS: dict[str, Sentence] = {
 }
 
 
-def print_cleaned(cleaned: "Cleaned", refused: int, *, as_json: bool) -> None:
+def print_cleaned(cleaned: "Cleaned", *, as_json: bool) -> None:
     """What was found, by kind."""
     from appliance.data.privacy.kinds import TITLES
 
     if as_json:
         facts = {
-            "rows": len(cleaned.rows),
-            "rows_refused": refused,
-            "rows_with_identifiers": len(cleaned.touched),
+            "rows": cleaned.rows,
+            "rows_refused": cleaned.refused,
+            "rows_with_identifiers": cleaned.touched,
             "identifiers": [asdict(kind) for kind in cleaned.kinds],
         }
         print(json.dumps(facts, ensure_ascii=False, indent=1))
@@ -40,15 +40,15 @@ def print_cleaned(cleaned: "Cleaned", refused: int, *, as_json: bool) -> None:
     print(
         tell(
             "Found in {touched} of {rows} rows. Rules cannot find everything.",
-            touched=len(cleaned.touched),
-            rows=len(cleaned.rows),
+            touched=cleaned.touched,
+            rows=cleaned.rows,
         )
     )
-    if refused:
+    if cleaned.refused:
         print(
             tell(
                 "Rows that cannot be used and were left out: {count}. `islet data check` lists them.",
-                count=refused,
+                count=cleaned.refused,
             )
         )
     columns = tell("kind"), tell("found"), tell("rows"), tell("becomes"), tell("left after it")
@@ -62,20 +62,27 @@ def print_cleaned(cleaned: "Cleaned", refused: int, *, as_json: bool) -> None:
 
 def print_written(out: Path) -> None:
     """Where the new rows are."""
-    from appliance.data.privacy.clean import REPORT_ENDS
+    from appliance.data.privacy.clean import report_of
 
     print(
-        Voice(language_of())(
-            "Written: {out}, and the report {report}", out=out, report=out.name + REPORT_ENDS
-        )
+        Voice(language_of())("Written: {out}, and the report {report}", out=out, report=report_of(out).name)
     )
 
 
 def asks_about(number: int, row: "Row") -> str:
     """A new row in full, and the question about it."""
     tell = Voice(language_of())
-    turns = [f"{message.role}: {message.content}" for message in row.messages]
+    turns = [line for message in row.messages for line in _lines(message)]
+    if row.rejected:
+        turns += [f"{tell('rejected answer')}: {line}" for line in _lines(row.rejected)]
+    turns += [text for text in (row.text, row.tools) if text]
     return "\n".join([tell("Row {number}", number=number), *turns, tell("Does it still name a person?")])
+
+
+def _lines(message: "Message") -> list[str]:
+    """A turn and what it calls."""
+    calls = [f"{message.role}: {call.name}({call.arguments})" for call in message.calls]
+    return [f"{message.role}: {message.content}", *calls] if message.content or not calls else calls
 
 
 def print_measured(document: dict[str, Any], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.data.privacy.checks import id_check_character, is_luhn_right
-from appliance.data.privacy.clean import Wishes, clean_rows
+from appliance.data.privacy.clean import Cleaning, Wishes
 from appliance.data.privacy.detector import Detector
 from appliance.data.privacy.kinds import Found, Kind, merged
 from appliance.data.privacy.made_up import made_up_notes
@@ -173,14 +173,16 @@ def test_measuring_counts_what_is_missed_and_what_is_wrong() -> None:
 
 
 def test_every_row_is_masked_in_its_own_language_and_nothing_is_left() -> None:
-    cleaned = clean_rows(
-        [row("患者张伟，男，56岁，手机13812345678", "请张伟复诊"), row("Mr. John Baker, MRN: 123456", "ok")],
-        Wishes(names=("张伟",)),
-    )
-    assert cleaned.rows[0].messages[0].content == "患者[姓名]，男，56岁，手机[电话]"
-    assert cleaned.rows[0].messages[1].content == "请[姓名]复诊"
-    assert cleaned.rows[1].messages[0].content == "Mr. [NAME], MRN: [RECORD NUMBER]"
-    assert [(one.kind, one.found, one.rows, one.left) for one in cleaned.kinds] == [
+    cleaning = Cleaning(Wishes(names=("张伟",)))
+    rows = [
+        row("患者张伟，男，56岁，手机13812345678", "请张伟复诊"),
+        row("Mr. John Baker, MRN: 123456", "ok"),
+    ]
+    first, second = cleaning.through(rows)
+    assert first.messages[0].content == "患者[姓名]，男，56岁，手机[电话]"
+    assert first.messages[1].content == "请[姓名]复诊"
+    assert second.messages[0].content == "Mr. [NAME], MRN: [RECORD NUMBER]"
+    assert [(one.kind, one.found, one.rows, one.left) for one in cleaning.result().kinds] == [
         (Kind.NAME, 3, 2, 0),
         (Kind.MOBILE, 1, 1, 0),
         (Kind.RECORD, 1, 1, 0),

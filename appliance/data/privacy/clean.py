@@ -5,24 +5,23 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from appliance.data.privacy.detector import Detector
 from appliance.data.privacy.kinds import Kind
-from appliance.data.privacy.made_up import made_up_notes
-from appliance.data.privacy.measure import measure
+from appliance.data.privacy.measure import measured_document
 from appliance.data.privacy.redact import Action, Redactor
+from appliance.data.privacy.spread import Spread
 from appliance.data.privacy.surrogates import Surrogates
-from appliance.data.read import Reading
+from appliance.data.written import check_free, write
 from appliance.durable import write_whole
 from appliance.errors import BadInput
-from appliance.run.rows import Row
-from appliance.sentence import reason, say
+from appliance.run.rows import Problem, Row
+from appliance.sentence import listed, reason, say
 
-MEASURED_NOTES = 1000
 REPORT_ENDS = ".privacy.json"
 
 
@@ -36,6 +35,8 @@ class Wishes:
     names: tuple[str, ...] = ()
     """Names that the site knows; used here, written nowhere."""
     record_patterns: tuple[str, ...] = ()
+    looked_at: int = 0
+    """New rows that a person is to look at."""
 
     def action(self, kind: Kind) -> Action:
         """What becomes of identifiers of this kind."""
@@ -56,35 +57,68 @@ class KindCount:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """New rows, and what was found in the old ones."""
+    """What was found in rows, and what is to be looked at of the new ones."""
 
-    rows: tuple[Row, ...]
-    touched: tuple[int, ...]
-    """Positions in `rows` of those in which something was found."""
+    rows: int
+    refused: int
+    """Rows that could not be used; they are not among `rows`."""
+    touched: int
+    """Rows in which something was found."""
     kinds: tuple[KindCount, ...]
+    sources: tuple[tuple[str, str, int], ...]
+    """(name without identifiers, sha256, rows) of each file that rows came from."""
+    sample: tuple[tuple[int, Row], ...]
+    """(number among the new rows, from 1; the row): spread over those in which something was found."""
 
 
-def clean_rows(rows: Sequence[Row], wishes: Wishes) -> Cleaned:
-    """Every row as `wishes` say. The key of false values is drawn here and forgotten here.
+class Cleaning:
+    """Rows one at a time as `wishes` say, and what was found in all of them.
+
+    The key of false values is drawn here and forgotten with it.
 
     Raises: BadInput, for a pattern that is none.
     """
-    detector = Detector(names=wishes.names, record_patterns=wishes.record_patterns)
-    actions = {kind: wishes.action(kind) for kind in Kind}
-    redactor = Redactor(detector, actions, Surrogates(secrets.token_bytes(32)))
-    done = [redactor.redact(row) for row in rows]
-    found, left, with_kind = Counter[Kind](), Counter[Kind](), Counter[Kind]()
-    for one in done:
-        found.update(one.found)
-        left.update(one.left)
-        with_kind.update(set(one.found))
-    kinds = tuple(
-        KindCount(kind, found[kind], with_kind[kind], actions[kind], left[kind])
-        for kind in Kind
-        if found[kind] or left[kind]
-    )
-    touched = tuple(at for at, one in enumerate(done) if one.found)
-    return Cleaned(tuple(one.row for one in done), touched, kinds)
+
+    def __init__(self, wishes: Wishes) -> None:
+        self._wishes = wishes
+        detector = Detector(names=wishes.names, record_patterns=wishes.record_patterns)
+        actions = {kind: wishes.action(kind) for kind in Kind}
+        self._redactor = Redactor(detector, actions, Surrogates(secrets.token_bytes(32)))
+        self._found, self._left, self._with_kind = Counter[Kind](), Counter[Kind](), Counter[Kind]()
+        self._sources = Counter[tuple[str, str]]()
+        self._rows = self._refused = self._touched = 0
+        self._some, self._any = Spread[Row](wishes.looked_at), Spread[Row](wishes.looked_at)
+
+    def through(self, rows: Iterable[Row | Problem]) -> Iterator[Row]:
+        """The new rows, in order; what is wrong with the others is counted."""
+        for row in rows:
+            if isinstance(row, Problem):
+                self._refused += 1
+                continue
+            done = self._redactor.redact(row)
+            self._rows += 1
+            self._sources[done.row.file, done.row.source_sha256] += 1
+            self._any.add(self._rows, done.row)
+            if done.found:
+                self._touched += 1
+                self._found.update(done.found)
+                self._left.update(done.left)
+                self._with_kind.update(set(done.found))
+                self._some.add(self._rows, done.row)
+            yield done.row
+
+    def result(self) -> Cleaned:
+        """What was found in the rows so far."""
+        kinds = tuple(
+            KindCount(
+                kind, self._found[kind], self._with_kind[kind], self._wishes.action(kind), self._left[kind]
+            )
+            for kind in Kind
+            if self._found[kind] or self._left[kind]
+        )
+        sources = tuple((file, sha256, count) for (file, sha256), count in self._sources.items())
+        sample = self._some.taken() or self._any.taken()
+        return Cleaned(self._rows, self._refused, self._touched, kinds, sources, sample)
 
 
 @dataclass(frozen=True)
@@ -96,61 +130,79 @@ class Review:
     """Numbers of the new rows in which he saw a person named."""
 
 
-def write_clean(out: Path, reading: Reading, cleaned: Cleaned, wishes: Wishes, review: Review) -> Path:
-    """Write the new rows to `out` as OpenAI messages, one a line, and the report beside; its path.
+def write_clean(
+    out: Path, rows: Iterable[Row | Problem], wishes: Wishes, look: Callable[[Cleaned], Review]
+) -> Cleaned:
+    """Write the new rows to `out` and the report beside, or nothing at all.
 
-    Raises: BadInput, as `check_free`; OSError.
+    look: what a person says of the new rows, asked before they are at their place; what it raises stops all
+
+    Raises: BadInput, as `check_both_free`, and when a person saw somebody named; HostNotReady; OSError.
     """
-    report = check_free(out)
-    lines = [
-        json.dumps(
-            {"messages": [{"role": turn.role, "content": turn.content} for turn in row.messages]},
-            ensure_ascii=False,
-        )
-        for row in cleaned.rows
-    ]
-    content = "".join(f"{line}\n" for line in lines).encode()
-    document = _report(reading, cleaned, wishes, review, hashlib.sha256(content).hexdigest())
-    write_whole(out, content, mode=0o600)
-    write_whole(report, json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n", mode=0o600)
-    return report
+    check_both_free(out)
+    cleaning = Cleaning(wishes)
+    reviews: list[Review] = []
+
+    def looked_at() -> Iterator[Row]:
+        yield from cleaning.through(rows)
+        reviews.append(look(cleaning.result()))
+        check_review(reviews[0])
+
+    write(out, looked_at())
+    with out.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    cleaned = cleaning.result()
+    document = _report(cleaned, wishes, reviews[0], sha256)
+    write_whole(
+        report_of(out), json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n", mode=0o600
+    )
+    return cleaned
 
 
-def check_free(out: Path) -> Path:
-    """Pass if new rows can be written to `out`; the path of the report beside it.
+def look_for(rows: Iterable[Row | Problem], wishes: Wishes) -> Cleaned:
+    """What names somebody in rows; nothing is written. Raises: BadInput, for a pattern that is none."""
+    cleaning = Cleaning(wishes)
+    for _ in cleaning.through(rows):
+        pass
+    return cleaning.result()
 
-    Raises: BadInput, when a file of that name is there, or the folder is not.
-    """
-    report = out.with_name(out.name + REPORT_ENDS)
-    for path in (out, report):
-        if path.exists():
-            raise BadInput(
-                say("{path} is there already.", path=path),
-                why="nothing is written over",
-                next_step="Give another name, or move the old file away.",
-            )
-    if not out.absolute().parent.is_dir():
+
+def check_review(review: Review) -> None:
+    """Pass if the person saw nobody named. Raises: BadInput."""
+    if not review.objected:
+        return
+    numbers = listed([str(number) for number in review.objected])
+    raise BadInput(
+        say("{count} of the rows that you looked at still name a person.", count=len(review.objected)),
+        why=say("the rows {numbers}; nothing was written", numbers=numbers),
+        next_step="Give the names (--names) or your record numbers (--record-number), and start again.",
+    )
+
+
+def report_of(out: Path) -> Path:
+    """Where the report on the rows at `out` is."""
+    return out.with_name(out.name + REPORT_ENDS)
+
+
+def check_both_free(out: Path) -> None:
+    """Pass if rows can be written to `out`, and the report beside. Raises: BadInput."""
+    check_free(out)
+    if report_of(out).exists():
         raise BadInput(
-            say("{path} cannot be written.", path=out),
-            why=say("there is no folder {folder}", folder=out.absolute().parent),
-            next_step="Make the folder, or give a name in one that is there.",
+            say("{path} is there already.", path=report_of(out)),
+            why="nothing is written over",
+            next_step="Give another name, or move the old file away.",
         )
-    return report
 
 
-def _report(
-    reading: Reading, cleaned: Cleaned, wishes: Wishes, review: Review, sha256: str
-) -> dict[str, Any]:
+def _report(cleaned: Cleaned, wishes: Wishes, review: Review, sha256: str) -> dict[str, Any]:
     return {
         "format": "islet-privacy-1",
-        "sources": [
-            {"file": Path(file.path).name, "sha256": file.sha256, "rows": file.rows_in}
-            for file in reading.files
-        ],
-        "rows_in": sum(file.rows_in for file in reading.files),
-        "rows_out": len(cleaned.rows),
-        "rows_refused": len(reading.problems),
-        "rows_with_identifiers": len(cleaned.touched),
+        "sources": [{"file": file, "sha256": digest, "rows": rows} for file, digest, rows in cleaned.sources],
+        "rows_in": cleaned.rows + cleaned.refused,
+        "rows_out": cleaned.rows,
+        "rows_refused": cleaned.refused,
+        "rows_with_identifiers": cleaned.touched,
         "sha256": sha256,
         "identifiers": [asdict(kind) for kind in cleaned.kinds],
         "kept": [{"kind": kind, "reason": why} for kind, why in wishes.keep.items()],
@@ -159,27 +211,6 @@ def _report(
         "review": {"looked_at": review.looked_at, "objected": list(review.objected)},
         "measured": measured_document(),
     }
-
-
-def measured_document() -> dict[str, Any]:
-    """What the rules find of made-up notes, and what that does not show."""
-    notes = made_up_notes(MEASURED_NOTES)
-    alone, listed = measure(notes), measure(notes, with_names=True)
-    return {
-        "notes": MEASURED_NOTES,
-        "kinds": [
-            {"kind": one.kind, "there": one.there, "recall": round(one.recall, 4),
-             "recall_with_name_list": round(other.recall, 4), "precision": round(one.precision, 4)}
-            for one, other in zip(alone, listed, strict=True)
-        ],
-        "does_not_show": WHAT_IT_DOES_NOT_SHOW,
-    }  # fmt: skip
-
-
-WHAT_IT_DOES_NOT_SHOW = say(
-    "These notes are made up. Yours are written otherwise, and more is missed in them: look at a sample, and "
-    "give the names that your own system knows."
-)
 
 
 def forget(path: Path) -> None:
