@@ -278,9 +278,8 @@ DAMAGED = (f"prompt,completion\n{CHINESE},七\n" * 3).encode()
         "prompt,completion\n請問醫院的門診時間是幾點,早上八點到十一點\n".encode("big5"),
         "prompt,completion\nカルテ番号は何ですか,診察券を見てください\n".encode("shift_jis"),
         f"prompt,completion\n{CHINESE},b\n".encode("utf-16-le"),
-        b"PK\x03\x04\x00\x00spreadsheet",
     ],
-    ids=["damaged UTF-8", "Latin-1", "Big5", "Shift-JIS", "UTF-16 without a mark", "a workbook"],
+    ids=["damaged UTF-8", "Latin-1", "Big5", "Shift-JIS", "UTF-16 without a mark"],
 )
 def test_refuses_an_encoding_that_it_cannot_tell_and_never_guesses(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rows.csv"
