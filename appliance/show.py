@@ -25,12 +25,9 @@ from appliance.run.told import event_sentence, progress_sentence, state_word
 from appliance.site.health.lines import finding_lines
 
 if TYPE_CHECKING:
-    from appliance.data.read import Reading
     from appliance.evaluation.results import Summary
     from appliance.export.package import ExportResult
     from appliance.site.health.finding import Finding
-
-SHOWN_PROBLEMS = 20
 
 
 class TrainingView:
@@ -73,29 +70,6 @@ def event_line(event: Event, say: Voice) -> str | None:
     """One event in words; None for what a log need not repeat."""
     sentence = event_sentence(event)
     return None if sentence is None else say.again(sentence)
-
-
-def print_reading(reading: "Reading", *, as_json: bool) -> None:
-    """What data files hold, and each row that cannot be used."""
-    if as_json:
-        facts = {
-            "files": [asdict(f) for f in reading.files],
-            "problems": [asdict(p) for p in reading.problems],
-        }
-        _print_json(facts)
-        return
-    say = _voice()
-    columns = say("file"), say("format"), say("encoding"), say("rows"), say("used"), say("refused")
-    view = Table(*columns, box=None, header_style="bold")
-    for file in reading.files:
-        found = say("{format} (detected)", format=file.format) if file.detected else file.format
-        counts = (file.rows_in, file.rows_out, file.rows_in - file.rows_out)
-        view.add_row(Path(file.path).name, found, file.encoding, *map(str, counts))
-    Console().print(view)
-    for each in reading.problems[:SHOWN_PROBLEMS]:
-        print(say.again(each.sentence()))
-    if len(reading.problems) > SHOWN_PROBLEMS:
-        print(say("… and {count} more; --json lists all", count=len(reading.problems) - SHOWN_PROBLEMS))
 
 
 def print_findings(findings: "list[Finding]", *, as_json: bool) -> None:

@@ -64,14 +64,6 @@ def test_a_plan_with_an_unknown_field_is_refused_with_its_name(tmp_path: Path) -
     assert list(tmp_path.glob("runs/*")) == []
 
 
-def test_data_check_names_file_row_field_and_fix(tmp_path: Path) -> None:
-    rows = tmp_path / "rows.json"
-    rows.write_text('[{"instruction": "q", "output": "a"}, {"instruction": "q2"}]')
-    result = run("islet", "data", "check", str(rows))
-    assert result.returncode == 0
-    assert "row 2" in result.stdout and "output" in result.stdout
-
-
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     package = "appliance" if name == "islet" else "bundler"
     code = f"from {package}.cli import main; main()"

@@ -12,16 +12,14 @@ import pytest
 from rich.cells import cell_len
 
 import appliance
-from appliance.data.read import read_files
 from appliance.locale import catalogue
 from appliance.locale.voice import Voice
 from appliance.run.events import Event, EventLog, newest_events, read_events
 from appliance.run.lock import worker_lock
 from appliance.run.overview import RunLine, list_runs
-from appliance.run.plan import DataFile
 from appliance.run.told import STATES, event_sentence, state_word
 from appliance.sentence import places, say, to_document
-from appliance.show import event_line, print_findings, print_reading, print_runs
+from appliance.show import event_line, print_findings, print_runs
 from appliance.site.health.finding import Finding
 
 ROOT = Path(appliance.__file__).parent
@@ -252,18 +250,6 @@ def test_findings_stand_under_each_other(
     first, why, following = capsys.readouterr().out.splitlines()
     assert first.startswith("异常  ") and "3 GB" in first and "free at" not in first
     assert (why, following) == ("      原因：no room", "      处理办法：buy")
-
-
-def test_data_is_told_in_chinese_with_its_names_to_the_letter(
-    tmp_path: Path, chinese: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = tmp_path / "rows"
-    rows.write_text('[{"instruction": "q", "output": "a"}, {"instruction": "q2"}]')
-    print_reading(read_files([DataFile(str(rows), "alpaca")]), as_json=False)
-    header, line, problem = capsys.readouterr().out.splitlines()
-    assert header.split() == ["文件", "格式", "编码", "数据行", "可用", "未采用"]
-    assert line.split() == ["rows", "alpaca", "utf-8", "2", "1", "1"]
-    assert "output" in problem and "is missing" not in problem
 
 
 def test_live_lines_are_said_in_chinese() -> None:

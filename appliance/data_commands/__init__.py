@@ -3,8 +3,12 @@
 import click
 
 from appliance.data_commands.check import check
+from appliance.data_commands.clean import clean
+from appliance.data_commands.convert import convert
+from appliance.data_commands.mix import mix
 from appliance.data_commands.privacy import measure, privacy
 from appliance.data_commands.registry import add, keep, list_datasets, remove
+from appliance.data_commands.split import split
 
 
 @click.group()
@@ -13,7 +17,8 @@ def data() -> None:
 
 
 data.add_command(check)
+data.add_command(clean)
 data.add_command(privacy)
 data.add_command(measure)
-for _command in (add, list_datasets, keep, remove):
+for _command in (convert, mix, split, add, list_datasets, keep, remove):
     data.add_command(_command)

@@ -1,0 +1,171 @@
+"""Rows with the named faults mended or left out, as a new file; every row that is left out is listed."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from appliance.data.checks.batch import THOUGHTS, answer_of
+from appliance.data.checks.check import Checked, Rows
+from appliance.data.checks.finding import KINDS
+from appliance.data.checks.marks import KNOWN, pattern_of
+from appliance.data.written import check_free, check_place, write
+from appliance.durable import whole_file
+from appliance.run.rows import Message, Problem, Row
+
+REPORT_ENDS = ".clean.json"
+MENDABLE = ("control-tokens", "template-marks", "thinking-mixed")
+DROPPABLE = tuple(code for code in KINDS if code != "unusable")
+"""A row that cannot be used is always left out, and listed."""
+
+BY_DEFAULT = ("exact-duplicates", "empty")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is done about which findings."""
+
+    drop: Collection[str] = BY_DEFAULT
+    mend: Collection[str] = ()
+    controls: Sequence[str] = ()
+    """The model's special tokens, for mending `control-tokens`."""
+
+
+@dataclass
+class Cleaned:
+    """What became of the rows: rows in = rows out + rows listed."""
+
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    """Of each row that was left out: `file`, `row`, `codes`; of one that cannot be used why."""
+    mended: list[dict[str, Any]] = field(default_factory=list)
+    """The same of each row that was changed."""
+    rows_in: int = 0
+    rows_out: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Rows that were left out, by code; one with several counts for each."""
+        return dict(Counter(code for each in self.dropped for code in each["codes"]))
+
+
+def report_of(out: Path) -> Path:
+    """Where the report on the rows at `out` is."""
+    return out.with_name(out.name + REPORT_ENDS)
+
+
+def check_out(out: Path) -> None:
+    """Pass if rows can be written to `out`, and the report beside.
+
+    Raises: BadInput, when one of them is there already, or the folder is not, or the name ends otherwise.
+    """
+    check_free(out)
+    check_place(report_of(out))
+
+
+def write_clean(out: Path, rows: Rows, checked: Checked, first: int, wishes: Wishes) -> Cleaned:
+    """Write rows to `out` and the report beside.
+
+    rows: those that are written; first: the number of the first of them in `checked`
+
+    Raises: BadInput, as `check_out`; HostNotReady, when the disk is full.
+    """
+    check_out(out)
+    cleaned = Cleaned()
+    write(out, _clean(rows(), _codes(checked, first, wishes.drop), wishes, cleaned))
+    _write_report(out, cleaned, wishes)
+    return cleaned
+
+
+def mender_of(wishes: Wishes) -> Callable[[Row], Row]:
+    """What mends one row; a row without the faults stays as it is."""
+    removed: list[tuple[str, re.Pattern[str]]] = []
+    tokens = (*wishes.controls, *KNOWN) if "template-marks" in wishes.mend else wishes.controls
+    if tokens and {"control-tokens", "template-marks"} & set(wishes.mend):
+        removed.append(("control tokens removed", pattern_of(tokens)))
+    if "thinking-mixed" in wishes.mend:
+        removed.append(("thoughts removed", THOUGHTS))
+
+    def mend(row: Row) -> Row:
+        for step, pattern in removed:
+            new = _without(row, pattern)
+            if new != row:
+                row = replace(new, steps=(*new.steps, step))
+        return row
+
+    return mend
+
+
+def _clean(
+    rows: Iterable[Row | Problem], codes: dict[int, list[str]], wishes: Wishes, cleaned: Cleaned
+) -> Iterator[Row]:
+    mend, number = mender_of(wishes), -1
+    for row in rows:
+        cleaned.rows_in += 1
+        if isinstance(row, Problem):
+            why = {"field": row.field, "what": row.what}
+            cleaned.dropped.append({"file": row.file, "row": row.row, "codes": ["unusable"], **why})
+            continue
+        number += 1
+        place = {"file": row.file, "row": row.row}
+        if number in codes:
+            cleaned.dropped.append({**place, "codes": codes[number]})
+            continue
+        new = mend(row)
+        if new is not row and not answer_of(new):  # nothing but what was removed
+            cleaned.dropped.append({**place, "codes": ["empty"]})
+            continue
+        if new is not row:
+            cleaned.mended.append({**place, "steps": list(new.steps[len(row.steps) :])})
+        cleaned.rows_out += 1
+        yield new
+
+
+def _codes(checked: Checked, first: int, drop: Collection[str]) -> dict[int, list[str]]:
+    """Number of each row that is left out, counted from `first`, with the codes that it is left out for."""
+    found: dict[int, list[str]] = {}
+    for code in DROPPABLE:
+        at = [hits.at for hits in checked.hits if hits.code == code] if code in drop else []
+        for number in np.unique(np.concatenate(at)).tolist() if at else ():
+            found.setdefault(number - first, []).append(code)
+    return found
+
+
+def _without(row: Row, pattern: re.Pattern[str]) -> Row:
+    def changed(message: Message) -> Message:
+        if not pattern.search(message.content):
+            return message
+        return replace(message, content=pattern.sub("", message.content).strip())
+
+    return replace(
+        row,
+        messages=tuple(map(changed, row.messages)),
+        rejected=changed(row.rejected) if row.rejected else None,
+        text=pattern.sub("", row.text).strip() if row.text else "",
+    )
+
+
+def _write_report(out: Path, cleaned: Cleaned, wishes: Wishes) -> None:
+    digest = hashlib.sha256()
+    with out.open("rb") as file:
+        for chunk in iter(lambda: file.read(1 << 20), b""):
+            digest.update(chunk)
+    head = {
+        "format": "islet-clean-1",
+        "rows_in": cleaned.rows_in,
+        "rows_out": cleaned.rows_out,
+        "sha256": digest.hexdigest(),
+        "drop": sorted(wishes.drop),
+        "mend": sorted(wishes.mend),
+        "counts": cleaned.counts(),
+    }
+    with whole_file(report_of(out), mode=0o600) as sink:
+        sink.write(json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}").encode())
+        for name, lines in (("mended", cleaned.mended), ("dropped", cleaned.dropped)):
+            listed = ",\n".join(f"  {json.dumps(each, ensure_ascii=False)}" for each in lines)
+            sink.write(f',\n "{name}": [\n{listed}\n ]'.encode())
+        sink.write(b"\n}\n")

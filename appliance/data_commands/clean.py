@@ -1,0 +1,97 @@
+"""`islet data clean`: the same rows without the faults that the check finds."""
+
+from pathlib import Path
+
+import click
+
+from appliance.data_commands.check import (
+    max_tokens_option,
+    model_option,
+    tokens_of,
+    validation_option,
+    watched,
+)
+from appliance.data_commands.files import How, how_options
+from appliance.data_commands.incoming import choose, inputs_argument
+from appliance.data_commands.reading import Reader
+from appliance.site_commands import json_option
+
+
+def _codes(allowed: "tuple[str, ...]", given: str) -> tuple[str, ...]:
+    """The codes in a list with commas.
+
+    Raises: click.BadParameter, for one that is none.
+    """
+    codes = tuple(filter(None, (code.strip() for code in given.split(","))))
+    unknown = [code for code in codes if code not in allowed]
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)}: choose of {', '.join(allowed)}.")
+    return codes
+
+
+def _droppable(context: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
+    from appliance.data.checks.clean import DROPPABLE
+
+    return _codes(DROPPABLE, given)
+
+
+def _mendable(context: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
+    from appliance.data.checks.clean import MENDABLE
+
+    return _codes(MENDABLE, given)
+
+
+@click.command()
+@inputs_argument
+@how_options
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Write them here: .parquet or .jsonl."
+)
+@click.option(
+    "--drop",
+    default="exact-duplicates,empty",
+    show_default=True,
+    callback=_droppable,
+    help="Leave out rows with these findings of `islet data check`; a list with commas.",
+)
+@click.option(
+    "--mend",
+    default="",
+    callback=_mendable,
+    help="Mend these: control-tokens, template-marks, thinking-mixed.",
+)
+@validation_option
+@model_option
+@max_tokens_option
+@json_option
+@click.pass_context
+def clean(
+    context: click.Context,
+    files: tuple[str, ...],
+    how: How,
+    out: Path,
+    drop: tuple[str, ...],
+    mend: tuple[str, ...],
+    validation: tuple[str, ...],
+    model: str | None,
+    max_tokens: int,
+    as_json: bool,
+) -> None:
+    """Write the rows of FILES without the findings named; FILES stay as they are.
+
+    Every row that is left out is listed beside OUT, by file and row. Of rows that are the same, the first
+    stays.
+    """
+    from appliance.check_view import print_cleaned
+    from appliance.data.checks.check import check_rows
+    from appliance.data.checks.clean import Wishes, check_out, write_clean
+
+    check_out(out)  # before all rows are looked at for nothing
+    tokens = tokens_of(context, model, max_tokens) if model else None
+    rows, held = Reader(choose(context, files, how)), Reader(choose(context, validation, how))
+    # The validation comes first: what is told of a row that was seen before is then told of the trained one.
+    sides = (held, rows) if validation else (rows,)
+    checked = check_rows(*sides, tokens=tokens, progress=watched())
+    first = checked.validation_from if validation else 0
+    wishes = Wishes(drop, mend, tokens.controls if tokens else ())
+    print_cleaned(write_clean(out, rows, checked, first, wishes), out, as_json=as_json)
