@@ -11,10 +11,9 @@ import msgspec
 from appliance.data.dataset_info import Entry, entry_of
 from appliance.data.files import Source, open_sources
 from appliance.data.judge import RowRefused
-from appliance.data.shapes import ignored_of, parts_of
+from appliance.data.shapes import Shape, has_turns, ignored_in_turns, ignored_of, parts_of
 from appliance.data.shapes.detect import Found, find_shape
 from appliance.data.shapes.sample import Sample
-from appliance.data.shapes.shape import Shape
 from appliance.data.taken import TakenItems
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile, FormatName
@@ -88,6 +87,7 @@ class RowStream:
         entry = self._entry
         sample = source.sample(SAMPLE_ROWS)
         found = find_shape(Sample(sample), entry.file, source.path) if sample else UNSEEN
+        turns = has_turns(found.shape)
         kinds, total = Counter[str](), 0
         keys: set[tuple[str, ...]] = set()
         ignored: set[str] = set()
@@ -97,6 +97,8 @@ class RowStream:
             if not isinstance(item, RowRefused) and (names := tuple(item)) not in keys:
                 keys.add(names)
                 ignored |= ignored_of(item, found.shape)
+            if turns and not isinstance(item, RowRefused):
+                ignored |= ignored_in_turns(item, found.shape)
             row = _row(source, number, item, found, self._system)
             if isinstance(row, Row):
                 kinds[row.kind] += 1
@@ -109,8 +111,13 @@ def stream(file: DataFile, *, system: str = "") -> RowStream:
 
     Raises: BadInput, when it cannot be read as a whole; the iteration raises it too.
     """
+    from appliance.data.canonical import KeptRows, is_canonical  # which stands on this module
+
     entry = entry_of(file)
-    return RowStream(entry, open_sources(Path(entry.file.path), sheet=entry.file.sheet), system)
+    path = Path(entry.file.path)
+    if entry.take is None and is_canonical(path):
+        return KeptRows(path, system)
+    return RowStream(entry, open_sources(path, sheet=entry.file.sheet), system)
 
 
 def read_files(files: Sequence[DataFile], *, system: str = "") -> Reading:

@@ -30,7 +30,14 @@ def parts_of(item: Mapping[str, Any], shape: Shape) -> Parts:
 
 
 def ignored_of(item: Mapping[str, Any], shape: Shape) -> set[str]:
-    """Names of what an item and its turns hold and nothing is made of: `id`, `messages[].name`."""
+    """Names of what an item holds and nothing is made of."""
     used = set(shape.columns.values())
-    ignored = {str(name) for name in item if name not in used}
-    return ignored | ignored_in_turns(item, shape) if shape.name in ("sharegpt", "messages") else ignored
+    return {str(name) for name in item if name not in used}
+
+
+def has_turns(shape: Shape) -> bool:
+    """Whether its rows are lists of turns, in which more can be that nothing is made of."""
+    return shape.name in ("sharegpt", "messages")
+
+
+__all__ = ["Parts", "Shape", "has_turns", "ignored_in_turns", "ignored_of", "parts_of"]

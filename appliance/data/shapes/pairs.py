@@ -24,6 +24,8 @@ def pair_parts(item: Mapping[str, Any], shape: Shape) -> Parts:
 
     Raises: RowRefused, naming the column.
     """
+    if shape.is_plain(item) and (plain := _plain_parts(item, shape)):
+        return plain
     refuse_media(item, shape)
     columns = shape.columns
     system = text_of(item, columns["system"]) if "system" in columns else ""
@@ -44,6 +46,21 @@ def pair_parts(item: Mapping[str, Any], shape: Shape) -> Parts:
         before += _answers(item, shape)[0]
     messages_of_pair, worse = read_pair(before, item, shape)
     return Parts(opened(system, messages_of_pair), tools, worse, None, "", shape.steps)
+
+
+def _plain_parts(item: Mapping[str, Any], shape: Shape) -> Parts | None:
+    """The parts of an item that is a question and an answer as texts; None for any other."""
+    get, columns = item.get, shape.columns
+    prompt, answer = get(columns.get("prompt", "")), get(columns.get("response", ""))
+    query = get(columns["query"]) if "query" in columns else None
+    if type(prompt) is not str or type(answer) is not str or not (query is None or type(query) is str):
+        return None
+    question, answer = clean(prompt, columns["prompt"]), clean(answer, columns["response"])
+    if query and (query := clean(query, columns["query"])):
+        question = f"{question}\n{query}" if question else query
+    if not question or not answer:
+        return None
+    return Parts((Message("user", question), Message("assistant", answer)), steps=shape.steps)
 
 
 def _before(item: Mapping[str, Any], shape: Shape) -> list[Message]:

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from appliance.data.judge import RowRefused
 from appliance.run.rows import Message
@@ -75,6 +76,16 @@ class Shape:
     steps: tuple[str, ...] = ()
     """What is done to every row alike."""
 
+    @cached_property
+    def beside(self) -> frozenset[str]:
+        """Columns of all that is neither the question nor the answer nor the turns."""
+        plain = ("prompt", "query", "response", "messages")
+        return frozenset(column for name, column in self.columns.items() if name not in plain)
+
+    def is_plain(self, item: Mapping[str, Any]) -> bool:
+        """Whether `item` has nothing beside its conversation, as most rows of most files: those are fast."""
+        return not self.needs and self.beside.isdisjoint(item)
+
     def held(self, item: Mapping[str, Any], name: str) -> Any:
         """What `item` holds in the column of a field; None for nothing, and for an empty text."""
         column = self.columns.get(name)
@@ -86,8 +97,7 @@ class Shape:
         return self.columns.get(name, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What one item is, before it is known where it came from."""
 
     messages: tuple[Message, ...] = ()

@@ -8,7 +8,7 @@ by the number of the turn.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from appliance.data.judge import RowRefused, clean, kind_of, missing, text_of
+from appliance.data.judge import DESTROYED, RowRefused, clean, kind_of, missing, text_of
 from appliance.data.shapes.answers import label_of, with_thoughts
 from appliance.data.shapes.calls import call_of, calls_of_text, tools_text
 from appliance.data.shapes.shape import Parts, Shape, Tags, as_list, is_list_of_objects, refuse_media
@@ -31,9 +31,12 @@ def turns_parts(item: Mapping[str, Any], shape: Shape) -> Parts:
 
     Raises: RowRefused, naming the field.
     """
-    refuse_media(item, shape)
     column = shape.column("messages")
     messages = read_turns(item.get(column), column, shape.tags, present=column in item)
+    if shape.is_plain(item):
+        check_order(messages, column, shape.tags, ends="answer")
+        return Parts(opened("", messages), steps=shape.steps)
+    refuse_media(item, shape)
     system = text_of(item, shape.column("system"))
     chosen, rejected = shape.held(item, "chosen"), shape.held(item, "rejected")
     tools = tools_text(item.get(shape.column("tools")), shape.column("tools"))
@@ -91,7 +94,10 @@ def read_turns(value: Any, column: str, tags: Tags, *, present: bool = True) -> 
     if not isinstance(turns, list) or not turns:
         what = say("is no list of turns") if present else say("is missing")
         raise RowRefused(column, what, say("write it as a list of turns, each with its speaker and its text"))
-    messages = [_message(turn, f"{column}[{number}]", tags) for number, turn in enumerate(turns, start=1)]
+    messages = [
+        _plain_message(turn, tags) or _message(turn, f"{column}[{number}]", tags)
+        for number, turn in enumerate(turns, start=1)
+    ]
     if any(message.role == "tool" for message in messages):
         messages = _in_order_of_calls(turns, messages, column)
     return messages
@@ -143,8 +149,23 @@ def ignored_in_turns(item: Mapping[str, Any], shape: Shape) -> set[str]:
     column = shape.column("messages")
     turns = item.get(column)
     read = {shape.tags.role, shape.tags.content} | TURN_FIELDS
-    inner = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
-    return {f"{column}[].{name}" for turn in inner for name in turn if name not in read}
+    more = (
+        [turn for turn in turns if isinstance(turn, dict) and len(turn) > 2]
+        if isinstance(turns, list)
+        else []
+    )
+    return {f"{column}[].{name}" for turn in more for name in turn if name not in read}
+
+
+def _plain_message(turn: Any, tags: Tags) -> Message | None:
+    """A turn that is who speaks and what, and no more, as nearly all are; None for any other."""
+    if type(turn) is not dict or len(turn) != 2:
+        return None
+    word, content = turn.get(tags.role), turn.get(tags.content)
+    if type(word) is not str or type(content) is not str or DESTROYED.search(content):
+        return None
+    role, text = tags.roles.get(word), content.replace("\r\n", "\n").strip()
+    return Message(role, text) if role and role != "call" and text else None
 
 
 def _message(turn: Any, place: str, tags: Tags) -> Message:
@@ -154,8 +175,8 @@ def _message(turn: Any, place: str, tags: Tags) -> Message:
     if role is None:
         what = say("is none of {roles}", roles="system, user, assistant, tool")
         raise RowRefused(f"{place}.{tags.role}", what, "correct it")
-    learned = _learned(turn, place, taught=role in ("assistant", "call"))
     content = _content(turn.get(tags.content), content_place)
+    learned = _learned(turn, place, taught=role in ("assistant", "call"))
     if role == "call":
         thought, calls = calls_of_text(content, content_place)
         return Message("assistant", thought, calls, learned)
