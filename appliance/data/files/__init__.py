@@ -6,7 +6,7 @@ Rows in = items out: what cannot be read as a row comes out as a `RowRefused`, n
 rows cannot be told apart any more is refused as a whole.
 """
 
-from appliance.data.files.opening import open_sources
+from appliance.data.files.opening import open_sources, sheet_names
 from appliance.data.files.source import Source
 
-__all__ = ["Source", "open_sources"]
+__all__ = ["Source", "open_sources", "sheet_names"]

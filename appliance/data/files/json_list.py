@@ -151,7 +151,10 @@ class _Window:
 
     def _read_on(self) -> bool:
         """Let go of what was read, and take at least as much as is kept: whether there was more."""
-        if self._ended:
+        kept = len(self._buffer) - self._at
+        more = "" if self._ended else self._text.read(max(WINDOW_CHARACTERS, kept))
+        if not more:
+            self._ended = True
             return False
         lines = self._buffer.count("\n", 0, self._at)
         if lines:
@@ -160,8 +163,5 @@ class _Window:
             self._column_before += self._at
         self._lines_before += lines
         self._characters_before += self._at
-        kept = self._buffer[self._at :]
-        more = self._text.read(max(WINDOW_CHARACTERS, len(kept)))
-        self._buffer, self._at = kept + more, 0
-        self._ended = not more
-        return bool(more)
+        self._buffer, self._at = self._buffer[self._at :] + more, 0
+        return True

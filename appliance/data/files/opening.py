@@ -57,6 +57,19 @@ def open_sources(path: Path, *, sheet: str = "") -> tuple[Source, ...]:
     return tuple(sources)
 
 
+def sheet_names(path: Path) -> tuple[str, ...]:
+    """The sheets of a workbook that are shown and hold rows; none of what is no workbook.
+
+    Raises: BadInput, when it is not there, or damaged.
+    """
+    if path.is_dir():
+        return ()
+    content = file_content(path)
+    if not _head(content).startswith(ZIP) or _kind_of_zip(content) == "archive":
+        return ()
+    return tuple(each.name for each in Workbook(content).filled())
+
+
 def open_content(content: Content, sheet: str = "") -> Source:
     """The source that `content` is.
 

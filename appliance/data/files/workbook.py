@@ -77,7 +77,7 @@ class Workbook:
                 why=say("its sheets are {names}", names=listed(names)),
                 next_step="Name one of these.",
             )
-        filled = [each for each in self.sheets if not each.hidden and self._has_cells(each)]
+        filled = self.filled()
         if len(filled) == 1:
             return filled[0]
         if not filled:
@@ -91,6 +91,10 @@ class Workbook:
             why=say("they are {names}", names=listed([each.name for each in filled])),
             next_step="Name the sheet to read: --sheet NAME, or `sheet` in the plan.",
         )
+
+    def filled(self) -> list[Sheet]:
+        """The sheets that are shown and hold rows. Raises: BadInput, when one is damaged."""
+        return [each for each in self.sheets if not each.hidden and self._has_cells(each)]
 
     def items(self, chosen: Sheet) -> Iterator[Item]:
         """(row, values by column) for every row under the header that is not empty.
