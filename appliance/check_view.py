@@ -30,6 +30,8 @@ def print_checked(checked: "Checked", files: "Sequence[FileReport]", *, show: in
     tell = Voice(language_of())
     console = Console(highlight=False, soft_wrap=False)
     console.print(_files(files, tell))
+    for line in _reasons(files, tell):
+        print(line)
     console.print(_lengths(checked.spread, tell), markup=False)
     counts = checked.counts()
     if not counts:
@@ -122,6 +124,17 @@ def _files(files: "Iterable[FileReport]", tell: Voice) -> Table:
         counts = (file.rows_in, file.rows_out, file.rows_in - file.rows_out)
         view.add_row(Path(file.path).name, found, file.encoding, *(f"{count:,}" for count in counts))
     return view
+
+
+def _reasons(files: "Iterable[FileReport]", tell: Voice) -> Iterator[str]:
+    """What each file was taken for and why, and what of it is not read."""
+    for file in files:
+        said = [tell.again(file.why), *(tell.again(each) for each in file.notices)]
+        if file.ignored_fields:
+            said.append(tell("not read: {fields}", fields=", ".join(file.ignored_fields)))
+        if file.left_out:
+            said.append(tell("rows left out, as fewer are wanted: {count:,}", count=file.left_out))
+        yield from (f"{file.name}: {each}" for each in said if each)
 
 
 def _lengths(spread: "Spread", tell: Voice) -> str:

@@ -1,14 +1,15 @@
 """A good file of every shape: what it is taken for, and what its rows become."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from appliance.data.kinds import of_kind
 from appliance.data.read import Reading, read_files, report_document, report_of, stream
-from appliance.run.plan import DataFile
+from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Problem, Row
 
 THOUGHT = "<think>\n先看病史。\n</think>\n\n复查。"
@@ -310,7 +311,7 @@ def test_a_file_of_lines_is_text(tmp_path: Path) -> None:
 def test_the_report_says_what_the_file_was_taken_for_and_why(tmp_path: Path) -> None:
     items = [{"问题": "a", "回答": "b", "科室": "x"}] * 3 + [{"问题": "a"}]
     (report,) = read(tmp_path, items).files
-    assert report.why == "3 of the first 4 rows are so; `问题` is the question, `回答` is the answer"
+    assert report.why == "3 of the 4 rows that were looked at are so; `问题` is the question, `回答` is the answer"
     assert report.columns == (("prompt", "问题"), ("response", "回答"))
     assert report.ignored_fields == ("科室",)
     assert report_of(json.loads(json.dumps(report_document(report)))) == report
@@ -334,3 +335,24 @@ def test_rows_of_another_kind_are_refused_with_what_they_are_for(tmp_path: Path)
     (problem,) = reading.problems
     assert (problem.row, problem.field) == (2, "row")
     assert problem.what == "is a pair of a better and a worse answer, which DPO learns from"
+
+
+DOCUMENT = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+EXAMPLES = [
+    (shape, text)
+    for shape, section in re.findall(r"^### `(\w+)`\n(.*?)(?=^##)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    for text in re.findall(r"^```json\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("shape", "text"), EXAMPLES)
+def test_every_example_of_the_documentation_is_read_as_what_it_stands_under(
+    tmp_path: Path, shape: str, text: str
+) -> None:
+    reading = read(tmp_path, [json.loads(text)])
+    assert reading.problems == () and len(reading.rows) == 1
+    assert (reading.files[0].format, reading.files[0].ignored_fields) == (shape, ())
+
+
+def test_the_documentation_has_examples_of_every_shape() -> None:
+    assert {shape for shape, _ in EXAMPLES} == set(get_args(FormatName)) - {"auto"}

@@ -141,8 +141,8 @@ def _shape_name(
     if rivals:
         raise _two_shapes(path, sample, [name, *rivals])
     total = len(sample.items)
-    said = say("{count} of the first {total} rows are so", count=count, total=total)
-    return name, said if count < total else say("all of the first {total} rows are so", total=total)
+    said = say("{count} of the {total} rows that were looked at are so", count=count, total=total)
+    return name, said if count < total else say("all {total} rows that were looked at are so", total=total)
 
 
 def _fitting(sample: Sample) -> list[set[ShapeName]]:
