@@ -76,7 +76,7 @@ def archive_contents(archive: FileContent) -> tuple[list[Content], list[Sentence
         )
     chosen, notes = _chosen(names, archive.path)
     for name in chosen:
-        _check_member(archive.path, name, names[name])
+        _check_open(archive.path, name, names[name])
     return [
         MemberContent(archive, names[name].filename, f"{archive.name}/{name}", names[name].compress_size)
         for name in chosen
@@ -89,6 +89,7 @@ def _chosen(names: Iterable[str], place: Path) -> tuple[list[str], list[Sentence
     about: list[str] = []
     odd: list[str] = []
     for name in sorted(names):
+        _check_name(place, name)
         path = PurePosixPath(name)
         if any(_is_junk(part) for part in path.parts):
             continue
@@ -112,19 +113,22 @@ def _chosen(names: Iterable[str], place: Path) -> tuple[list[str], list[Sentence
     return wanted, [say("not read, because they hold no rows: {names}", names=_shown(about))] if about else []
 
 
-def _check_member(archive: Path, name: str, member: zipfile.ZipInfo) -> None:
+def _check_name(place: Path, name: str) -> None:
+    parts = name.split("/")
+    if not name.isprintable() or "\\" in name or ".." in parts or "" in parts:
+        raise BadInput(
+            say("{path} holds a file whose name is not accepted.", path=place),
+            why="the name leads out of it, or cannot be shown",
+            next_step="Ask whoever sent it what it is; name the file otherwise, and start again.",
+        )
+
+
+def _check_open(archive: Path, name: str, member: zipfile.ZipInfo) -> None:
     if member.flag_bits & ZIP_ENCRYPTED:
         raise BadInput(
             say("{path} is encrypted.", path=archive),
             why=say("{name} in it opens with a password only", name=name),
             next_step="Unpack it with its password, and name the unpacked files.",
-        )
-    parts = name.split("/")
-    if not name.isprintable() or "\\" in name or ".." in parts or "" in parts:
-        raise BadInput(
-            say("{path} holds a file whose name is not accepted.", path=archive),
-            why="the name leads out of the archive, or cannot be shown",
-            next_step="Ask whoever sent it what it is; unpack it elsewhere, and name the files.",
         )
 
 
