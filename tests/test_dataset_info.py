@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from appliance.cli import main
 from appliance.data.read import Reading, read_files
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile
@@ -258,3 +260,21 @@ def test_what_is_no_list_of_entries_is_refused(tmp_path: Path, text: str, why: s
     with pytest.raises(BadInput) as error:
         read_files([DataFile(str(info), dataset="a")])
     assert why in error.value.why
+
+
+def test_a_command_takes_the_entry_and_the_columns(tmp_path: Path) -> None:
+    write(tmp_path, [{"病情": "a", "处理": "b"}], "data.json")
+    write(tmp_path, {"a": {"file_name": "data.json"}, "b": {"file_name": "data.json"}}, "dataset_info.json")
+    options = ["--dataset", "a", "--column", "prompt=病情", "--column", "response=处理"]
+    done = CliRunner().invoke(main, ["data", "check", str(tmp_path), *options, "--json"])
+    assert done.exit_code == 0, done.output
+    (file,) = json.loads(done.stdout)["files"]
+    assert (file["rows_out"], file["name"]) == (1, "data.json")
+
+
+@pytest.mark.parametrize("column", ["prompt", "question=问题", "=问题"])
+def test_a_column_option_that_names_no_field_is_a_wrong_usage(tmp_path: Path, column: str) -> None:
+    path = write(tmp_path, [ALPACA], "data.json")
+    done = CliRunner().invoke(main, ["data", "check", str(path), "--column", column])
+    assert done.exit_code == 2
+    assert "FIELD=NAME" in done.output
