@@ -2,11 +2,14 @@
 
 import datetime
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from appliance.locale import language_of
@@ -17,9 +20,13 @@ from appliance.sentence import Sentence, say
 from appliance.site.reach import Reach, reach_sentences
 
 if TYPE_CHECKING:
-    from appliance.data.registry.add import Tally
+    from appliance.data.mix import Part, Recipe
+    from appliance.data.mix import Plan as MixPlan
     from appliance.data.registry.removal import RemovalPlan
     from appliance.data.registry.store import Listing, Version
+    from appliance.data.split import Parted
+    from appliance.data.tally import Tally
+    from appliance.run.rows import Problem
 
 SHOWN_PROBLEMS = 10
 SHOWN_RUNS = 20
@@ -59,12 +66,140 @@ def print_added(version: "Version", tally: "Tally", *, as_json: bool) -> None:
     print(tell("Added: {reference}", reference=f"dataset:{record.reference}"))
     print(f"  {kinds_text(record.kinds, tell)}, {amount_text(record.size, 'B')}")
     print(f"  SHA-256 {record.sha256}")
-    if record.refused:
-        print(tell("  Rows that cannot be used and were left out: {count}", count=record.refused))
-    for problem in tally.problems[:SHOWN_PROBLEMS]:
-        print(f"  {tell.again(problem.sentence())}")
+    print_refused(record.refused, tally.problems, tell)
     if version.retention:
         print(tell("  It may be kept until {day}.", day=version.retention.until))
+
+
+def print_converted(out: Path, tally: "Tally", *, as_json: bool) -> None:
+    """What was written."""
+    facts = {"file": str(out), "rows": tally.rows, "refused": tally.refused, "kinds": dict(tally.kinds)}
+    if as_json:
+        print_json({**facts, "groups": len(tally.groups), "problems": [_problem(e) for e in tally.problems]})
+        return
+    tell = voice()
+    print(tell("Written: {out}, {kinds}", out=out, kinds=kinds_text(tally.kinds, tell)))
+    if tally.groups:
+        print(tell("  groups: {count}", count=len(tally.groups)))
+    print_refused(tally.refused, tally.problems, tell)
+
+
+def print_refused(refused: int, problems: "Sequence[Problem]", tell: Voice) -> None:
+    """How many rows were left out, and the first of them."""
+    if refused:
+        print(tell("  Rows that cannot be used and were left out: {count}", count=refused))
+    for problem in problems[:SHOWN_PROBLEMS]:
+        print(f"  {tell.again(problem.sentence())}")
+
+
+@dataclass(frozen=True)
+class SplitShown:
+    """A split, for the eyes."""
+
+    out: Path
+    parted: "Parted"
+    groups: int
+    tally: "Tally"
+    counted: bool
+    """Whether tokens were counted."""
+    written: bool
+
+
+SIDE_WORDS: dict[str, Sentence] = {
+    "train": say("training"),
+    "validation": say("validation"),
+    "test": say("test"),
+}
+
+
+def print_split(split: SplitShown, *, as_json: bool) -> None:
+    """Rows and tokens of each side, and by what they are."""
+    parted = split.parted
+    if as_json:
+        facts = {"folder": str(split.out), "written": split.written, "rows": dict(parted.rows)}
+        lengths = {"tokens": dict(parted.tokens)} if split.counted else {}
+        strata = {name: dict(sides) for name, sides in parted.strata.items()}
+        print_json({**facts, **lengths, "groups": split.groups, "refused": split.tally.refused, "by": strata})
+        return
+    tell = voice()
+    columns = [tell("part"), tell("rows"), *([tell("tokens")] if split.counted else [])]
+    names = list(parted.strata) if 1 < len(parted.strata) <= SHOWN_STRATA else []
+    view = Table(*columns, *(shown(name) or tell("nothing") for name in names), box=None, header_style="bold")
+    for side, rows in parted.rows.items():
+        tokens = [f"{parted.tokens[side]:,}"] if split.counted else []
+        view.add_row(
+            tell.again(SIDE_WORDS[side]),
+            f"{rows:,}",
+            *tokens,
+            *(f"{parted.strata[name][side]:,}" for name in names),
+        )
+    Console().print(view)
+    if split.groups:
+        print(tell("None of {count} groups is on two sides.", count=split.groups))
+    print(tell("No question is on two sides."))
+    print_refused(split.tally.refused, split.tally.problems, tell)
+    print(tell("Written: {folder}", folder=split.out) if split.written else tell("Nothing was written."))
+
+
+SHOWN_STRATA = 4
+_LONGEST_STRATUM = 12
+
+
+def shown(name: str) -> str:
+    """What somebody's cell says, for the head of a column: short, nothing in it acts on a terminal."""
+    line = "".join(sign if sign.isprintable() else "?" for sign in name[:_LONGEST_STRATUM])
+    return escape(line + ("…" if len(name) > _LONGEST_STRATUM else ""))
+
+
+def print_mix(plan: "MixPlan", parts: "Sequence[Part]", recipe: "Recipe", *, counted: bool) -> None:
+    """What comes out of a mixture, by set."""
+    tell = voice()
+    by = tell("share (tokens)") if recipe.measure == "tokens" else tell("share (rows)")
+    columns = [tell("set"), tell("has"), tell("gives"), *([tell("tokens")] if counted else []), by]
+    view = Table(*columns, box=None, header_style="bold")
+    for at, part in enumerate(parts):
+        tokens = [f"{plan.tokens[at]:,}"] if counted else []
+        gives = f"{plan.rows[at]:,}"
+        if plan.rows[at] > sum(plan.kept[at]):
+            gives = tell("{rows} (repeated)", rows=gives)
+        view.add_row(
+            escape(part.name),
+            f"{len(part.lengths):,}",
+            gives,
+            *tokens,
+            f"{plan.share(at, recipe.measure):.1%}",
+        )
+    total = [f"{sum(plan.tokens):,}"] if counted else []
+    view.add_row(
+        tell("together"), f"{sum(len(part.lengths) for part in parts):,}", f"{sum(plan.rows):,}", *total, ""
+    )
+    Console().print(view)
+    for part in parts:
+        print_refused(part.refused, part.problems, tell)
+
+
+def print_mixed(out: Path | None) -> None:
+    """Where the mixture is."""
+    print(voice()("Written: {folder}", folder=out) if out else voice()("Nothing was written."))
+
+
+def mix_document(
+    plan: "MixPlan", parts: "Sequence[Part]", recipe: "Recipe", *, counted: bool
+) -> dict[str, Any]:
+    """The same for scripts."""
+    sets = [
+        {
+            "name": part.name,
+            "has": len(part.lengths),
+            "refused": part.refused,
+            "rows": plan.rows[at],
+            **({"tokens": plan.tokens[at]} if counted else {}),
+            "share": round(plan.share(at, recipe.measure), 6),
+        }
+        for at, part in enumerate(parts)
+    ]
+    facts = {"strategy": recipe.strategy, "by": recipe.measure, "seed": recipe.seed, "rows": sum(plan.rows)}
+    return {**facts, **({"tokens": sum(plan.tokens)} if counted else {}), "sets": sets}
 
 
 def _problem(problem: Any) -> dict[str, Any]:

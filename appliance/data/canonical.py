@@ -1,5 +1,7 @@
 """Canonical rows on disk: Parquet with provenance, and the report of the check, both in the run's folder."""
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from appliance.data.read import FileReport, report_of
+from appliance.data.read import FileReport, RowStream, report_of
 from appliance.durable import whole_file, write_whole
 from appliance.errors import StepFailed
 from appliance.run.rows import Message, Problem, Row, ToolCall
@@ -94,6 +96,48 @@ def stream_rows(path: Path) -> Iterator[Row]:
             why=reason(error),
             next_step="Make a new run from the same plan.",
         ) from error
+
+
+class KeptRows(RowStream):
+    """Canonical rows as `appliance.data.read.stream` gives those of any file, with all that they keep."""
+
+    def __init__(self, path: Path, system: str) -> None:
+        self._path, self._system = path, system
+        self.reports: list[FileReport] = []
+
+    def __iter__(self) -> Iterator[Row | Problem]:
+        """The rows in their order. Raises: StepFailed, when the file is damaged."""
+        self.reports.clear()
+        kinds = Counter[str]()
+        for row in stream_rows(self._path):
+            kinds[row.kind] += 1
+            yield opened_row(row, self._system)
+        with self._path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        total = sum(kinds.values())
+        self.reports.append(
+            FileReport(
+                str(self._path),
+                sha256,
+                "messages",
+                True,
+                "",
+                total,
+                total,
+                (),
+                self._path.name,
+                "parquet",
+                why=say("it holds rows as they are kept here"),
+                kinds=tuple(sorted(kinds.items())),
+            )
+        )
+
+
+def opened_row(row: Row, system: str) -> Row:
+    """`row` with `system` before a conversation that has no system prompt of its own."""
+    if not system or not row.messages or row.messages[0].role == "system":
+        return row
+    return replace(row, messages=(Message("system", system), *row.messages))
 
 
 def _schema() -> "pyarrow.Schema":

@@ -86,7 +86,8 @@ class RowStream:
     def _source(self, source: Source) -> Iterator[Row | Problem]:
         entry = self._entry
         sample = source.sample(SAMPLE_ROWS)
-        found = find_shape(Sample(sample), entry.file, source.path) if sample else UNSEEN
+        sparse = source.container in ("parquet", "arrow")
+        found = find_shape(Sample(sample), entry.file, source.path, sparse=sparse) if sample else UNSEEN
         turns = has_turns(found.shape)
         kinds, total = Counter[str](), 0
         keys: set[tuple[str, ...]] = set()

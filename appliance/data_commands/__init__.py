@@ -8,6 +8,7 @@ from appliance.data_commands.convert import convert
 from appliance.data_commands.mix import mix
 from appliance.data_commands.privacy import measure, privacy
 from appliance.data_commands.registry import add, keep, list_datasets, remove
+from appliance.data_commands.show import show
 from appliance.data_commands.split import split
 
 
@@ -20,5 +21,5 @@ data.add_command(check)
 data.add_command(clean)
 data.add_command(privacy)
 data.add_command(measure)
-for _command in (convert, mix, split, add, list_datasets, keep, remove):
+for _command in (show, convert, mix, split, add, list_datasets, keep, remove):
     data.add_command(_command)

@@ -1,6 +1,7 @@
 """Rows that a command takes in: files, and data sets of the site by their names, one row at a time."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +13,21 @@ from appliance.site.layout import Site
 from appliance.site_commands import site_of
 
 inputs_argument = click.argument("files", nargs=-1, required=True, metavar="FILES")
+group_option = click.option(
+    "--group", metavar="COLUMN", help="Rows with the same value there are never parted: a patient's number."
+)
+bad_share_option = click.option(
+    "--max-bad-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of rows that may be refused.",
+)
+out_option = click.option("--out", type=click.Path(path_type=Path), required=True)
+seed_option = click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+model_option = click.option(
+    "--model", metavar="BASE", help="Count in the tokens of this model: an installed one, or a folder."
+)
 
 
 def choose(context: click.Context, files: Sequence[str], how: How) -> list[DataFile]:
@@ -38,22 +54,26 @@ def shown_name(file: DataFile) -> str:
     return f"dataset:{file.registered}" if file.registered else Path(file.path).name
 
 
-def stream_all(files: Sequence[DataFile]) -> Iterator[Row | Problem]:
+def stream_all(files: Sequence[DataFile], group: str | None = None) -> Iterator[Row | Problem]:
     """All rows of the files in order, and what is wrong with those that are none.
 
-    Raises: BadInput, when a file cannot be read as a whole.
+    group: the column by whose values rows must not be parted
+
+    Raises: BadInput, when a file cannot be read as a whole, or has no such column.
     """
-    for file in files:
-        yield from stream_one(file)
-
-
-def stream_one(file: DataFile) -> Iterator[Row | Problem]:
-    """The rows of one file. Raises: BadInput, when it cannot be read as a whole."""
-    from appliance.data.canonical import is_canonical, stream_rows
+    from appliance.data.beside import Column, Groups
     from appliance.data.read import stream
 
-    path = Path(file.path)
-    yield from stream_rows(path) if is_canonical(path) else stream(file)
+    if group is None:
+        for file in files:
+            yield from stream(file)
+        return
+    column = Column(group)
+    groups = Groups(column)
+    for file in files:
+        column.open(file)
+    for file in files:
+        yield from groups.through(stream(file))
 
 
 def check_trainer(site: Site) -> None:
@@ -63,3 +83,22 @@ def check_trainer(site: Site) -> None:
     from appliance.site.roles import check_may, owner_of
 
     check_may(os.getuid(), "train", owner_of(site))
+
+
+def tokens_in(context: click.Context, model: str | None) -> Callable[[Row], int] | None:
+    """How many tokens a row is to a model, 0 for one that its template refuses; None for no model.
+
+    Raises: BadInput, when there is no such model, or its tokenizer cannot be used.
+    """
+    if model is None:
+        return None
+    from appliance.data.checks.tokens import Measure
+    from appliance.data_commands.check import tokens_of
+
+    measured = tokens_of(context, model, sys.maxsize)
+
+    def count(row: Row) -> int:
+        measure = measured.measure(row)
+        return measure.total if isinstance(measure, Measure) else 0
+
+    return count

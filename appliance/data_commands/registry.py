@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.data_commands.files import How, how_options
-from appliance.data_commands.incoming import inputs_argument
+from appliance.data_commands.incoming import bad_share_option, group_option, inputs_argument
 from appliance.site_commands import json_option, site_of, yes_option
 
 if TYPE_CHECKING:
@@ -18,15 +18,10 @@ UNTIL = "The last day on which it may be kept, like 2031-12-31."
 @click.argument("name")
 @inputs_argument
 @how_options
+@group_option
 @click.option("--note", default="", help="What it is, in a line; never a patient's name.")
 @click.option("--keep-until", "until", help=UNTIL)
-@click.option(
-    "--max-bad-share",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Share of rows that may be refused.",
-)
+@bad_share_option
 @json_option
 @click.pass_context
 def add(
@@ -34,6 +29,7 @@ def add(
     name: str,
     files: tuple[str, ...],
     how: How,
+    group: str | None,
     note: str,
     until: str | None,
     max_bad_share: float,
@@ -58,7 +54,7 @@ def add(
     chosen = choose(context, files, how)
     made_from = tuple(shown_name(file) for file in chosen)
     wish = Wish(name, _myself(), made_from, check_words(note), day, max_bad_share)
-    version, tally = put(site.datasets, wish, stream_all(chosen))
+    version, tally = put(site.datasets, wish, stream_all(chosen, group))
     kept = version.record
     record(site, "dataset", dataset=kept.reference, sha256=kept.sha256, rows=kept.rows)
     print_added(version, tally, as_json=as_json)

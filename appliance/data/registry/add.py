@@ -5,10 +5,9 @@ import errno
 import hashlib
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -26,6 +25,7 @@ from appliance.data.registry.record import (
     write_document,
 )
 from appliance.data.registry.store import Version, numbered, read_version
+from appliance.data.tally import Tally
 from appliance.durable import sync_folder
 from appliance.errors import ApplianceError, BadInput, HostNotReady
 from appliance.run.removal import finish_removals
@@ -38,37 +38,6 @@ SHARED_NAME, SHARED_VERSION = 0o3770, 0o2750
 OWN = 0o700
 _SHARED = 0o2000
 """The bit by which a folder hands its group on: `islet roles create` sets it."""
-
-
-@dataclass
-class Tally:
-    """What passes on its way into a version."""
-
-    most_problems: int = 20
-    rows: int = 0
-    refused: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    """The first of them."""
-    kinds: Counter[str] = field(default_factory=Counter)
-    steps: dict[str, None] = field(default_factory=dict)
-    origins: Counter[tuple[str, str]] = field(default_factory=Counter)
-    groups: set[str] = field(default_factory=set)
-
-    def through(self, items: Iterable[Row | Problem]) -> Iterator[Row]:
-        """The rows; the problems are counted."""
-        for item in items:
-            if isinstance(item, Problem):
-                self.refused += 1
-                if len(self.problems) < self.most_problems:
-                    self.problems.append(item)
-                continue
-            self.rows += 1
-            self.kinds[item.kind] += 1
-            self.steps.update(dict.fromkeys(item.steps))
-            self.origins[item.file, item.source_sha256] += 1
-            if item.group:
-                self.groups.add(item.group)
-            yield item
 
 
 @dataclass(frozen=True)
@@ -103,8 +72,7 @@ def add(datasets: Path, wish: Wish, items: Iterable[Row | Problem]) -> tuple[Ver
         _tidy(home)
         aside.mkdir(mode=OWN)
         try:
-            write_rows(aside / ROWS, tally.through(items))
-            _check(wish, tally)
+            write_rows(aside / ROWS, tally.checked(items, wish.max_bad_share))
             version = _publish(home, aside, _record(aside, wish, tally), wish, shared=shared)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
@@ -127,23 +95,6 @@ def _tidy(home: Path) -> None:
         pid = left.name.rpartition(".")[2]
         if pid.isdigit() and not Path("/proc", pid).exists():
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _check(wish: Wish, tally: Tally) -> None:
-    total = tally.rows + tally.refused
-    if tally.refused > wish.max_bad_share * total:
-        first = tally.problems[0]
-        raise BadInput(
-            say("{count} of {total} rows cannot be used.", count=tally.refused, total=total),
-            why=first.sentence(),
-            next_step="Correct them (`islet data check` lists all), or allow a share with --max-bad-share.",
-        )
-    if not tally.rows:
-        raise BadInput(
-            "There is no row in these files.",
-            why=say("a data set without rows teaches nothing"),
-            next_step="Name files that hold rows.",
-        )
 
 
 def _record(aside: Path, wish: Wish, tally: Tally) -> Record:

@@ -1,0 +1,71 @@
+"""Counting rows while they stream by: how many, of what kind, from where, and what is wrong with others."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from appliance.errors import BadInput
+from appliance.run.rows import Problem, Row
+from appliance.sentence import say
+
+
+@dataclass
+class Tally:
+    """What passes on its way into a version."""
+
+    most_problems: int = 20
+    rows: int = 0
+    refused: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    """The first of them."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    steps: dict[str, None] = field(default_factory=dict)
+    origins: Counter[tuple[str, str]] = field(default_factory=Counter)
+    groups: set[str] = field(default_factory=set)
+
+    def through(self, items: Iterable[Row | Problem]) -> Iterator[Row]:
+        """The rows; the problems are counted."""
+        for item in items:
+            if isinstance(item, Problem):
+                self.refused += 1
+                if len(self.problems) < self.most_problems:
+                    self.problems.append(item)
+                continue
+            self.rows += 1
+            self.kinds[item.kind] += 1
+            self.steps.update(dict.fromkeys(item.steps))
+            self.origins[item.file, item.source_sha256] += 1
+            if item.group:
+                self.groups.add(item.group)
+            yield item
+
+    def checked(self, items: Iterable[Row | Problem], max_bad_share: float) -> Iterator[Row]:
+        """The rows; at their end, it is judged whether enough of them can be used.
+
+        Raises: BadInput, when more are refused than may be, or none is left.
+        """
+        yield from self.through(items)
+        check_refused(self.rows, self.refused, self.problems, max_bad_share)
+
+
+def check_refused(rows: int, refused: int, problems: Sequence[Problem], max_bad_share: float) -> None:
+    """Pass if enough rows can be used.
+
+    problems: the first of those that cannot
+    max_bad_share: of all rows, 0 to 1
+
+    Raises: BadInput, when more are refused than may be, or none is left.
+    """
+    total = rows + refused
+    if refused > max_bad_share * total:
+        raise BadInput(
+            say("{count} of {total} rows cannot be used.", count=refused, total=total),
+            why=problems[0].sentence(),
+            next_step="Correct them (`islet data check` lists all), or allow some with --max-bad-share.",
+        )
+    if not rows:
+        raise BadInput(
+            "There is no row in these files.",
+            why=say("all of them are empty") if not problems else problems[0].sentence(),
+            next_step="Name files that hold rows.",
+        )

@@ -1,0 +1,63 @@
+"""Writing rows where a person said: Parquet or JSON lines by the name's ending, never over what is there."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from appliance.data.canonical import write_rows
+from appliance.data.jsonl import write_jsonl
+from appliance.errors import BadInput, HostNotReady
+from appliance.run.rows import Row
+from appliance.sentence import reason, say
+
+WRITERS = {".parquet": write_rows, ".jsonl": write_jsonl}
+
+
+def check_free(out: Path) -> None:
+    """Pass if rows can be written to `out`.
+
+    Raises: BadInput, when its name has another ending, something is there, or its folder is not.
+    """
+    if out.suffix not in WRITERS:
+        raise BadInput(
+            say("{path} cannot be written.", path=out),
+            why=say("its name ends with neither .parquet nor .jsonl"),
+            next_step="End it with .parquet, which keeps where rows came from, or with .jsonl.",
+        )
+    check_place(out)
+
+
+def check_place(out: Path) -> None:
+    """Pass if a file can be written to `out`, whatever its name.
+
+    Raises: BadInput, when something is there, or its folder is not.
+    """
+    if out.exists():
+        raise BadInput(
+            say("{path} is there already.", path=out),
+            why="nothing is written over",
+            next_step="Give another name, or move the old file away.",
+        )
+    if not out.absolute().parent.is_dir():
+        raise BadInput(
+            say("{path} cannot be written.", path=out),
+            why=say("there is no folder {folder}", folder=out.absolute().parent),
+            next_step="Make the folder, or give a name in one that is there.",
+        )
+
+
+def write(out: Path, rows: Iterable[Row]) -> int:
+    """Write rows to `out`, for this account alone; how many there were.
+
+    Raises: BadInput, as `check_free`; HostNotReady, when the disk is full.
+    """
+    check_free(out)
+    try:
+        count = WRITERS[out.suffix](out, rows)
+        out.chmod(0o600)
+    except OSError as error:
+        raise HostNotReady(
+            say("{path} cannot be written.", path=out),
+            why=reason(error),
+            next_step="Free some space, or choose another place.",
+        ) from error
+    return count

@@ -1,0 +1,275 @@
+"""Splitting: no question and no patient on two sides, the same rows every time, each side its share."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.cli import main
+from appliance.data.beside import Column, Groups
+from appliance.data.canonical import read_rows
+from appliance.data.split import Index, Parted, Side, Wanted, part, quotas, split_held_out
+from appliance.errors import BadInput
+from appliance.run.plan import DataFile
+from appliance.run.rows import Message, Row
+
+PATIENT = "病历号-889-canary"
+
+
+def row(question: str, answer: str = "x", *, group: str = "", number: int = 1, text: str = "") -> Row:
+    turns = () if text else (Message("user", question), Message("assistant", answer))
+    return Row(turns, "a", "a" * 64, number, text=text, group=group)
+
+
+def parted(
+    rows: Sequence[Row],
+    seed: int = 1,
+    *,
+    by_answer: bool = False,
+    validation: Wanted | None = None,
+    test: Wanted | None = None,
+) -> Parted:
+    index = Index(
+        seed, (lambda each: each.answer) if by_answer else (lambda each: ""), lambda each: len(each.answer)
+    )
+    for each in rows:
+        index.add(each)
+    wanted: dict[Side, Wanted] = {}
+    if validation:
+        wanted["validation"] = validation
+    if test:
+        wanted["test"] = test
+    return part(index, wanted)
+
+
+def sides(rows: Sequence[Row], found: Parted) -> dict[str, set[Side]]:
+    """What each question and each group came to lie on."""
+    lie: dict[str, set[Side]] = {}
+    for place, each in enumerate(rows):
+        for name in (f"q {each.question}{each.text}", *([f"g {each.group}"] if each.group else [])):
+            lie.setdefault(name, set()).add(found.side_of(place))
+    return lie
+
+
+def test_three_sides_have_the_rows_that_were_wanted() -> None:
+    rows = [row(str(number)) for number in range(1000)]
+    found = parted(rows, validation=Wanted(share=0.1), test=Wanted(rows=50))
+    assert found.rows == {"train": 850, "validation": 100, "test": 50}
+    assert found.tokens == {"train": 850, "validation": 100, "test": 50}
+    assert len(found.sides) == 1000
+
+
+def test_the_same_rows_in_any_order_and_others_by_another_seed() -> None:
+    rows = [row(str(number)) for number in range(300)]
+    chosen = {
+        rows[at].question for at, side in enumerate(parted(rows, validation=Wanted(rows=30)).sides) if side
+    }
+    turned = rows[::-1]
+    again = {
+        turned[at].question
+        for at, side in enumerate(parted(turned, validation=Wanted(rows=30)).sides)
+        if side
+    }
+    other = {
+        rows[at].question for at, side in enumerate(parted(rows, 2, validation=Wanted(rows=30)).sides) if side
+    }
+    assert chosen == again != other
+
+
+def test_each_side_has_its_share_of_every_answer() -> None:
+    rows = [
+        row(f"{answer}{n}", answer)
+        for answer, count in (("阴性", 900), ("阳性", 90), ("待查", 10))
+        for n in range(count)
+    ]
+    found = parted(rows, by_answer=True, validation=Wanted(rows=100), test=Wanted(rows=100))
+    assert found.strata == {
+        "阴性": {"train": 720, "validation": 90, "test": 90},
+        "阳性": {"train": 72, "validation": 9, "test": 9},
+        "待查": {"train": 8, "validation": 1, "test": 1},
+    }
+
+
+def test_texts_are_told_apart_by_what_they_say() -> None:
+    rows = [row("", text=f"text {number % 20}") for number in range(40)]
+    found = parted(rows, validation=Wanted(share=0.5))
+    assert found.rows["validation"] == 20
+    assert all(len(each) == 1 for each in sides(rows, found).values())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), min_size=4, max_size=80),
+    st.integers(0, 3),
+    st.sampled_from([0.1, 0.25, 0.4]),
+)
+@settings(max_examples=80, deadline=None)
+def test_no_question_and_no_patient_is_ever_parted(
+    pairs: list[tuple[int, int]], seed: int, share: float
+) -> None:
+    rows = [row(f"q{q}", group=f"p{p}" if p else "", number=at) for at, (q, p) in enumerate(pairs)]
+    try:
+        found = parted(rows, seed, validation=Wanted(share=share), test=Wanted(rows=1))
+    except BadInput:
+        return  # everything hangs together
+    assert all(len(each) == 1 for each in sides(rows, found).values())
+    assert found.rows["train"] > 0
+    assert found.rows["validation"] <= max(1, share * len(rows)) and found.rows["test"] <= 1
+    assert sum(found.rows.values()) == len(rows)
+    train, held = split_held_out(rows, share, seed=seed)
+    assert not {each.group for each in train if each.group} & {each.group for each in held}
+    assert not {each.question for each in train} & {each.question for each in held}
+
+
+def test_patients_tie_questions_together_over_many_rows() -> None:
+    # a-b share a question, b-c a patient, c-d a question: all four hang together, whatever the order.
+    chain = [row("1", group="p1"), row("1", group="p2"), row("2", group="p2"), row("2", group="p3")]
+    rows = [*chain, *(row(f"other {n}") for n in range(36))]
+    for seed in range(20):
+        found = parted(rows, seed, validation=Wanted(rows=10))
+        assert len({found.side_of(at) for at in range(4)}) == 1
+    assert found.bundles == 37
+
+
+def test_says_when_what_hangs_together_leaves_nothing() -> None:
+    rows = [row("the same", str(number)) for number in range(10)]
+    with pytest.raises(BadInput, match="No row can go to validation"):
+        parted(rows, validation=Wanted(share=0.2))
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes", "expected"),
+    [
+        (10, [900, 90, 10], [9, 1, 0]),
+        (3, [1, 1, 1], [1, 1, 1]),
+        (2, [1, 1, 1], [1, 1, 0]),
+        (0, [5], [0]),
+        (7, [3, 11], [2, 5]),
+    ],
+)
+def test_shares_out_whole_numbers(number: int, sizes: list[int], expected: list[int]) -> None:
+    # By hand, after the method of the largest remainder.
+    assert quotas(number, sizes) == expected
+
+
+# --- by files -----------------------------------------------------------------------------------
+
+
+def ward(folder: Path, name: str = "ward.csv", *, patients: int = 40, column: str = "patient") -> Path:
+    """Four questions of each patient; an answer is one of two."""
+    path = folder / name
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["question", "answer", column])
+        for patient in range(patients):
+            for visit in range(4):
+                lines.writerow(
+                    [
+                        f"{name} 问 {patient}/{visit}？",
+                        "阳性" if visit == 0 else "阴性",
+                        f"{PATIENT}-{patient}",
+                    ]
+                )
+    return path
+
+
+def islet(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def patients_of(path: Path) -> set[str]:
+    """Patients whose question is in a file that was written."""
+    return {each.messages[-2].content.split()[2].split("/")[0] for each in read_rows(path)}
+
+
+def test_no_patient_is_on_two_sides_of_a_split_file(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--validation", "20%", "--test", 16, "--group", "patient", "--by", "answer")
+    done = islet("data", "split", ward(tmp_path), "--out", out, *words)
+    assert done.exit_code == 0, done.output
+    files = {name: out / f"{name}.parquet" for name in ("train", "validation", "test")}
+    assert {name: len(read_rows(path)) for name, path in files.items()} == {
+        "train": 112,
+        "validation": 32,
+        "test": 16,
+    }
+    found = [patients_of(path) for path in files.values()]
+    assert sum(map(len, found)) == len(set().union(*found)) == 40
+    for path in files.values():
+        assert PATIENT.encode() not in path.read_bytes()
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert PATIENT not in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_a_patient_is_the_same_over_files_and_named_by_nothing_that_tells_whom(tmp_path: Path) -> None:
+    first, second = ward(tmp_path, "a.csv", patients=3), ward(tmp_path, "b.csv", patients=3)
+    again = []
+    for _ in range(2):
+        column = Column("patient")
+        groups = Groups(column)
+        found: dict[str, set[str]] = {}
+        for path in (first, second):
+            from appliance.data.read import stream
+
+            file = DataFile(str(path))
+            column.open(file)
+            for each in groups.through(stream(file)):
+                assert isinstance(each, Row)
+                found.setdefault(each.question[0].content.split()[2].split("/")[0], set()).add(each.group)
+        again.append(found)
+    assert again[0] == again[1] and {len(names) for names in found.values()} == {1}
+    assert len(set().union(*found.values())) == 3
+    assert all(len(name) == 16 and name.isalnum() for names in found.values() for name in names)
+
+
+def test_two_files_of_one_name_keep_their_own_patients(tmp_path: Path) -> None:
+    column = Column("patient")
+    rows = []
+    for at, folder in enumerate((tmp_path / "x", tmp_path / "y")):
+        folder.mkdir()
+        path = folder / "ward.json"
+        path.write_text(json.dumps([{"instruction": f"q{at}", "output": "a", "patient": f"p{at}"}]))
+        from appliance.data.read import stream
+
+        file = DataFile(str(path))
+        column.open(file)
+        rows += [each for each in stream(file) if isinstance(each, Row)]
+    assert [column.of(each) for each in rows] == ["p0", "p1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--group", "nobody", "--validation", "10"], "has no column `nobody`"),
+        (["--validation", "0"], "is no number of rows"),
+        (["--validation", "100%"], "is no number of rows"),
+        (["--validation", "x"], "is no number of rows"),
+        ([], "--validation"),
+        (["--validation", "10", "--by", "column:nobody"], "has no column `nobody`"),
+    ],
+)
+def test_refuses_to_split(words: list[str], said: str, tmp_path: Path) -> None:
+    done = islet("data", "split", ward(tmp_path), "--out", tmp_path / "out", *words)
+    assert done.exit_code in (2, 6) and said in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_shows_what_would_come_out_and_writes_nothing(tmp_path: Path) -> None:
+    done = islet(
+        "data",
+        "split",
+        ward(tmp_path),
+        "--out",
+        tmp_path / "out",
+        "--validation",
+        "0.25",
+        "--check",
+        "--json",
+    )
+    assert json.loads(done.output)["rows"] == {"train": 120, "validation": 40, "test": 0}
+    assert not (tmp_path / "out").exists()
