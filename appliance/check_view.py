@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from appliance.locale import language_of
 from appliance.locale.voice import Voice
@@ -31,7 +32,7 @@ def print_checked(checked: "Checked", files: "Sequence[FileReport]", *, show: in
     console = Console(highlight=False, soft_wrap=False)
     console.print(_files(files, tell))
     for line in _reasons(files, tell):
-        print(line)
+        console.print(line, markup=False)
     console.print(_lengths(checked.spread, tell), markup=False)
     counts = checked.counts()
     if not counts:
@@ -122,7 +123,9 @@ def _files(files: "Iterable[FileReport]", tell: Voice) -> Table:
     for file in files:
         found = tell("{format} (detected)", format=file.format) if file.detected else file.format
         counts = (file.rows_in, file.rows_out, file.rows_in - file.rows_out)
-        view.add_row(Path(file.path).name, found, file.encoding, *(f"{count:,}" for count in counts))
+        view.add_row(
+            Text(file.name or Path(file.path).name), found, file.encoding, *(f"{count:,}" for count in counts)
+        )
     return view
 
 

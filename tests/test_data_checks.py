@@ -315,7 +315,7 @@ def test_empty_thoughts_are_none() -> None:
 def test_marks_of_a_chat_template_are_found(mark: str) -> None:
     checked = check(numbered(("问？", f"答{mark}"), (f"{mark}问？", "答案")))
     assert found(checked, "template-marks") == [(1, f"holds {mark}"), (2, f"holds {mark}")]
-    assert [finding.field for finding in checked.findings("template-marks")] == ["answer", "user"]
+    assert [finding.field for finding in checked.findings("template-marks")] == ["answer", "question"]
     assert checked.worst() == "warning"
 
 

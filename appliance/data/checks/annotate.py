@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from appliance.data.checks import annotate_json, annotate_table
+from appliance.data.checks import annotate_json, annotate_sheet, annotate_table
 from appliance.data.checks.check import Checked
 from appliance.data.checks.finding import Finding
 from appliance.data.checks.remarks import Remarks, Write
@@ -22,8 +22,13 @@ WRITERS: dict[str, Write] = {
     "tsv": annotate_table.write,
     "json": annotate_json.write_list,
     "jsonl": annotate_json.write_lines,
+    "xlsx": annotate_sheet.write,
 }
 """By container."""
+
+
+PACKED = (b"PK\x03\x04", b"\x1f\x8b")
+"""What zip and gzip files begin with. Source: APPNOTE 4.3.7; RFC 1952, section 2.3.1."""
 
 
 def check_annotatable(path: Path, out: Path, sheet: str) -> tuple[Source, ...]:
@@ -33,7 +38,7 @@ def check_annotatable(path: Path, out: Path, sheet: str) -> tuple[Source, ...]:
     """
     check_place(out)
     sources = open_sources(path, sheet=sheet)
-    if any(source.path != path or source.container not in WRITERS for source in sources):
+    if any(_is_packed(path, source) or source.container not in WRITERS for source in sources):
         raise BadInput(
             say("{path} has no room for remarks.", path=path),
             why="only CSV, TSV, Excel, JSON and JSON lines are copied with remarks",
@@ -52,6 +57,14 @@ def annotate(path: Path, out: Path, sheet: str, checked: Checked, title: str, wo
     with whole_file(out, mode=0o600) as sink:  # as private as the file may have to be
         WRITERS[sources[0].container](sources, sink, title, remarks)
     return sum(each.end() for each in remarks)
+
+
+def _is_packed(path: Path, source: Source) -> bool:
+    """Whether the rows are not in the file itself: in a folder's file, or in an archive."""
+    if source.path != path or source.container == "xlsx":
+        return source.path != path
+    with path.open("rb") as file:
+        return file.read(4).startswith(PACKED)
 
 
 def _found(checked: Checked, file: str, words: Words) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,8 @@
 """CSV and TSV with a column more, its own delimiter and encoding kept; UTF-8 gets the mark that Excel needs.
 
-The column stands right of the widest row, so that a row with too many cells moves nothing. Cells stay as
-they are; quotes are written where they are needed. The file is held in memory.
+The column stands right of the widest row, so that a row with too many cells moves nothing. Cells stay as they
+are; quotes are written where they are needed. A row with too few cells stays so, unless it has a remark. The
+file is held in memory.
 """
 
 import codecs
@@ -28,14 +29,14 @@ def write(sources: Sequence[Source], sink: BinaryIO, title: str, remarks: Sequen
     out = io.TextIOWrapper(sink, encoding=source.encoding, newline="", write_through=True)
     ends = "\r\n" if "\r\n" in text[:SAMPLE_CHARACTERS] else "\n"
     writer = csv.writer(out, delimiter=delimiter, lineterminator=ends)
-    header_seen = False
+    header: list[str] = []
     for row, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), start=1):
         beside = remarks[0].at(row)
-        if not header_seen and any(cell.strip() for cell in cells):
-            header_seen = True
-            beside = free_name(title, cells.__contains__)
-        padding = [""] * (width - len(cells)) if beside else []
-        writer.writerow([*cells, *padding, *([safe_cell(beside)] if beside else [])])
+        if not header and any(cell.strip() for cell in cells):
+            header, beside = cells, free_name(title, cells.__contains__)
+        if beside or (header and len(cells) == len(header)):
+            cells = [*cells, *[""] * (width - len(cells)), safe_cell(beside)]
+        writer.writerow(cells)
     out.detach()
 
 

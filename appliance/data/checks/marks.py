@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from appliance.data.checks.batch import Batch
 from appliance.data.checks.finding import Hits
 from appliance.data.checks.spots import Spots
-from appliance.run.rows import Row
+from appliance.run.rows import Role, Row
 from appliance.sentence import say
 
 KNOWN = (
@@ -64,6 +64,12 @@ def _fields(row: Row) -> Iterator[tuple[str, str]]:
     last = len(row.messages) - 1
     for number, message in enumerate(row.messages):
         if "<" in message.content or "[" in message.content:
-            yield "answer" if number == last else message.role, message.content
+            yield _field(message.role, number, last), message.content
     if row.rejected is not None:
         yield "rejected", row.rejected.content
+
+
+def _field(role: Role, number: int, last: int) -> str:
+    if number == last:
+        return "answer"
+    return "question" if number == last - 1 and role == "user" else role
