@@ -144,6 +144,10 @@ PAIRS: dict[str, tuple[str, dict[str, Any]]] = {
         {"messages": [user("a")], "chosen": assistant("好"), "rejected": assistant("坏")},
     ),
     "ms-swift's turns": ("messages", {"messages": [user("a"), assistant("好")], "rejected_response": "坏"}),
+    "ms-swift's turns twice": (
+        "messages",
+        {"messages": [user("a"), assistant("好")], "rejected_messages": [user("a"), assistant("坏")]},
+    ),
     "ms-swift's query": ("pairs", {"query": "a", "response": "好", "rejected_response": "坏"}),
     "TRL": ("pairs", {"prompt": "a", "chosen": "好", "rejected": "坏"}),
     "TRL's conversational": (
@@ -260,6 +264,20 @@ def test_reads_tools_their_calls_and_what_they_say(tmp_path: Path, item: dict[st
     assert json.loads(row.tools) == [TOOL]
 
 
+def test_names_that_parquet_adds_to_objects_are_no_part_of_a_call(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    def row(arguments: dict[str, Any]) -> dict[str, Any]:
+        called = assistant(None, tool_calls=[{"function": {"name": "f", "arguments": arguments}}])
+        return {"messages": [user("a"), called, {"role": "tool", "content": "2"}, assistant("b")]}
+
+    path = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row({"x": 1}), row({"y": 2})]), path)
+    reading = read_files([DataFile(str(path))])
+    assert [row.messages[1].calls[0].arguments for row in reading.rows] == ['{"x": 1}', '{"y": 2}']
+
+
 def test_a_call_may_have_thoughts_before_it_and_may_be_several(tmp_path: Path) -> None:
     value = f"<think>\n查\n</think>\n{json.dumps([CALL, CALL], ensure_ascii=False)}"
     rounds = [human("有床吗"), {"from": "function_call", "value": value}, gpt("有")]
@@ -311,7 +329,10 @@ def test_a_file_of_lines_is_text(tmp_path: Path) -> None:
 def test_the_report_says_what_the_file_was_taken_for_and_why(tmp_path: Path) -> None:
     items = [{"问题": "a", "回答": "b", "科室": "x"}] * 3 + [{"问题": "a"}]
     (report,) = read(tmp_path, items).files
-    assert report.why == "3 of the 4 rows that were looked at are so; `问题` is the question, `回答` is the answer"
+    assert (
+        report.why
+        == "3 of the 4 rows that were looked at are so; `问题` is the question, `回答` is the answer"
+    )
     assert report.columns == (("prompt", "问题"), ("response", "回答"))
     assert report.ignored_fields == ("科室",)
     assert report_of(json.loads(json.dumps(report_document(report)))) == report

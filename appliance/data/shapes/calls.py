@@ -12,10 +12,10 @@ TOOLS_AS = say('write it as [{"type": "function", "function": {"name": …, "par
 CALL_AS = say('write it as {"name": "…", "arguments": {…}}')
 
 
-def tools_text(value: Any, place: str) -> str:
+def tools_text(value: Any, place: str, *, sparse: bool = False) -> str:
     """The tools of a row as one JSON list, each as `{"type": "function", "function": {…}}`; "" for none.
 
-    value: a list, an object for one tool, or either as JSON text
+    value: a list, an object for one tool, or either as JSON text; sparse: as in `Tags`
 
     Raises: RowRefused.
     """
@@ -23,12 +23,16 @@ def tools_text(value: Any, place: str) -> str:
         return _tools_of_text(value, place)
     if value is None or value == [] or value == {}:
         return ""
+    if sparse:
+        value = _without_nulls(value)
     tools = value if isinstance(value, list) else [value]
     return json.dumps([_tool(each, place) for each in tools], ensure_ascii=False)
 
 
-def call_of(value: Any, place: str) -> ToolCall:
+def call_of(value: Any, place: str, *, sparse: bool = False) -> ToolCall:
     """One call: an object with a name and arguments, which may be an object or JSON text of one.
+
+    sparse: as in `Tags`
 
     Raises: RowRefused.
     """
@@ -37,7 +41,10 @@ def call_of(value: Any, place: str) -> ToolCall:
     name = value.get("name")
     if not isinstance(name, str) or not name.strip():
         raise RowRefused(f"{place}.name", "is missing", CALL_AS)
-    return ToolCall(clean(name, f"{place}.name"), _arguments(value.get("arguments"), f"{place}.arguments"))
+    arguments = value.get("arguments")
+    if sparse:
+        arguments = _without_nulls(arguments)
+    return ToolCall(clean(name, f"{place}.name"), _arguments(arguments, f"{place}.arguments"))
 
 
 def calls_of_text(text: str, place: str) -> tuple[str, tuple[ToolCall, ...]]:
@@ -76,6 +83,13 @@ def _arguments(value: Any, place: str) -> str:
     if not isinstance(value, str) or not isinstance(_loaded(value, place, CALL_AS), dict):
         raise RowRefused(place, "is no JSON object", CALL_AS)
     return clean(value, place)
+
+
+def _without_nulls(value: Any) -> Any:
+    """The same without names whose value is null, at any depth."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _loaded(text: str, place: str, fix: Sentence) -> Any:

@@ -55,8 +55,10 @@ class Found:
     notices: tuple[Sentence, ...] = ()
 
 
-def find_shape(sample: Sample, file: DataFile, path: Path) -> Found:
+def find_shape(sample: Sample, file: DataFile, path: Path, *, sparse: bool = False) -> Found:
     """How the rows that `sample` stands for are read; what `file` says comes before what is found.
+
+    sparse: as in `Tags`
 
     Raises: BadInput, when nothing fits, or two things do.
     """
@@ -65,10 +67,10 @@ def find_shape(sample: Sample, file: DataFile, path: Path) -> Found:
     columns, notices = _columns(sample, name, asked, path)
     if name == "alpaca" and _is_pretraining(sample, asked):
         name, columns = "text", {"text": columns["prompt"]}
-    tags = Tags()
+    tags = Tags(sparse=sparse)
     if name in ("sharegpt", "messages"):
         turns = next(filter(is_turns, sample.values(columns["messages"])), None)
-        tags = find_tags(turns, name, file.tags)
+        tags = find_tags(turns, name, file.tags, sparse=sparse)
         if file.format == "auto":
             name = "sharegpt" if (tags.role, tags.content) == ("from", "value") else "messages"
     steps = (MAPPED,) if any(asked.values()) else ()

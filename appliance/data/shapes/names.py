@@ -44,7 +44,7 @@ BESIDE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "history": ("history", "历史", "历史对话"),
         "tools": ("tools", "functions", "工具"),
         "chosen": ("chosen", "chosen_response", "更好的回答", "较好的回答", "优选回答"),
-        "rejected": ("rejected", "rejected_response", "更差的回答", "较差的回答", "拒绝回答"),
+        "rejected": ("rejected", "rejected_response", "rejected_messages", "更差的回答", "较差的回答"),
         "kto_tag": ("kto_tag", "label", "标签", "是否合格"),
         "images": ("images", "image", "图片", "图像"),
         "videos": ("videos", "video", "视频"),

@@ -29,7 +29,7 @@ def pair_parts(item: Mapping[str, Any], shape: Shape) -> Parts:
     refuse_media(item, shape)
     columns = shape.columns
     system = text_of(item, columns["system"]) if "system" in columns else ""
-    tools = tools_text(item.get(columns["tools"]), columns["tools"]) if "tools" in columns else ""
+    tools = tools_text(item.get(columns.get("tools", "")), shape.column("tools"), sparse=shape.tags.sparse)
     before = _before(item, shape)
     label = label_of(item, shape) if "kto_tag" in columns else NO_LABEL
     if shape.held(item, "chosen") is None and shape.held(item, "rejected") is None:

@@ -54,6 +54,9 @@ class Tags:
     role: str = "role"
     content: str = "content"
     roles: Mapping[str, TurnRole] = field(default_factory=lambda: KNOWN_ROLES)
+    sparse: bool = False
+    """Whether a null inside an object is a name that is not there: a column of objects in Parquet gives each
+    the names of all."""
 
     def role_of(self, word: object) -> TurnRole | None:
         """Who speaks, by the file's word for it; None when it is unknown."""

@@ -19,7 +19,7 @@ SPEAKERS: Mapping[str, TurnRole] = MappingProxyType(
 """Source of the names: LLaMA-Factory, data/README.md."""
 
 
-def find_tags(turns: Any, shape: str, asked: Mapping[Any, str]) -> Tags:
+def find_tags(turns: Any, shape: str, asked: Mapping[Any, str], *, sparse: bool) -> Tags:
     """The tags of a file whose first turns are `turns`. Those that are not named keep their usual words."""
     turns = as_list(turns)
     first = turns[0] if isinstance(turns, list) and turns and isinstance(turns[0], dict) else {}
@@ -27,7 +27,7 @@ def find_tags(turns: Any, shape: str, asked: Mapping[Any, str]) -> Tags:
     role = asked.get("role_tag") or _first(first, (usual[0], *ROLE_TAGS)) or usual[0]
     content = asked.get("content_tag") or _first(first, (usual[1], *CONTENT_TAGS)) or usual[1]
     named = {asked[tag]: speaker for tag, speaker in SPEAKERS.items() if asked.get(tag)}
-    return Tags(role, content, MappingProxyType({**KNOWN_ROLES, **named}))
+    return Tags(role, content, MappingProxyType({**KNOWN_ROLES, **named}), sparse)
 
 
 def _first(turn: Mapping[str, Any], tags: tuple[str, ...]) -> str:

@@ -39,7 +39,7 @@ def turns_parts(item: Mapping[str, Any], shape: Shape) -> Parts:
     refuse_media(item, shape)
     system = text_of(item, shape.column("system"))
     chosen, rejected = shape.held(item, "chosen"), shape.held(item, "rejected")
-    tools = tools_text(item.get(shape.column("tools")), shape.column("tools"))
+    tools = tools_text(item.get(shape.column("tools")), shape.column("tools"), sparse=shape.tags.sparse)
     label = label_of(item, shape)
     if chosen is None and rejected is None:
         if "rejected" in shape.needs:
@@ -182,7 +182,7 @@ def _message(turn: Any, place: str, tags: Tags) -> Message:
         return Message("assistant", thought, calls, learned)
     if role == "assistant":
         content = with_thoughts(_thought(turn, place), content, content_place)
-        calls = _calls(turn, place)
+        calls = _calls(turn, place, tags.sparse)
         if not content and not calls:
             raise missing(turn, tags.content, content_place)
         return Message("assistant", content, calls, learned)
@@ -238,7 +238,7 @@ def _thought(turn: Mapping[str, Any], place: str) -> str:
     return ""
 
 
-def _calls(turn: Mapping[str, Any], place: str) -> tuple[ToolCall, ...]:
+def _calls(turn: Mapping[str, Any], place: str, sparse: bool) -> tuple[ToolCall, ...]:
     calls = as_list(turn.get("tool_calls")) or []
     if not isinstance(calls, list):
         raise RowRefused(f"{place}.tool_calls", "is no list", "write it as a list of calls")
@@ -246,9 +246,9 @@ def _calls(turn: Mapping[str, Any], place: str) -> tuple[ToolCall, ...]:
     for number, call in enumerate(calls, start=1):
         here = f"{place}.tool_calls[{number}]"
         function = call.get("function", call) if isinstance(call, dict) else call
-        found.append(call_of(function, here))
+        found.append(call_of(function, here, sparse=sparse))
     if turn.get("function_call"):
-        found.append(call_of(turn["function_call"], f"{place}.function_call"))
+        found.append(call_of(turn["function_call"], f"{place}.function_call", sparse=sparse))
     return tuple(found)
 
 
