@@ -21,16 +21,19 @@ _RECORD = re.compile(
     r"|社保|社会保障|参保|患者|病人|健康|床|卡|流水|发票|收据|处方|申请单|报告|CT|MRI?|DR|DSA|X线|ID|HIS|PACS)"
     rf"(?:卡|证)?(?:登记)?(?:号码|编号|号|ID|id)(?:是|为|\))?{_VALUE}"
 )
+_NUMBER_OF = re.compile(
+    r"(?:编号|单号|证号|条码)[:号 ]{0,3}(?P<value>[A-Za-z]{0,5}-?[0-9][0-9-]{3,20}[A-Za-z]?)(?![0-9A-Za-z])"
+)
 _NUMBERED = (
     "NHS", "medical record", "hospital", "patient", "accession", "acct", "account", "chart", "case", "study",
     "encounter", "visit", "member", "policy", "insurance", "health plan", "specimen", "order", "group",
-    "claim", "registration", "file", "reference", "requisition",
+    "claim", "registration", "file", "reference", "requisition", "donor", "subscriber",
 )  # fmt: skip
 _ENGLISH_RECORD = re.compile(
     any_case(_NUMBERED, r"(?: (?i:ID|number|num|no\.?|#)|(?= ?#))")[:-1]
     + "|"
     + any_case(("MRN", "CSN", "HAR", "accession", "medical record"))[3:-1]
-    + r"|FIN(?= ?[#:]))(?: is| was)?"
+    + r"|FIN(?= ?[#:])|ID(?=[ :#]{1,2}[A-Z]{0,5}-?[0-9]{4}))(?: is| was)?"
     + _VALUE
 )
 _PASSPORT = re.compile(r"[EG](?<![0-9A-Za-z字].)(?:(?<=E)[A-HJ-NP-Z][0-9]{7}|[0-9]{8})(?![0-9A-Za-z])")
@@ -45,7 +48,8 @@ _PLATE = re.compile(
 )
 _SAID_PLATE = re.compile(
     any_case(f"{each} plate" for each in ("license", "licence", "registration", "vehicle", "number"))[:-1]
-    + rf"|[Pp]late (?i:number|no\.?))(?: is)?{BETWEEN}"
+    + "|car reg(?:istration)?|Car reg(?:istration)?"
+    + rf"|plate (?i:number|no\.?)|Plate (?i:number|no\.?))(?: is)?{BETWEEN}"
     r"(?P<value>[A-Z0-9]{2,4}[- ]?[A-Z0-9]{2,4})(?![0-9A-Za-z])"
 )
 _EMAIL = re.compile(
@@ -59,7 +63,7 @@ _IP = re.compile(
     rf"[0-9](?<![0-9A-Za-z.].)(?=[0-9.]{{6}})[0-9]{{0,2}}\.(?:{_OCTET}\.){{2}}{_OCTET}(?![0-9A-Za-z.])"
 )
 _ACCOUNT = re.compile(
-    r"(?:微信|薇信|WeChat(?: ID)?|wechat|weixin|[Vv][Xx](?<![A-Za-z]..)|QQ|qq|抖音|微博|支付宝)"
+    r"(?:微信|薇信|WeChat(?: ID)?|wechat|weixin|vx(?<![A-Za-z]..)|VX(?<![A-Za-z]..)|QQ|qq|抖音|微博|支付宝)"
     r"(?:账?号)?(?:是|为|码)?"
     rf"{BETWEEN}(?P<value>[A-Za-z][-_A-Za-z0-9]{{5,19}}|[1-9][0-9]{{4,11}})(?![-_A-Za-z0-9])"
 )
@@ -85,6 +89,7 @@ def codes(text: str, *, han: bool, latin: bool) -> Iterator[Found]:
     yield from _labelled(text, _SAID_PASSPORT, Kind.PASSPORT, 0.9)
     if han:
         yield from _labelled(text, _RECORD, Kind.RECORD, 0.9)
+        yield from _labelled(text, _NUMBER_OF, Kind.RECORD, 0.7)
         for match in _PLATE.finditer(text):
             yield Found(Kind.PLATE, *match.span(), 0.85)
     if latin:

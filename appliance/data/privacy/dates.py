@@ -57,7 +57,7 @@ _STEM = "甲乙丙丁戊己庚辛壬癸"
 _BRANCH = "子丑寅卯辰巳午未申酉戌亥"
 _SPELT = re.compile(
     rf"(?P<year>(?:[0-9]{{4}}|[{_CHINESE}]{{4}}|[{_STEM}][{_BRANCH}])年)?(?P<moon>[农阴旧]历)?闰?"
-    r"(?:正|冬|腊|元|十[一二]|[一二三四五六七八九十])月"
+    r"(?:(?P<old>正|冬|腊)|元|十[一二]|[一二三四五六七八九十])月"
     r"(?P<day>初[一二三四五六七八九十]|[廿卅][一二三四五六七八九]?|二?三?十[一二三四五六七八九]?|[一二三四五六七八九]"
     r"|3[01]|[12][0-9]|[1-9])?(?P<end>[日号])?"
 )
@@ -127,25 +127,31 @@ def _spelt(text: str) -> Iterator[Found]:
     """Dates in Chinese numerals: a month with its day, year or calendar; a month alone is none."""
     for match in _SPELT.finditer(text):
         day = match["day"]
-        if match["year"] or match["moon"] and day or day and (match["end"] or day[0] in "初廿卅"):
+        if (
+            match["year"]
+            or match["moon"]
+            and day
+            or day
+            and (match["end"] or day[0] in "初廿卅" or match["old"])
+        ):
             end = match.end() if day or not match["end"] else match.end() - 1
             yield Found(Kind.DATE, match.start(), end, 0.85)
 
 
 def day_of(match: re.Match[str]) -> tuple[int, int, int] | None:
     """(year, month, day) of a `DATE` that names all three in digits or an English month; None otherwise."""
-    got = match.groupdict()
     for form in "125":
-        if got[f"y{form}"] and got[f"d{form}"]:
-            return int(got[f"y{form}"]), int(got[f"m{form}"]), int(got[f"d{form}"])
+        year, day = match.group(f"y{form}", f"d{form}")
+        if year and day:
+            return int(year), int(match[f"m{form}"]), int(day)
     for form in "67":
-        if got[f"y{form}"] and got[f"n{form}"]:
-            month = _MONTHS.index(got[f"n{form}"][:3].lower()) + 1
-            return _full(got[f"y{form}"]), month, int(got[f"d{form}"])
-    if got["y4"]:
-        first, second = int(got["a4"]), int(got["b4"])
-        month, day = (second, first) if first > 12 else (first, second)
-        return _full(got["y4"]), month, day
+        year, name = match.group(f"y{form}", f"n{form}")
+        if year and name:
+            return _full(year), _MONTHS.index(name[:3].lower()) + 1, int(match[f"d{form}"])
+    if match["y4"]:
+        first, second = int(match["a4"]), int(match["b4"])
+        month, number = (second, first) if first > 12 else (first, second)
+        return _full(match["y4"]), month, number
     return None
 
 

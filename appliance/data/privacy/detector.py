@@ -63,7 +63,8 @@ class Detector:
 
     def _rules(self, text: str) -> list[Found]:
         """What each rule finds in a normalised text."""
-        han, latin = _HAN.search(text) is not None, _LATIN.search(text) is not None
+        han = not text.isascii() and _HAN.search(text) is not None
+        latin = _LATIN.search(text) is not None
         found = [
             *numbers(text, latin=latin),
             *codes(text, han=han, latin=latin),

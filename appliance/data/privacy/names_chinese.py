@@ -7,6 +7,7 @@ Where a form asks for a name (`姓名：`), whatever fills the field up to its e
 
 import re
 from collections.abc import Iterator
+from string import ascii_letters, digits
 
 from appliance.data.privacy.alternatives import any_of, crossed
 from appliance.data.privacy.codes import BETWEEN
@@ -40,20 +41,21 @@ _NEAR = re.compile(
 )
 """Words that a name often follows, and often something else."""
 
-_TITLE = any_of([*TITLES, *crossed(("之", "的"), RELATIONS)])
+_TITLE = any_of([*TITLES, *crossed(("之", "的", r"\("), RELATIONS)])
 _DETAIL = r"(?:男|女)性?[ ]{0,2}(?:[,、;)。/ ]|[0-9]|$)|[0-9]{1,3} ?(?:岁|月龄|个月)"
 """What notes say of a person behind the name: sex or age."""
 
 _VERB = (
     r"(?:来院|来我院|来诊|来办|前来|入院|入科|出院|转[院入出科]|就诊|复诊|复查|代诉|代述|自诉|自述|主诉|诉|因|于|之|在|既往|夜间"
-    r"|今|昨|否认|要求|拒绝|同意|表示|签字|签署|签名|陪[同护伴]|护送|代签|术[后前中]|沟通|交[代接]|告知|说|称|和|与|及|至|从|已|仍"
+    r"|今|昨|否认|要求|拒绝|同意|表示|签字|签署|签名|陪[同护伴]|护送|代签|代为|术[后前中]|沟通|交[代接]|告知|说|称|和|与|及|至|从|已|仍"
     r"|未|无|为|的|目前|突[发然]|出现|发现|发生|发热|反复|神志|意识|病情|精神|接听|查[房看]|会诊|复核|电话|手机|身份证|住院号"
     r"|[男女](?:[,、;)。/ ]|性))"
 )
 """How sentences go on behind a name."""
 
 _BETWEEN = r"[ ]{0,2}[,、;(/]? ?"
-_END = re.compile(rf"$|[\s,。;:、?!()\[\]|【】《》\"'“”*…/\-0-9A-Za-z]|{_TITLE}|{_BETWEEN}(?:{_DETAIL})")
+_CLOSERS = frozenset(" \t\r\n,。;:、?!()[]|【】《》\"'“”*…/-") | frozenset(ascii_letters + digits)
+_SAYS_MORE = re.compile(rf"{_TITLE}|{_BETWEEN}(?:{_DETAIL})")
 _GOES_ON = re.compile(_VERB)
 _TITLES = re.compile(_TITLE)
 _BEFORE_TITLE = re.compile(
@@ -72,15 +74,24 @@ _DESCRIBED = re.compile(
 )
 """Also names that begin with no known surname."""
 
-_DOTTED = re.compile(rf"[{_HAN}]{{2,8}}(?:·[{_HAN}]{{1,8}}){{1,3}}")
+_LONGEST_PART = 8
+_DOTTED = re.compile(rf"[{_HAN}]{{2,{_LONGEST_PART}}}(?:·[{_HAN}]{{1,{_LONGEST_PART}}}){{1,3}}")
 _LEADS_IN = re.compile(
     rf"^(?:[{_HAN}]族)?(?:患者|病人|患儿|死者|家属|牧民|农民|医生|医师|护士|[其之][子女妻夫父母]|[由请经与和及为是叫找])+"
 )
-_CALLED = re.compile(rf"(?<![{_HAN}])(?P<name>[小老][{''.join(sorted(SURNAMES))}])(?=[说讲诉来去头,。])")
+_CALLED = re.compile(rf"(?P<name>[小老](?<![{_HAN}].)[{''.join(sorted(SURNAMES))}])(?=[说讲诉来去头,。])")
 _LINE_START = re.compile(
-    rf"(?:^|[\n。;])[ ]*(?P<name>{_SURNAME}[{_HAN}]{{1,2}})"
+    rf"(?:^|[\n。;,]|今[日晨天晚]|昨[日晚]|[上下]午)[ ]*(?P<name>{_SURNAME}[{_HAN}]{{1,2}})"
     r"(?=[ ]?:|于|因|来院|入院|出院|转院|转入|复诊|就诊|自诉|诉|否认|要求|拒绝|签字|既往)"
 )
+_ALONE = re.compile(rf"(?:^|[\s|、;,])(?P<name>{_SURNAME}[{_HAN}]{{2}})(?=[\s|、;,]|$)")
+"""A name with nothing beside it, as in a list of shifts."""
+
+_SURNAME_ALONE = re.compile(rf"姓(?P<name>{_SURNAME})(?=[,。;、) ]|$)")
+_OF_A_PEOPLE = re.compile(
+    rf"[{_HAN}]{{1,5}}族(?:患者|病人|患儿|男性|女性|同胞),?(?P<name>[{_HAN}]{{2,8}})(?=[,(。]|$)"
+)
+_WHO = re.compile(r"[者人员][:|] ?")
 _SPACED = re.compile(rf"(?P<name>{_SURNAME} {{1,3}}(?P<given>[{_HAN}]{{1,2}}))(?=[ ,。;:)|\n]|$)")
 _FILLED = re.compile(rf"[{_HAN}·]{{2,12}}(?=$|[\s,。;:、()\[\]|【】《》\"'“”*/0-9A-Za-z-])")
 _NEXT = re.compile(r"[/、,]? ?|[和与及]")
@@ -91,7 +102,9 @@ def chinese_names(text: str) -> Iterator[Found]:
     for match in _LABEL.finditer(text):
         yield from _field(text, match)
     for match in _NEAR.finditer(text):
-        yield from _candidate(text, match.end(), 0.75, sure=False)
+        start = match.end()
+        if text[start : start + 1] in SURNAMES or text[start : start + 2] in DOUBLE_SURNAMES:
+            yield from _candidate(text, start, 0.75, sure=False)
     yield from _before(text, _TITLES, _BEFORE_TITLE)
     yield from _before(text, _DETAILS, _BEFORE_DETAIL)
     for match in _DESCRIBED.finditer(text):
@@ -103,6 +116,18 @@ def chinese_names(text: str) -> Iterator[Found]:
     for match in _LINE_START.finditer(text):
         if is_usual(match["name"]):
             yield Found(Kind.NAME, *match.span("name"), 0.7)
+    for match in _ALONE.finditer(text):
+        if is_usual(match["name"]) and match["name"][0] not in AMBIGUOUS_SURNAMES:
+            yield Found(Kind.NAME, *match.span("name"), 0.55)
+    for match in _WHO.finditer(text):
+        yield from _candidate(text, match.end(), 0.75, sure=False)
+    if "姓" in text:
+        for match in _SURNAME_ALONE.finditer(text):
+            yield Found(Kind.NAME, *match.span("name"), 0.6)
+    if "族" in text:
+        for match in _OF_A_PEOPLE.finditer(text):
+            if not _is_no_filling(match["name"]):
+                yield Found(Kind.NAME, *match.span("name"), 0.7)
     if "·" in text:
         yield from _dotted(text)
 
@@ -125,12 +150,17 @@ def _field(text: str, label: re.Match[str]) -> Iterator[Found]:
     while one is not None:
         between = _NEXT.match(text, one.end)
         more = list(_candidate(text, between.end(), 0.75, sure=False)) if between and between.group() else []
-        one = more[0] if more and _END.match(text, more[0].end) else None
+        one = more[0] if more and _ends(text, more[0].end) else None
         yield from more if one else ()
 
 
 def _dotted(text: str) -> Iterator[Found]:
-    for match in _DOTTED.finditer(text):
+    place = text.find("·")
+    while place >= 0:
+        match = _DOTTED.search(text, max(0, place - _LONGEST_PART), place + 4 * _LONGEST_PART)
+        place = text.find("·", max(place + 1, match.end() if match else 0))
+        if match is None:
+            continue
         start, last = match.start() + _lead(match.group()), match.group().rindex("·") + match.start() + 1
         ends = (at for at in range(last + 2, match.end()) if _GOES_ON.match(text, at))
         end = next(ends, match.end())
@@ -184,7 +214,7 @@ def _candidate(text: str, start: int, confidence: float, *, sure: bool) -> Itera
     ]
     for end in ends:
         given = text[given_from:end]
-        if _END.match(text, end) and (sure or _is_likely(surname, given)):
+        if (sure or _is_likely(surname, given)) and _ends(text, end):
             yield Found(Kind.NAME, start, end, confidence)
             return
     for end in ends:
@@ -194,6 +224,11 @@ def _candidate(text: str, start: int, confidence: float, *, sure: bool) -> Itera
         if sure and not NOT_GIVEN & set(given) or likely or goes_on:
             yield Found(Kind.NAME, start, end, confidence - 0.15)
             return
+
+
+def _ends(text: str, at: int) -> bool:
+    """Whether a name can end before `at`."""
+    return at == len(text) or text[at] in _CLOSERS or _SAYS_MORE.match(text, at) is not None
 
 
 def _is_likely(surname: str, given: str) -> bool:

@@ -62,7 +62,11 @@ _TITLED = re.compile(
     r"(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Doctor|Nurse|Sir|Dame|Rev)\.?|RN|LPN|NP) "
     rf"(?P<name>{_FULL})"
 )
-_KIN = ("wife", "husband", "son", "daughter", "mother", "father", "brother", "sister")
+_KIN = (
+    "wife", "husband", "son", "daughter", "mother", "father", "brother", "sister", "mom", "dad", "partner",
+    "friend", "aunt", "uncle", "niece", "nephew", "cousin", "grandson", "granddaughter", "neighbor",
+    "neighbour",
+)  # fmt: skip
 _NEAR = re.compile(
     any_case(
         (
@@ -86,7 +90,7 @@ _NEAR = re.compile(
 )
 _KIN_ALONE = re.compile(
     any_of([*_KIN, *(f"{word.capitalize()}(?=, {_WORD},)" for word in _KIN)])
-    + rf",? (?P<name>{_WORD})(?![A-Za-z'’-])"
+    + rf"(?:,? | ?\()(?P<name>{_WORD})(?![A-Za-z'’-])"
 )
 _RUN = re.compile(
     rf"[{_UP}](?<![A-Za-z'’.-].)(?:['’][{_UP}])?[{_LOW}]+(?:[{_UP}][{_LOW}]+)?(?:['’-](?!s\b)[{_UP}]?[{_LOW}]+)*"
@@ -100,6 +104,11 @@ _LAST_FIRST = re.compile(
     rf"|(?:['’][{_UP}])?[{_LOW}]+(?:[-'’]?[{_UP}][{_LOW}]+)*, (?P<given>[A-Z][a-z]{{2,11}}))"
     r"(?: [A-Z]\b\.?)?(?![A-Za-z'’-])"
 )
+_CREDENTIAL = re.compile(r",? (?:MD|DO|RN|LPN|NP|FNP|PA-C|PA|PhD|PharmD|DNP|MBBS|PGY)\b")
+_ONE_DESCRIBED = re.compile(
+    rf"[{_UP}](?<![A-Za-z'’.-].)[{_LOW}]{{2,}}(?= (?:is|was) an? [0-9]{{1,3}}[- ]?(?:y|month|week|day))"
+)
+_CELL = re.compile(rf"(?:^|\n|\| ?)(?P<name>{_CAPS}, {_CAPS}(?: [A-Z])?)(?= ?\|)")
 _WORDS = re.compile(rf"[{_UP}{_LOW}'’.-]+")
 _FOLLOWS = re.compile(r" ?(?:['’]s )?([a-z]+)")
 
@@ -115,10 +124,15 @@ def english_names(text: str) -> Iterator[Found]:
     for match in _matches(_KIN_ALONE, text):
         yield from _name(text, *match.span("name"), 0.6)
     for match in _RUN.finditer(text):
-        if _DESCRIBED.match(text, match.end()):
+        if _DESCRIBED.match(text, match.end()) or _CREDENTIAL.match(text, match.end()):
             yield from _name(text, *match.span(), 0.85, least_words=2)
         elif match.group().split(" ", 1)[0].lower() in GIVEN_ENGLISH:
             yield from _name(text, *match.span(), 0.7)
+    for match in _ONE_DESCRIBED.finditer(text):
+        yield from _name(text, *match.span(), 0.7)
+    if "|" in text:
+        for match in _CELL.finditer(text):
+            yield from _name(text, *match.span("name"), 0.6, least_words=2)
     if ", " in text:
         for match in _LAST_FIRST.finditer(text):
             if (match["first"] or match["given"]).lower() in GIVEN_ENGLISH:
