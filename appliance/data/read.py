@@ -24,6 +24,9 @@ SHOWN_PROBLEMS = 5
 SAMPLE_ROWS = 100
 """Rows that stand for a file when its shape is looked for."""
 
+MOST_IGNORED = 100
+"""Names of unread fields that are collected; a file that has more uses values as names."""
+
 UNSEEN = Found(Shape("text", {}), say("no row could be looked at"), ())
 """For a file without a row that can be looked at; each that is there is refused with its own words."""
 
@@ -42,7 +45,7 @@ class FileReport:
     rows_in: int
     rows_out: int
     ignored_fields: tuple[str, ...]
-    """Fields that some rows have and that nothing is made of."""
+    """Fields that some rows have and that nothing is made of; the first of them where there are very many."""
     name: str = ""
     """What problems call it; of a member of a folder or an archive, with the name of that."""
     container: str = ""
@@ -95,11 +98,12 @@ class RowStream:
         items = TakenItems(source, entry.take)
         for number, item in items:
             total += 1
-            if not isinstance(item, RowRefused) and (names := tuple(item)) not in keys:
-                keys.add(names)
-                ignored |= ignored_of(item, found.shape)
-            if turns and not isinstance(item, RowRefused):
-                ignored |= ignored_in_turns(item, found.shape)
+            if len(ignored) < MOST_IGNORED and not isinstance(item, RowRefused):
+                if (names := tuple(item)) not in keys:
+                    keys.add(names)
+                    ignored |= ignored_of(item, found.shape)
+                if turns:
+                    ignored |= ignored_in_turns(item, found.shape)
             row = _row(source, number, item, found, self._system)
             if isinstance(row, Row):
                 kinds[row.kind] += 1
@@ -232,7 +236,7 @@ def _report(
         encoding=source.encoding,
         rows_in=total,
         rows_out=sum(kinds.values()),
-        ignored_fields=tuple(sorted(ignored)),
+        ignored_fields=tuple(sorted(ignored)[:MOST_IGNORED]),
         name=source.name,
         container=source.container,
         sheet=source.sheet,
