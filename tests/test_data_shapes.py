@@ -114,6 +114,7 @@ CHATS: dict[str, tuple[str, dict[str, Any], list[tuple[str, str]]]] = {
     ),
     "Chinese headers like Alpaca's": ("alpaca", {"指令": "a", "输入": "b", "输出": "c"}, said("a\nb", "c")),
     "headers in capitals": ("pairs", {"Question ": "a", "ANSWER": "b"}, said("a", "b")),
+    "headers with remarks": ("pairs", {"问题（患者）": "a", "回答：": "b"}, said("a", "b")),
 }
 
 

@@ -256,11 +256,17 @@ def test_columns_that_nobody_knows_are_named_and_a_mapping_reads_them(tmp_path: 
     items = [{"病情": "a", "处理": "b", "医院": "c", "处理依据": "d"}]
     with pytest.raises(BadInput, match="is not known") as refused:
         read(tmp_path, items)
-    assert "`病情`, `处理`" in refused.value.why and "--column prompt=" in refused.value.next_step
+    assert "`病情`, `处理`" in refused.value.why and "--column prompt=NAME" in refused.value.next_step
     reading = read(tmp_path, items, columns={"prompt": "病情", "response": "处理", "thinking": "处理依据"})
     assert turns(reading.rows[0]) == said("a", "<think>\nd\n</think>\n\nb")
     assert reading.rows[0].steps[0] == "columns named by the plan"
     assert reading.files[0].ignored_fields == ("医院",)
+
+
+def test_two_columns_that_nobody_knows_are_offered_as_they_would_be_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as refused:
+        read(tmp_path, [{"病 情": "a", "处理": "b"}])
+    assert "--column 'prompt=病 情' --column response=处理;" in refused.value.next_step
 
 
 def test_what_is_known_by_its_name_is_told_beside_a_mapping_and_can_be_left_out(tmp_path: Path) -> None:

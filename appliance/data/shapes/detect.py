@@ -4,8 +4,10 @@ Nothing is guessed. A shape counts where rows hold all that it needs; where the 
 two columns for one field, the file is refused with the candidates and with what settles it.
 """
 
+import re
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +23,9 @@ from appliance.sentence import Sentence, listed, say
 LABEL_SHARE = 0.5
 """Share of a column's values that must say yes or no for it to be a label; others are refused by row."""
 
-MAPPED = "columns named by the plan"
+NEEDS_NO_QUOTES = re.compile(r"[\w=.]+")
 
-SYNTAX = say('Say which: --column prompt=NAME --column response=NAME; in a plan: columns.prompt = "NAME".')
+MAPPED = "columns named by the plan"
 
 FAMILY: Mapping[ShapeName, Mapping[str, tuple[str, ...]]] = {
     "alpaca": names.ALPACA,
@@ -195,7 +197,27 @@ def _by_name_alone(sample: Sample, path: Path) -> tuple[ShapeName, Sentence]:
         why = say("of the columns {columns} only {known} is known", columns=columns, known=sample.shown(half))
     else:
         why = say("of the columns {columns} none is known as a question or an answer", columns=columns)
-    raise BadInput(what, why=why, next_step=SYNTAX)
+    raise BadInput(what, why=why, next_step=_for_example(sample, half))
+
+
+def _for_example(sample: Sample, known: Sequence[str]) -> Sentence:
+    """How to say which column is what, with the file's own names where they can only be these two."""
+    filled = [each for each in sample.names if each in sample.filled]
+    named = filled if len(filled) == 2 and not known else []
+    if named and all(sample.can_show(each) for each in named):
+        options = _options(("prompt", named[0]), ("response", named[1]))
+    else:
+        options = _options(("prompt", "NAME"), ("response", "NAME"))
+    return say(
+        "Say which is which, for example: {options}; in a plan: columns.prompt and columns.response.",
+        options=listed(options, " "),
+    )
+
+
+def _options(*columns: tuple[str, str]) -> list[str]:
+    """The options that name columns, as a shell takes them."""
+    texts = [f"{field}={column}" for field, column in columns]
+    return [f"--column {text if NEEDS_NO_QUOTES.fullmatch(text) else shlex.quote(text)}" for text in texts]
 
 
 def _columns(
@@ -279,7 +301,7 @@ def _two_shapes(path: Path, sample: Sample, rivals: list[ShapeName]) -> BadInput
 
 
 def _two_columns(path: Path, sample: Sample, field: str, found: list[str]) -> BadInput:
-    options = [f"--column {field}={column}" for column in found]
+    options = _options(*((field, column) for column in found if sample.can_show(column)))
     return BadInput(
         say("The rows of {path} can be read in more than one way.", path=path),
         why=say("{columns} would each do for {field}", columns=sample.shown(found), field=field),

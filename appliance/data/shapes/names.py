@@ -1,5 +1,6 @@
 """Names that columns and turns commonly have, in English and Chinese, by what they mean."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -53,13 +54,15 @@ BESIDE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )  # fmt: skip
 """What a row may have beside its conversation, whatever its shape."""
 
+BESIDE_A_NAME = re.compile(r"\([^()]*\)|（[^（）]*）|[\s_*:：-]")
+
 ROLE_TAGS = ("role", "from", "speaker", "角色")
 CONTENT_TAGS = ("content", "value", "text", "内容")
 
 
 def plain(name: str) -> str:
-    """A name of a column without what people write differently: case, spaces, lines."""
-    return name.strip().lower().replace(" ", "").replace("_", "").replace("-", "")
+    """A name of a column without what people write differently: case, spaces, lines, remarks in brackets."""
+    return BESIDE_A_NAME.sub("", name).lower() or name
 
 
 def fields_of(names: Mapping[str, tuple[str, ...]]) -> dict[str, str]:

@@ -56,8 +56,12 @@ class Sample:
         """The names of columns, for a message; one that looks like a row's text by its place alone."""
         return listed([self._shown(column) for column in list(columns)[:SHOWN_COLUMNS]])
 
+    def can_show(self, column: str) -> bool:
+        """Whether the name of a column is one, and not the text of a row in a file without names."""
+        return len(column) <= LONGEST_SHOWN and not LOOKS_LIKE_DATA.search(column)
+
     def _shown(self, column: str) -> str:
-        if len(column) <= LONGEST_SHOWN and not LOOKS_LIKE_DATA.search(column):
+        if self.can_show(column):
             return say("`{column}`", column=column)
         return say("column {number}", number=self.names.index(column) + 1)
 
