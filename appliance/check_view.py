@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -29,18 +30,16 @@ BARS = 20
 def print_checked(checked: "Checked", files: "Sequence[FileReport]", *, show: int) -> None:
     """What was found, in the person's language, at most `show` rows of it."""
     tell = Voice(language_of())
-    console = Console(highlight=False, soft_wrap=False)
-    console.print(_files(files, tell))
-    for line in _reasons(files, tell):
-        console.print(line, markup=False)
-    console.print(_lengths(checked.spread, tell), markup=False)
+    console = Console(highlight=False)
     counts = checked.counts()
-    if not counts:
-        print(tell("Nothing found. Checks see the form of rows, not whether an answer is right."))
-        return
-    console.print(_codes(counts, tell))
-    for line in _first(checked, counts, show, tell):
-        console.print(line, markup=False)
+    console.print(_files(files, tell))
+    for line in (*_reasons(files, tell), *_first(checked, counts, show, tell)):
+        indent = len(line) - len(line.lstrip())
+        console.print(Padding(Text(line.lstrip()), (0, 0, 0, indent)))
+    console.print(Text(_lengths(checked.spread, tell)))
+    if counts:  # at the end, so that a screen of 24 lines still shows it
+        console.print(_codes(counts, tell))
+    console.print(Text(_verdict(checked, tell)))
 
 
 def write_json(checked: "Checked", files: "Sequence[FileReport]") -> None:
@@ -166,6 +165,15 @@ def _codes(counts: dict[str, int], tell: Voice) -> Table:
         kind = KINDS[code]
         view.add_row(tell.again(SEVERITIES[kind.severity]), f"{count:,}", code, tell.again(kind.title))
     return view
+
+
+def _verdict(checked: "Checked", tell: Voice) -> str:
+    match checked.worst():
+        case None:
+            return tell("Nothing found. Checks see the form of rows, not whether an answer is right.")
+        case "refused":
+            return tell("Mend the rows that are REFUSED: training does not take them.")
+    return tell("Training takes all rows. What is found may still harm what the model learns.")
 
 
 def _first(checked: "Checked", counts: dict[str, int], show: int, tell: Voice) -> Iterator[str]:

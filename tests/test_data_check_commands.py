@@ -63,7 +63,7 @@ def test_a_row_that_must_be_mended_sets_the_exit_code(tmp_path: Path, faulty: Pa
 
 
 def test_the_table_names_codes_counts_rows_and_fixes(faulty: Path) -> None:
-    lines = islet("check", faulty).stdout.splitlines()
+    lines = [line.rstrip() for line in islet("check", faulty).stdout.splitlines()]
     assert lines[1].split() == ["rows.csv", "pairs", "(detected)", "utf-8", "7", "6", "1"]
     told = {
         line.split()[2]: line.split()[:2] for line in lines if line.split()[:1] in (["REFUSED"], ["warning"])
