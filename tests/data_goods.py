@@ -14,6 +14,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 Item = dict[str, Any]
+RELATIONSHIPS = "application/vnd.openxmlformats-package.relationships+xml"
 
 ROWS = 12
 QUESTIONS = (
@@ -187,28 +188,47 @@ def _cells(items: Sequence[Item]) -> list[list[str]]:
 
 
 def _sheet(items: Sequence[Item], encoding: str) -> bytes:
-    """The smallest workbook that there is, with its text in the cells."""
+    return workbook({"问答": _cells(items)})
 
-    def cell(text: str) -> str:
-        return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(text)}</t></is></c>'
 
-    rows = "".join(f"<row>{''.join(cell(each) for each in row)}</row>" for row in _cells(items))
+def workbook(sheets: dict[str, list[list[str]]]) -> bytes:
+    """The smallest workbook that there is with these rows of text, by the sheet's name."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     package = "http://schemas.openxmlformats.org/package/2006/"
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml."
+
+    def cell(text: str) -> str:
+        return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(text)}</t></is></c>'
+
+    def rows_of(rows: list[list[str]]) -> str:
+        return "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+
+    numbered = list(enumerate(sheets.items(), start=1))
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{package}content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Default Extension="rels" ContentType="{RELATIONSHIPS}"/>'
         f'<Override PartName="/xl/workbook.xml" ContentType="{kind}sheet.main+xml"/>'
-        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}worksheet+xml"/></Types>',
+        + "".join(
+            f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{kind}worksheet+xml"/>'
+            for n, _ in numbered
+        )
+        + "</Types>",
         "_rels/.rels": f'<Relationships xmlns="{package}relationships">'
         f'<Relationship Id="rId1" Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
         "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
-        '<sheet name="问答" sheetId="1" r:id="rId1"/></sheets></workbook>',
+        + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="rId{n}"/>' for n, (name, _) in numbered)
+        + "</sheets></workbook>",
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}relationships">'
-        f'<Relationship Id="rId1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>',
+        + "".join(
+            f'<Relationship Id="rId{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+            for n, _ in numbered
+        )
+        + "</Relationships>",
+    } | {
+        f"xl/worksheets/sheet{n}.xml": f'<worksheet xmlns="{main}"><sheetData>{rows_of(rows)}'
+        "</sheetData></worksheet>"
+        for n, (_, rows) in numbered
     }
     return packed(
         {name: f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode() for name, text in parts.items()}

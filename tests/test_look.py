@@ -385,6 +385,7 @@ LOOK = Look(
     lengths=((64, 50), (128, 48)),
     duplicates=3,
     conflicts=4,
+    remarks=(("near-duplicates", 5),),
     shown=(),
     device="cuda",
     free_bytes=10**9,

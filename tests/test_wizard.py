@@ -108,7 +108,7 @@ def all_pages(desk: Desk) -> Iterator[tuple[Step, Page]]:
 def test_every_page_has_its_place_a_title_and_help() -> None:
     assert [step.name for step in ORDER] == list(TITLES)
     assert all(step.title == TITLES[step.name] and step.help for step in ORDER)
-    assert [step.number for step in ORDER if step.name in BEFORE_A_RUN] == [1, 2, 3, 4, 5, 5, 6, 7]
+    assert [step.number for step in ORDER if step.name in BEFORE_A_RUN] == [1, 2, 3, 3, 4, 5, 5, 6, 7]
     assert [step.number for step in ORDER if step.name in AFTER_START] == [8, 9, 10, 0]
 
 
@@ -186,6 +186,12 @@ WRONG = {
     "go": ("nothing",),
     "model.base": ("other/model", ""),
     "data.train": ("/no/such/file.json",),
+    "file": ("/other.json",),
+    "dataset": ("rows",),
+    "sheet": ("Sheet1",),
+    "messages": ("chat",),
+    "prompt": ("question",),
+    "response": ("answer",),
     "data.max_bad_share": ("maybe",),
     "data.held_out_share": ("half", "51", "-1", "nan"),
     "preset": ("fast",),

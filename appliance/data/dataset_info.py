@@ -80,6 +80,11 @@ def entry_of(file: DataFile) -> Entry:
     return _entry(file, info, name, entries[name])
 
 
+def entry_names(info: Path) -> tuple[str, ...]:
+    """The names of all entries. Raises: BadInput, when the file cannot be used."""
+    return tuple(_read(info))
+
+
 def _read(info: Path) -> dict[str, Any]:
     try:
         with info.open("rb") as stream:

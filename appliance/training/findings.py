@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.data.checks.check import check_rows
 from appliance.data.kinds import of_kind
 from appliance.data.read import Reading, read_files
 from appliance.errors import BadInput
@@ -23,6 +24,8 @@ Advance = Callable[[int], None]
 Encoded = tuple[Row, list[Example]]
 
 NO_LIMIT = sys.maxsize
+COUNTED_APART = ("exact-duplicates", "conflicts")
+"""What `count_doubles` counts, and pages show in lines of their own."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def to_look(
         lengths=bounds_of(lengths),
         duplicates=duplicates,
         conflicts=conflicts,
+        remarks=remarks(found.reading.rows),
         shown=tuple(
             Shown(row.file, row.row, pieces(example, found.tokenizer))
             for row, examples in chosen(found.encoded, rows_shown)
@@ -127,6 +131,12 @@ def to_look(
         most_learned=most,
         estimated=_estimated(found, plan, base, most, device),
     )
+
+
+def remarks(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
+    """(code, rows) of what the checks find in `rows`, in the order in which it is shown."""
+    counts = check_rows(lambda: rows).counts()
+    return tuple((code, count) for code, count in counts.items() if code not in COUNTED_APART)
 
 
 def count_doubles(rows: Sequence[Row]) -> tuple[int, int]:

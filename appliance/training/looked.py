@@ -90,6 +90,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Usable rows whose question and answer another one before had."""
     conflicts: int
     """Questions that usable rows answer differently."""
+    remarks: tuple[tuple[str, int], ...]
+    """(code, rows) of everything else that the checks of `islet data check` find without a model."""
     shown: tuple[Shown, ...]
     device: Device
     free_bytes: int

@@ -13,11 +13,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from appliance.data.first_look import FirstLook, look_first
 from appliance.errors import ApplianceError
 from appliance.locale import Language
 from appliance.run.folder import open_run
 from appliance.run.overview import RunLine, list_runs
-from appliance.run.plan import Plan, TrainingChoice, read_plan
+from appliance.run.plan import DataFile, Plan, TrainingChoice, read_plan
 from appliance.site.health.finding import Finding
 from appliance.site.layout import Site
 from appliance.site.preflight import look_at_box
@@ -70,6 +71,7 @@ class Desk:
         self.view: RunView | None = None
         self._runs: list[RunLine] = []
         self._runs_read_at = float("-inf")
+        self._first_looks: dict[bytes, Later[FirstLook]] = {}
         self._looking: Looking | None = None
         self._look_of: object = None
         self._look = NOT_STARTED
@@ -123,6 +125,15 @@ class Desk:
         wanted = self.draft.plan.model.base if name is None else name
         return next((each for each in self.models.value or () if each.name == wanted), None)
 
+    # the data, as its files are
+
+    def first_look(self, file: DataFile) -> Later[FirstLook]:
+        """What `file` is taken for."""
+        key = msgspec.json.encode(file)
+        if key not in self._first_looks:
+            self._first_looks[key] = Later(lambda: look_first(file))
+        return self._first_looks[key]
+
     # the data, as the model sees it
 
     def look(self) -> LookState:
@@ -148,6 +159,7 @@ class Desk:
     def look_again(self) -> None:
         """Forget what was seen: the files may have changed."""
         self._look_of = None
+        self._first_looks.clear()
 
     def found(self) -> Look | None:
         """What the look found, once it is through."""
@@ -252,7 +264,8 @@ class Desk:
 
     def _sight(self) -> tuple[object, ...]:
         """What is compared from tick to tick: threads end, and new ones begin, between two of them."""
-        return self.health, self.health.done, self.models, self.models.done, self._look, self._trial
+        looked = tuple(each.done for each in self._first_looks.values())
+        return self.health, self.health.done, self.models, self.models.done, self._look, self._trial, looked
 
     def _run_changed(self) -> bool:
         try:

@@ -19,7 +19,7 @@ HELD_OUT_SHARE = 0.05
 """Of the rows; what a new draft keeps out of training, so that the curve can say whether it generalises."""
 
 Preset = Literal["quick", "balanced", "best", "advanced"]
-Asking = Literal["health", "model", "data", "check", "plan", "values", "result", "review"]
+Asking = Literal["health", "model", "data", "columns", "check", "plan", "values", "result", "review"]
 """Names of the pages that fill the plan, in order."""
 
 

@@ -15,8 +15,11 @@ LOOKED_AT = 4096
 
 TEXT_CONTROLS = frozenset(b"\t\n\r\f")
 MARKS_OF_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-OTHER_FORMATS = (b"%PDF-", b"{\\rtf", b"PK\x03\x04")
-"""How files begin that hold no rows although their first bytes may be printable: PDF, RTF, ZIP and Excel."""
+OTHER_FORMATS = (b"%PDF-", b"{\\rtf")
+"""How files begin that hold no rows although their first bytes may be printable: PDF, RTF."""
+PACKED_FORMATS = (b"PK\x03\x04", b"PAR1", b"ARROW1", b"\xff\xff\xff\xff", b"\x1f\x8b", b"\xd0\xcf\x11\xe0")
+"""How files begin that may hold rows although they are no text: ZIP and Excel, Parquet, Arrow, gzip; and the
+workbooks of old, of which is said what to do with them once they are read."""
 
 MOUNTS = (Path("/media"), Path("/mnt"), Path("/run/media"))
 
@@ -146,7 +149,7 @@ def file_problem(path: Path) -> str:
         return say("cannot be read")
     if not start:
         return say("empty")
-    if start.startswith(MARKS_OF_UTF16):
+    if start.startswith((*MARKS_OF_UTF16, *PACKED_FORMATS)):
         return ""
     if start.startswith(OTHER_FORMATS) or any(byte < 32 and byte not in TEXT_CONTROLS for byte in start):
         return say("not a text format")

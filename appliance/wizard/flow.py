@@ -6,6 +6,7 @@ from appliance.wizard.draft import Asking
 from appliance.wizard.step import Step
 from appliance.wizard.steps.check import CHECK
 from appliance.wizard.steps.choose import DATA, MODEL
+from appliance.wizard.steps.columns import COLUMNS
 from appliance.wizard.steps.compare import COMPARE
 from appliance.wizard.steps.export import DONE, EXPORT
 from appliance.wizard.steps.plan import PLAN
@@ -21,6 +22,7 @@ ORDER = (
     HEALTH,
     MODEL,
     DATA,
+    COLUMNS,
     CHECK,
     PLAN,
     VALUES,

@@ -8,6 +8,7 @@ TITLES = {
     "health": say("Health of this machine"),
     "model": say("Base model"),
     "data": say("Training data"),
+    "columns": say("What the files hold"),
     "check": say("Data check"),
     "plan": say("Plan"),
     "values": say("Plan: values"),

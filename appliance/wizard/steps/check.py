@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from appliance.errors import ApplianceError
-from appliance.sentence import say
+from appliance.data.checks.finding import KINDS
+from appliance.data.read import FileReport
+from appliance.errors import ApplianceError, BadInput
+from appliance.sentence import listed, say
 from appliance.training.looked import Look
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft, with_value
@@ -15,6 +17,7 @@ from appliance.wizard.page import (
     Facts,
     Heading,
     Histogram,
+    Level,
     Paragraph,
     Piece,
     Preview,
@@ -31,6 +34,7 @@ from appliance.wizard.step import Step, Verdict, error_facts
 from appliance.wizard.titles import TITLES
 
 SHOWN_PROBLEMS = 5
+SHOWN_FIELDS = 8
 
 
 def _check_blocks(desk: Desk) -> tuple[Block, ...]:
@@ -50,19 +54,7 @@ def _failed(error: ApplianceError) -> tuple[Block, ...]:
 
 
 def _findings(look: Look) -> tuple[Block, ...]:
-    files = [
-        Fact(
-            Path(file.path).name,
-            say(
-                "{format}, {encoding}, {rows} rows, {used} usable",
-                format=file.format,
-                encoding=file.encoding,
-                rows=file.rows_in,
-                used=file.rows_out,
-            ),
-        )
-        for file in look.files
-    ]
+    files = [fact for file in look.files for fact in _file_facts(file)]
     counts = [
         Fact("Rows to learn", str(look.rows - look.held_out), "ok" if look.rows else "fail"),
         Fact("Kept for test", str(look.held_out), "ok" if look.held_out else "info"),
@@ -79,7 +71,8 @@ def _findings(look: Look) -> tuple[Block, ...]:
             ),
         ),
     ]
-    blocks: list[Block] = [Facts((*files, *counts))]
+    blocks: list[Block] = [Facts((*files, *counts)), *_remarks(look)]
+    blocks += [Paragraph(notice, "info") for file in look.files for notice in file.notices]
     if look.problems:
         rows = tuple(
             (each.file, str(each.row), each.field, each.what, each.fix)
@@ -98,6 +91,44 @@ def _findings(look: Look) -> tuple[Block, ...]:
     bounds = tuple((say("up to {tokens:,}", tokens=bound), count) for bound, count in look.lengths)
     blocks.append(Histogram("Length in tokens", bounds))
     return tuple(blocks)
+
+
+def _file_facts(file: FileReport) -> tuple[Fact, ...]:
+    """What a file turned out to be, and why it was taken for that."""
+    told = say(
+        "{format}, {encoding}, {rows} rows, {used} usable",
+        format=file.format,
+        encoding=file.encoding or file.container,
+        rows=file.rows_in,
+        used=file.rows_out,
+    )
+    facts = [Fact(Path(file.path).name, told)]
+    if file.why:
+        facts.append(Fact("Taken so because", file.why))
+    if file.ignored_fields:
+        facts.append(Fact("Not read", listed(file.ignored_fields[:SHOWN_FIELDS])))
+    return tuple(facts)
+
+
+def _remarks(look: Look) -> tuple[Block, ...]:
+    """What else the checks found, and how to see which rows are meant."""
+    if not (look.remarks or look.problem_count or look.duplicates or look.conflicts):
+        return ()
+    copy = Paragraph(
+        "`islet data check FILE --annotate COPY` writes a copy of your file with what was found beside each "
+        "row."
+    )
+    if not look.remarks:
+        return (copy,)
+    facts = [
+        Fact(KINDS[code].title, say("{count:,} rows", count=count), _level(code))
+        for code, count in look.remarks
+    ]
+    return (Heading("What else was found"), Facts(tuple(facts)), copy)
+
+
+def _level(code: str) -> Level:
+    return "info" if KINDS[code].severity == "note" else "warn"
 
 
 def _rows(look: Look, index: int) -> tuple[Block, ...]:
@@ -125,9 +156,13 @@ def _check_verdict(desk: Desk) -> Verdict:
     if _none_held_out(desk):
         told = "No row is left to test with: too few different questions. Add rows, or keep 0 %."
         return Verdict("fail", told, stops=True)
-    if look.problem_count or look.duplicates or look.conflicts:
+    if look.problem_count or look.duplicates or look.conflicts or _is_warned(look):
         return Verdict("warn", "The data can be used; read what is marked.")
     return Verdict("ok", "The data can be used.")
+
+
+def _is_warned(look: Look) -> bool:
+    return any(_level(code) == "warn" for code, _ in look.remarks)
 
 
 def _nothing_left(look: Look) -> str:
@@ -181,10 +216,11 @@ def _check_actions(desk: Desk) -> tuple[Action, ...]:
     again = Action("again", "Check again", key="f5")
     look = desk.found()
     if look is None or not look.shown:
-        return (again,)
+        unread = isinstance(desk.look().error, BadInput)
+        return (Action("columns", "Say how it is read", key="f7", default=unread), again)
     if desk.local.get("shown") == "rows":
         return (Action("findings", "Findings", key="f3"), Action("another", "Another row", key="f6"), again)
-    return (Action("rows", "See rows", key="f3"), again)
+    return (Action("rows", "See rows", key="f3"), Action("columns", "How it is read", key="f7"), again)
 
 
 def _show(desk: Desk, what: str) -> None:
@@ -236,6 +272,7 @@ CHECK = Step(
     actions=_check_actions,
     takes={
         "again": lambda desk: desk.look_again(),
+        "columns": lambda desk: "columns",
         "rows": lambda desk: _show(desk, "rows"),
         "findings": _hide,
         "another": _another,

@@ -203,8 +203,9 @@ DATA = Step(
     number=3,
     title=TITLES["data"],
     help=(
-        "Rows of a question and an answer: Alpaca JSON, OpenAI messages (JSON or JSON lines), or a CSV with "
-        "the columns prompt and completion. UTF-8 or GB18030.",
+        "Rows of a question and an answer: Excel, CSV, JSON, JSON lines, Parquet or a zip of these; tables "
+        "with any names of columns, Alpaca, ShareGPT, OpenAI messages, or a dataset_info.json. UTF-8, "
+        "GB18030 or UTF-16.",
         "Choose several files to learn from all of them. The run keeps a copy of the rows; your files stay "
         "as they are.",
     ),
