@@ -15,6 +15,7 @@ from appliance.audit_commands import audit
 from appliance.commands import Commands, language_option
 from appliance.data_commands import data
 from appliance.errors import ApplianceError
+from appliance.retention_commands import keep, remove
 from appliance.role_commands import roles
 from appliance.run.failure import failure_fields
 from appliance.run.folder import RunFolder
@@ -217,6 +218,10 @@ def continue_run(context: click.Context, run: str, detach: bool) -> None:
         with TrainingView() as view:
             train(folder, site, view.show)
     click.echo(folder.root)
+
+
+runs.add_command(keep)
+runs.add_command(remove)
 
 
 @main.command("eval")

@@ -284,6 +284,19 @@ def print_removal(plan: "RemovalPlan", reach: Reach) -> None:
     print_reach(reach, tell)
 
 
+def print_run_removal(name: str, size: int, reach: Reach) -> None:
+    """What removing a run would do, and what it would not."""
+    tell = voice()
+    print(tell("To be removed: {reference}", reference=name))
+    print(
+        tell(
+            "  its rows, checkpoints, adapter, merged model, export and reports: {size}",
+            size=amount_text(size, "B"),
+        )
+    )
+    print_reach(reach, tell)
+
+
 def print_reach(reach: Reach, tell: Voice) -> None:
     """What deletion reaches on this disk."""
     print(tell("The files are overwritten once, then removed. What that does not reach:"))

@@ -6,6 +6,7 @@ All of it is said in the language that the environment asks for; JSON is the sam
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from appliance.errors import ApplianceError
 from appliance.locale import language_of
 from appliance.locale.voice import Voice
 from appliance.progress import amount_text
 from appliance.run.events import Event
 from appliance.run.overview import list_runs
+from appliance.run.retention import find_retention, today
 from appliance.run.told import event_sentence, progress_sentence, state_word
 from appliance.site.health.lines import finding_lines
 
@@ -109,15 +112,29 @@ def print_runs(folder: Path, supervised: Mapping[str, str], *, as_json: bool) ->
         told = supervised.get(line.name)
         state = told if told == "queued" or (told and line.state == "unreadable") else line.state
         step = f"{line.step}/{line.steps}" if line.step else ""
-        rows.append({"run": line.name, "state": state, "step": step})
+        rows.append({"run": line.name, "state": state, "step": step, **_kept(folder / line.name)})
     if as_json:
         _print_json(rows)
         return
     say = _voice()
-    view = Table(say("run"), say("state"), say("step"), box=None, header_style="bold")
+    has_days = any("keep_until" in row for row in rows)
+    days = [say("keep until")] if has_days else []
+    view = Table(say("run"), say("state"), say("step"), *days, box=None, header_style="bold")
     for row in rows:
-        view.add_row(row["run"], say.again(state_word(row["state"])), row["step"])
+        until = str(row.get("keep_until", ""))
+        day = [say("{day} OVERDUE", day=until) if row.get("overdue") else until] if has_days else []
+        view.add_row(str(row["run"]), say.again(state_word(str(row["state"]))), str(row["step"]), *day)
     Console().print(view)
+    if overdue := sum(1 for row in rows if row.get("overdue")):
+        print(say("Overdue: {count}. Look at them, then: islet runs remove RUN", count=overdue))
+
+
+def _kept(run: Path) -> dict[str, object]:
+    """Until when a run may be kept, where a day was set that this account may see."""
+    with suppress(OSError, ApplianceError):
+        if retention := find_retention(run):
+            return {"keep_until": retention.until.isoformat(), "overdue": retention.is_overdue(today())}
+    return {}
 
 
 def print_summary(summary: "Summary", *, as_json: bool) -> None:

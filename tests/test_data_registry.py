@@ -23,12 +23,23 @@ from appliance.data.registry.reference import check_unchanged, place, read_refer
 from appliance.data.registry.removal import plan_removal, remove
 from appliance.data.registry.store import Version, check_rows, find, keep_until, list_all
 from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
-from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan
+from appliance.model.base import load_tokenizer
+from appliance.progress import Silent
+from appliance.run.folder import RunFolder, read_base
+from appliance.run.lock import worker_lock
+from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, read_plan
 from appliance.run.removal import remove_folder
 from appliance.run.retention import find_retention
 from appliance.run.rows import Message, Problem, Row
+from appliance.site.backup import make_backup
 from appliance.site.layout import Site
 from appliance.site.reach import Reach, find_reach, reach_sentences
+from appliance.site.restore import plan_restoration, restore
+from appliance.site.roles import share_datasets
+from appliance.training.control import prepare_run
+from appliance.training.prepare import prepare
+from tests.test_site_backup import make_site
+from tests.tiny import make_tiny_model
 
 ME = Maker(1000, "li.na")
 SECRET = "canary-张三丰-病历号-889"
@@ -404,3 +415,105 @@ def test_a_record_with_an_unknown_field_is_refused(datasets: Path) -> None:
     (version.folder / "dataset.json").write_bytes(msgspec.json.encode({**document, "extra": 1}))
     with pytest.raises(StepFailed, match=r"extra"):
         find(datasets, "ward")
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(site: Site, tmp_path: Path) -> RunFolder:
+    """A run of rows that may be kept until a day that is over, made from a plan that names them."""
+    add(site.datasets, wish(until=PAST), rows("一", SECRET))
+    add(site.datasets, wish("other", until=COMING), rows("二"))
+    model = make_tiny_model(tmp_path / "model")
+    plan = tmp_path / "plan.toml"
+    files = "".join(f'[[data.train]]\npath = "{name}"\n' for name in ("dataset:ward@1", "dataset:other"))
+    plan.write_text(
+        f'format = "islet-plan-1"\nname = "x"\n[model]\nbase = "{model}"\n[data]\n{files}', encoding="utf-8"
+    )
+    return prepare_run(plan, site.runs, tmp_path)
+
+
+def test_a_run_keeps_which_rows_it_was_made_from_and_for_how_long(run: RunFolder, site: Site) -> None:
+    files = read_plan(run.plan).data.train
+    assert [file.registered for file in files] == ["ward@1", "other@1"]
+    assert [file.sha256 for file in files] == [
+        find(site.datasets, n).record.sha256 for n in ("ward", "other")
+    ]
+    kept = find_retention(run.root)
+    assert kept is not None and kept.until == PAST  # the earlier of the two: their rows are in it
+    listed = islet(site, "runs", "list")
+    assert "2001-02-03 OVERDUE" in listed.output and "Overdue: 1" in listed.output
+    assert json.loads(islet(site, "runs", "list", "--json").output)[0]["overdue"] is True
+
+
+def test_a_run_trains_on_the_rows_of_its_data_sets(run: RunFolder, site: Site) -> None:
+    prepared = prepare(run, read_plan(run.plan), load_tokenizer(read_base(run)))
+    assert (prepared.check.rows_in, prepared.check.train_rows, len(prepared.train)) == (3, 3, 3)
+    kept = read_rows(run.data / "train.parquet")
+    # Where each came from first, before it was a data set.
+    assert [(row.file, row.row, row.answer) for row in kept] == [
+        ("ward.csv", 2, "一"),
+        ("ward.csv", 3, SECRET),
+        ("ward.csv", 2, "二"),
+    ]
+    assert [file.sha256 for file in prepared.check.files] == [
+        f.sha256 for f in read_plan(run.plan).data.train
+    ]
+
+
+def test_a_removed_version_stops_a_run_that_has_not_read_it_yet(run: RunFolder, site: Site) -> None:
+    remove(plan_removal(find(site.datasets, "other"), site.runs), by=ME, why="over")
+    with pytest.raises(BadInput, match="other@1 is not what the run was made from"):
+        prepare(run, read_plan(run.plan), load_tokenizer(read_base(run)))
+
+
+def test_a_run_is_kept_longer_and_then_removed_by_commands(run: RunFolder, site: Site) -> None:
+    name = run.root.name
+    kept = islet(site, "runs", "keep", name, "--until", "2999-12-31")
+    assert kept.exit_code == 0, kept.output
+    assert "OVERDUE" not in islet(site, "runs", "list").output
+    shown = islet(site, "runs", "remove", name, "--reason", "study over")
+    assert shown.exit_code == 2 and "Not reached: backups" in shown.output and run.root.is_dir()
+    with worker_lock(run.lock):
+        assert islet(site, "runs", "remove", name, "--reason", "study over", "--yes").exit_code == 5
+    assert islet(site, "runs", "remove", name, "--reason", "study over", "--yes").exit_code == 0
+    assert list(site.runs.iterdir()) == []
+    gone = entries(site)[-1]
+    assert (gone["event"], gone["run"], gone["reason"]) == ("removal", name, "study over")
+    for wrong in (name, "../runs", f"./{name}"):
+        assert islet(site, "runs", "remove", wrong, "--reason", "x", "--yes").exit_code in (2, 6)
+
+
+def test_a_backup_leaves_out_what_comes_and_goes_and_brings_data_sets_back(
+    site: Site, tmp_path: Path
+) -> None:
+    made = make_site(tmp_path / "box")
+    version, _ = add(made.datasets, wish(until=COMING), rows("一"))
+    for half in (".new.77", ".1.77.gone"):
+        (made.datasets / "ward" / half).mkdir()
+        (made.datasets / "ward" / half / "rows.parquet").write_text(SECRET)
+    make_backup(made, tmp_path / "disk", Silent())
+    assert SECRET not in (tmp_path / "disk" / "backup.json").read_text()
+    assert all(SECRET.encode() not in path.read_bytes() for path in (tmp_path / "disk" / "files").iterdir())
+    other = make_site(tmp_path / "other")
+    restore(other, tmp_path / "disk", plan_restoration(other, tmp_path / "disk", Silent()), Silent())
+    found = find(other.datasets, "ward", 1)
+    check_rows(found)
+    assert (found.record, found.retention) == (version.record, version.retention)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: owners of files")
+def test_sharing_the_box_lets_trainers_read_what_was_there_and_touches_nothing_else(datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows("一"))
+    outside = datasets.parent / "outside"
+    outside.write_text("mine")
+    outside.chmod(0o600)
+    (version.folder / "link").symlink_to(outside)
+    os.link(outside, version.folder / "other-name")
+    (datasets / "away").symlink_to(datasets.parent)
+    share_datasets(datasets, 70101)
+    for path, mode in ((version.folder.parent, 0o3770), (version.folder, 0o2750), (version.rows, 0o640)):
+        assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (70101, mode)
+    assert (outside.stat().st_gid, stat.S_IMODE(outside.stat().st_mode)) == (0, 0o600)
+    assert datasets.parent.stat().st_gid == 0

@@ -104,6 +104,7 @@ def test_on_a_shared_box_each_account_may_do_what_its_groups_say_and_no_more() -
         )
         check_modes(box)
         box.supervise()
+        check_datasets(box)
         started = box.islet("li", "train", "--plan", plan, "--detach", "--json", env={"HF_TOKEN": SECRET})
         assert started.returncode == 0, started.stdout + started.stderr
         run = RunFolder(Path(json.loads(started.stdout)["run"]))
@@ -120,6 +121,32 @@ def test_on_a_shared_box_each_account_may_do_what_its_groups_say_and_no_more() -
             ("train-end", "root", "stopped"),
         ]
         check_secret(run, box)
+
+
+def check_datasets(box: SharedBox) -> None:
+    """All trainers add versions and read them; none takes away another's, and nobody else looks."""
+    state, rows = box.site.state, box.folder / "rows.json"
+    for user in ("li", "wu"):
+        added = box.islet(
+            user, "data", "add", "ward", rows if user == "li" else "dataset:ward@1", "--note", user
+        )
+        # The same rows again are refused, by the one who may read what the other added.
+        told = "dataset:ward@1" if user == "li" else "These rows are there already, as ward@1."
+        assert told in added.stdout + added.stderr, added.stderr
+    assert box.as_user("wu", "rm", "-rf", state / "datasets/ward/1").returncode != 0
+    assert box.as_user("wu", "mv", state / "datasets/ward/1", state / "datasets/ward/7").returncode != 0
+    refused = box.islet("wu", "data", "remove", "ward@1", "--reason", "mine now", "--yes")
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (
+        5,
+        "islet: The data set ward@1 cannot be removed.",
+    )
+    for user in ("guest", "chen"):
+        assert box.islet(user, "data", "list").returncode == 5
+    entry = next(each for each in box.audit().entries if each["event"] == "dataset")
+    assert (entry["user"], entry["dataset"], entry["rows"]) == ("li", "ward@1", 12)
+    done = box.islet("li", "data", "remove", "ward@1", "--reason", "trial over", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (state / "datasets/ward").iterdir()) == ["1.removed.json"]
 
 
 def check_process(run: RunFolder, box: SharedBox) -> None:

@@ -125,6 +125,8 @@ def _choose(site: Site) -> tuple[list[Path], list[str]]:
             files = [name for name in files if not name.startswith(_LEFT_OUT)]
         if here == site.runs:  # a run that is being made has a hidden name
             folders[:] = [name for name in folders if name not in busy and not name.startswith(".")]
+        if site.datasets in (here, here.parent):  # as has a data set that comes, or goes
+            folders[:] = [name for name in folders if not name.startswith(".")]
         folders.sort()
         # The signature of the audit log before the log: what is added in between is then only not signed yet.
         for path in (

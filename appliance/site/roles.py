@@ -11,6 +11,8 @@ are asked of the system's data base each time: who is taken out of one loses it 
 import grp
 import os
 import pwd
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,6 +72,8 @@ FOLDERS = (
     Shared("wizard", TRAIN, 0o3770),
     Shared("logs", TRAIN, 0o3770),
 )
+DATASET_MODE = 0o3770
+"""Of a data set's folder: all trainers add versions to it, and none takes away another's."""
 RUN_MODE = 0o2750
 """Of a run's folder once it was started: what is made in it belongs to the group that may read it."""
 
@@ -148,6 +152,7 @@ def share(site: Site) -> None:
     for shared in FOLDERS:
         (site.state / shared.name).mkdir(exist_ok=True)
         _own(site.state / shared.name, 0, group_id(shared.group) or 0, shared.mode)
+    share_datasets(site.datasets, group_id(TRAIN) or 0)
     review = group_id(REVIEW) or 0
     if site.audit.exists():
         handle = os.open(site.audit, os.O_RDONLY | os.O_NOFOLLOW)
@@ -156,6 +161,44 @@ def share(site: Site) -> None:
             os.fchmod(handle, 0o640)
         finally:
             os.close(handle)
+
+
+def share_datasets(folder: Path, gid: int) -> None:
+    """Let trainers read the data sets that are there and add versions; whose they are, they stay.
+
+    Each name is opened in the handle of the folder before it: who may write there may have put a link.
+    """
+    for home in _handles(folder, os.O_DIRECTORY):
+        os.fchown(home, -1, gid)
+        os.fchmod(home, DATASET_MODE)
+        for version in _handles(home, os.O_DIRECTORY):
+            os.fchown(version, -1, gid)
+            os.fchmod(version, RUN_MODE)
+            for file in _handles(version, os.O_NONBLOCK):
+                status = os.fstat(file)
+                if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # another name may be elsewhere
+                    os.fchown(file, -1, gid)
+                    os.fchmod(file, 0o640)
+
+
+def _handles(folder: Path | int, kind: int) -> Iterator[int]:
+    """A handle of each thing of a kind in `folder` without a hidden name; closed when the next one is."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW
+    parent = os.open(folder, flags | os.O_DIRECTORY) if isinstance(folder, Path) else os.dup(folder)
+    try:
+        with os.scandir(parent) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        for name in names:
+            try:
+                handle = os.open(name, flags | kind, dir_fd=parent)
+            except OSError:  # a link, something else, or gone meanwhile
+                continue
+            try:
+                yield handle
+            finally:
+                os.close(handle)
+    finally:
+        os.close(parent)
 
 
 def _own(folder: Path, uid: int, gid: int, mode: int) -> None:
