@@ -1,5 +1,6 @@
 """What is wrong with a row, and what cannot be told of a file: refused by name, never emptied or guessed."""
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,34 @@ TRAPS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "messages[2].tool_calls[1].arguments",
         "no JSON object",
     ),
+    "arguments with half a character": (
+        OPENAI,
+        {
+            "messages": [
+                user("a"),
+                assistant(None, tool_calls=[{"function": {"name": "f", "arguments": {"x": "\ud83d"}}}]),
+            ]
+        },
+        "messages[2].tool_calls[1].arguments",
+        "destroyed",
+    ),
+    "a tool with half a character": (
+        {**SHAREGPT, "tools": ""},
+        {**SHAREGPT, "tools": '[{"name": "f", "description": "\\ud83d"}]'},
+        "tools",
+        "destroyed",
+    ),
+    "arguments that are no JSON of any reader": (
+        OPENAI,
+        {
+            "messages": [
+                user("a"),
+                assistant(None, tool_calls=[{"function": {"name": "f", "arguments": '{"x": NaN}'}}]),
+            ]
+        },
+        "messages[2].tool_calls[1].arguments",
+        "no JSON",
+    ),
     "a question that calls a tool": (
         OPENAI,
         {"messages": [{**user("a"), "tool_calls": [CALLED]}, assistant("b")]},
@@ -293,6 +322,14 @@ def test_a_first_row_that_holds_data_is_not_repeated_in_a_message(tmp_path: Path
         read_files([DataFile(str(path))])
     assert "13800138000" not in str(refused.value) and "高血压" not in str(refused.value)
     assert "column 1, column 2" in refused.value.why
+
+
+def test_a_file_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode("病历.json".encode("gb18030"))
+    write(tmp_path, [ALPACA]).rename(path)
+    with pytest.raises(BadInput, match="is no UTF-8") as refused:
+        read_files([DataFile(str(path))])
+    str(refused.value).encode()
 
 
 def test_a_column_of_classes_is_no_label(tmp_path: Path) -> None:

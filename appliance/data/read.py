@@ -87,6 +87,7 @@ class RowStream:
             yield from self._source(source)
 
     def _source(self, source: Source) -> Iterator[Row | Problem]:
+        _check_name(source)
         entry = self._entry
         sample = source.sample(SAMPLE_ROWS)
         sparse = source.container in ("parquet", "arrow")
@@ -192,6 +193,21 @@ def check_bad_share(rows: int, problems: Sequence[Problem], max_bad_share: float
         ),
         next_step="Correct these rows, or allow a larger share in the plan.",
     )
+
+
+def _check_name(source: Source) -> None:
+    """Pass if plans and reports can hold the name of the file; one from an old system may be no text at all.
+
+    Raises: BadInput.
+    """
+    try:
+        f"{source.path}{source.name}".encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(
+            say("The name of a file is no UTF-8: {name}", name=ascii(source.name)),
+            why="plans and reports could not hold it",
+            next_step="Give the file another name.",
+        ) from error
 
 
 def _row(

@@ -12,6 +12,14 @@ TOOLS_AS = say('write it as [{"type": "function", "function": {"name": …, "par
 CALL_AS = say('write it as {"name": "…", "arguments": {…}}')
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(word)
+
+
+_STRICT = json.JSONDecoder(parse_constant=_no_number)
+"""Python reads NaN and Infinity, which JSON does not know."""
+
+
 def tools_text(value: Any, place: str, *, sparse: bool = False) -> str:
     """The tools of a row as one JSON list, each as `{"type": "function", "function": {…}}`; "" for none.
 
@@ -26,7 +34,7 @@ def tools_text(value: Any, place: str, *, sparse: bool = False) -> str:
     if sparse:
         value = _without_nulls(value)
     tools = value if isinstance(value, list) else [value]
-    return json.dumps([_tool(each, place) for each in tools], ensure_ascii=False)
+    return clean(json.dumps([_tool(each, place) for each in tools], ensure_ascii=False), place)
 
 
 def call_of(value: Any, place: str, *, sparse: bool = False) -> ToolCall:
@@ -79,7 +87,7 @@ def _arguments(value: Any, place: str) -> str:
     if value is None or value == "":
         return "{}"
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
+        return clean(json.dumps(value, ensure_ascii=False), place)
     if not isinstance(value, str) or not isinstance(_loaded(value, place, CALL_AS), dict):
         raise RowRefused(place, "is no JSON object", CALL_AS)
     return clean(value, place)
@@ -94,6 +102,6 @@ def _without_nulls(value: Any) -> Any:
 
 def _loaded(text: str, place: str, fix: Sentence) -> Any:
     try:
-        return json.loads(text)
+        return _STRICT.decode(text)
     except (ValueError, RecursionError) as error:
         raise RowRefused(place, "is no JSON", fix) from error
