@@ -109,7 +109,7 @@ def print_removal(site: Site, plan: Removal) -> None:
         print(say("  stays: data, {runs} runs, exports and the audit log in {state}, {data}", **facts))
     for path in plan.foreign[:SHOWN]:
         print(say("  stays: {path}, which is not Islet's", path=path))
-    print(say("  should it be cut off at its end: rm -rf {prefix} removes the rest", **facts))
+    print(say("  should it be cut off: the same command goes on", **facts))
 
 
 def print_backup(made: Made) -> None:

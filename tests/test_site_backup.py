@@ -150,13 +150,22 @@ def test_a_backup_goes_only_where_nothing_is(site: Site, tmp_path: Path) -> None
         assert caught.value.why == why
 
 
-def test_a_backup_that_was_cut_off_is_none_and_can_be_made_again(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "disk/files").mkdir(parents=True)
-    (tmp_path / "disk/files/.part").write_bytes(b"half")
+@pytest.mark.parametrize("name", [".backup.json.sha256.99999999.part", "backup.json.sha256"])
+def test_a_backup_that_was_cut_off_is_none_and_can_be_made_again(
+    site: Site, tmp_path: Path, name: str
+) -> None:
+    disk = tmp_path / "disk"
+    (disk / "files").mkdir(parents=True)
+    (disk / "files/.part").write_bytes(b"half")
+    (disk / "files" / ("0" * 64)).write_bytes(b"a row that is gone by now")
+    (disk / name).write_bytes(b"half")
     with pytest.raises(BadInput, match="is no whole backup"):
-        plan_restoration(site, tmp_path / "disk", Silent())
-    back_up(site, tmp_path / "disk")
-    put_back(make_site(tmp_path / "new"), tmp_path / "disk")
+        plan_restoration(site, disk, Silent())
+    back_up(site, disk)
+    put_back(make_site(tmp_path / "new"), disk)
+    assert {path.name for path in disk.iterdir()} == {"files", "backup.json", "backup.json.sha256"}
+    listed = {saved["sha256"] for saved in json.loads((disk / "backup.json").read_bytes())["saved"]} - {""}
+    assert {path.name for path in (disk / "files").iterdir()} == listed
 
 
 # --- damaged and hostile backups ----------------------------------------------------------------
@@ -272,6 +281,19 @@ def test_restoring_twice_changes_nothing(disk: Path, site: Site, tmp_path: Path)
     assert ([each.path for each in plan.new], tree(other.state)) == ([], before)
 
 
+def test_rights_come_back_also_those_that_forbid_writing(site: Site, tmp_path: Path) -> None:
+    kept = site.runs / "2026-11-01-a-0000/checkpoints"
+    (kept / "10/adapter.safetensors").chmod(0o440)
+    (kept / "10").chmod(0o550)
+    kept.chmod(0o500)
+    back_up(site, tmp_path / "disk")
+    other = make_site(tmp_path / "new")
+    put_back(other, tmp_path / "disk")
+    assert tree(other.state) == tree(site.state)
+    for folder in (kept, other.runs / kept.relative_to(site.runs)):
+        folder.chmod(0o700)
+
+
 def test_what_was_lost_here_comes_back_and_the_rest_stays(disk: Path, site: Site) -> None:
     wanted = tree(site.state)
     shutil.rmtree(site.runs / "2026-11-01-a-0000")
@@ -312,11 +334,13 @@ def test_a_restore_killed_anywhere_is_finished_by_the_same_command(
             break
         assert done.returncode == 9, done.stderr
         killed += 1
+        wanted = tree(site.state)
+        for run in other.runs.iterdir():  # one that is back is back whole
+            start = f"runs/{run.name}/"
+            found = {path: facts for path, facts in tree(other.state).items() if path.startswith(start)}
+            assert found == {path: facts for path, facts in wanted.items() if path.startswith(start)}, at
         put_back(other, disk)
-        found, wanted = tree(other.state), tree(site.state)
-        assert {path: content for path, (_, content) in found.items()} == {
-            path: content for path, (_, content) in wanted.items()
-        }, at
+        assert tree(other.state) == wanted, at
         assert list(other.state.glob(".restore.*")) == []
     assert killed >= 5 and done.returncode == 0
 

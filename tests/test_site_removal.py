@@ -70,7 +70,7 @@ def test_gc_keeps_the_release_in_use_and_the_one_before(site: Site) -> None:
     assert whole(site) == [3, 4]
     # What is its own of each release: the runtime, contents.json, installed.json.
     assert plan.release_bytes > 1000 + 2000
-    listed = {e.sha256 for r in installed_releases(site) for e in r.contents().entries}
+    listed = {e.sha256 for r in installed_releases(site) for e in r.stored()}
     stored = {path.parent.name + path.name for path in site.store.glob("*/*")}
     assert stored == listed
     entry = audit.check(site.audit).entries[-1]

@@ -10,6 +10,7 @@ import grp
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.bundle.verify import clock
-from appliance.durable import sync_folder, write_whole
+from appliance.durable import make_folder, remove_parts, sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.progress import Advance, Progress, amount_text
 from appliance.sentence import say
@@ -34,6 +35,8 @@ CHUNK_BYTES = 4 * 1024 * 1024
 FILES = "files"
 _LEFT_OUT = (".audit.", "audit.key", ".doctor-", ".restore.")
 """How names right under the state folder begin that no backup holds: locks, a private key, work at hand."""
+_ASIDE = re.compile(r"\.backup\.json(\.sha256)?\.[0-9]+\.part")
+"""What a list is called while it is written."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def make_backup(site: Site, folder: Path, progress: Progress) -> Made:
         audit.append(site.audit, "backup", folder=str(folder))
         paths, skipped = _choose(site)
         total = sum(path.stat().st_size for path in paths if path.is_file())
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        remove_parts(folder)
         _check_room(folder, total)
         with progress.stage("backing up", total=total) as advance:
             saved = _save_all(site, folder / FILES, paths, advance)
@@ -70,6 +74,7 @@ def make_backup(site: Site, folder: Path, progress: Progress) -> Made:
         kept = [each for each in saved if not _is_of(each.path, late)]
         told = tuple(sorted({*skipped, *(f"runs/{name}" for name in late)}))
         backup = Backup(clock(), now.product, now.number, read_format(site.state), told, tuple(kept))
+        _remove_unlisted(folder / FILES, {each.sha256 for each in kept})
         data = format_list(backup)
         sha256 = hashlib.sha256(data).hexdigest()
         write_whole(folder / SUMS, sums_line(sha256))
@@ -91,7 +96,7 @@ def _check_place(site: Site, folder: Path) -> None:
         why = say("it lies in what is backed up")
     elif folder.exists() and not folder.is_dir():
         why = say("it is not a folder")
-    elif folder.exists() and {path.name for path in folder.iterdir()} - {FILES}:
+    elif folder.exists() and not _is_cut_off(folder):
         why = say("something lies in it already")
     if why:
         raise BadInput(
@@ -99,6 +104,13 @@ def _check_place(site: Site, folder: Path) -> None:
             why=why,
             next_step="Give a new folder on another disk, one for each backup.",
         )
+
+
+def _is_cut_off(folder: Path) -> bool:
+    """Whether a folder is empty or holds what a backup that was cut off left: the list comes last."""
+    found = {path.name for path in folder.iterdir()}
+    ours = {FILES, SUMS, *(name for name in found if _ASIDE.fullmatch(name))}
+    return found <= ours and (not found or FILES in found)
 
 
 def _check_room(folder: Path, needed: int) -> None:
@@ -164,12 +176,27 @@ def _save_all(site: Site, store: Path, paths: list[Path], advance: Advance) -> l
         except PermissionError as error:
             _unreadable(error)
         saved.append(Saved(name, size, sha256, status.st_mode & 0o777, _owner(status), _group(status)))
-    sync_folder(store)
     return saved
 
 
-def copy_hashed(source: Path, target: Path, advance: Callable[[int], None]) -> tuple[str, int]:
-    """Copy a plain file, never through a link, synced; the SHA-256 and the bytes of what was written."""
+def _remove_unlisted(store: Path, listed: set[str]) -> None:
+    """What a backup that was cut off had saved and this one does not list: it may be gone here for good."""
+    for path in store.iterdir():
+        if path.name not in listed:
+            path.unlink()
+    sync_folder(store)
+
+
+def copy_hashed(
+    source: Path,
+    target: Path,
+    advance: Callable[[int], None],
+    settle: Callable[[int], None] = lambda handle: None,
+) -> tuple[str, int]:
+    """Copy a plain file, never through a link, synced; the SHA-256 and the bytes of what was written.
+
+    settle: gives the open copy what else is to survive a power cut with its bytes
+    """
     hasher, size = hashlib.sha256(), 0
     handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -180,6 +207,7 @@ def copy_hashed(source: Path, target: Path, advance: Callable[[int], None]) -> t
             size += len(chunk)
             advance(len(chunk))
         write.flush()
+        settle(write.fileno())
         os.fsync(write.fileno())
     return hasher.hexdigest(), size
 

@@ -1,9 +1,10 @@
 """`islet restore`: put a backup back, on this box or another; nothing that is here is overwritten.
 
 In order: the list is judged; every file is read and hashed; what stands here with other bytes is named, and
-nothing is written then. Only afterwards files are copied, aside and hashed again, brought to the form that
-this release keeps, and given their names, each by a link that fails where something stands. Cut off, the same
-command goes on: what is here with the same bytes is left as it is.
+nothing is written then. Only afterwards files are copied, aside and hashed again, with their rights and
+owners, and brought to the form that this release keeps. Then they get their names: a folder that is not here
+by one rename, so that a run comes back whole or not at all; a file by a link, which fails where something
+stands. Cut off, the same command goes on: what is here with the same bytes is left as it is.
 
 The audit log of the backup does not replace this box's: it comes to lie beside it, with its signatures, and
 this box's log names its head.
@@ -14,6 +15,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +116,9 @@ def restore(site: Site, folder: Path, plan: Restoration, progress: Progress) -> 
             migrate(aside)
             (aside / NOTE).unlink()
             audit.append(site.audit, "restore", list_sha256=plan.sha256, created=plan.backup.created)
-            _merge(aside, site.state, {each.path: each for each in plan.new})
+            wanted = {each.path: each for each in plan.new}
+            _settle(aside, wanted)
+            _merge(aside, site.state, site.state, wanted)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -159,45 +163,57 @@ def _copy(folder: Path, saved: Saved, target: Path, advance: Advance) -> None:
     if not saved.sha256:
         target.mkdir(exist_ok=True)
         return
-    if copy_hashed(folder / FILES / saved.sha256, target, advance) != (saved.sha256, saved.size):
+    found = copy_hashed(folder / FILES / saved.sha256, target, advance, lambda handle: _give(handle, saved))
+    if found != (saved.sha256, saved.size):
         raise damaged(saved.path)
 
 
-def _merge(aside: Path, state: Path, wanted: dict[str, Saved]) -> None:
-    """Give everything under `aside` its name under `state`; rights that forbid writing come last."""
-    made: list[Path] = []
-    for top, folders, files in os.walk(aside):
-        here = state / Path(top).relative_to(aside)
-        for name in folders:
-            if not (here / name).is_dir():
-                (here / name).mkdir(mode=0o700)
-                made.append(here / name)
-                if saved := wanted.get(str((here / name).relative_to(state))):
-                    _give(here / name, saved, writable=True)
-        for name in files:
-            target = here / name
-            if saved := wanted.get(str(target.relative_to(state))):
-                _give(Path(top) / name, saved)
-            try:
-                os.link(Path(top) / name, target, follow_symlinks=False)
-            except FileExistsError as error:
-                raise HostNotReady(
-                    "Something else stands where the backup belongs.",
-                    why=say("not the same here: {files}", files=target.relative_to(state)),
-                    next_step="Move it away and run the same command again: it goes on.",
-                ) from error
-        sync_folder(here)
-    for folder in reversed(made):
-        if saved := wanted.get(str(folder.relative_to(state))):
-            _give(folder, saved)
+def _settle(aside: Path, wanted: dict[str, Saved]) -> None:
+    """Give the folders under `aside` their rights, and make all names survive a power cut."""
+    for top, _, _ in os.walk(aside, topdown=False):
+        if saved := wanted.get(str(Path(top).relative_to(aside))):
+            _give(top, saved, more=stat.S_IRWXU)  # a folder that its owner may not write cannot be moved
+        sync_folder(Path(top))
 
 
-def _give(path: Path, saved: Saved, *, writable: bool = False) -> None:
-    """Rights, and where root restores, the owner by name: numbers differ from box to box."""
+def _merge(aside: Path, here: Path, state: Path, wanted: dict[str, Saved]) -> None:
+    """Give everything in `aside` its name in `here`."""
+    for path in sorted(aside.iterdir()):
+        target = here / path.name
+        try:
+            if not path.is_dir():
+                os.link(path, target, follow_symlinks=False)
+            elif target.is_dir() and not target.is_symlink():
+                _merge(path, target, state, wanted)
+            else:
+                path.rename(target)
+                _narrow(target, state, wanted)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise HostNotReady(
+                "Something else stands where the backup belongs.",
+                why=say("not the same here: {files}", files=target.relative_to(state)),
+                next_step="Move it away and run the same command again: it goes on.",
+            ) from error
+    sync_folder(here)
+
+
+def _narrow(folder: Path, state: Path, wanted: dict[str, Saved]) -> None:
+    """Take from folders that arrived what they had for the move only."""
+    for top, _, _ in os.walk(folder, topdown=False):
+        saved = wanted.get(str(Path(top).relative_to(state)))
+        if saved and saved.mode & stat.S_IRWXU != stat.S_IRWXU:
+            Path(top).chmod(saved.mode)
+
+
+def _give(place: str | int, saved: Saved, *, more: int = 0) -> None:
+    """Rights, and where root restores, the owner by name: numbers differ from box to box.
+
+    place: a path or an open file; more: rights beside those that were saved
+    """
     if os.geteuid() == 0:
-        os.chown(path, _id(saved.owner, ((e.pw_name, e.pw_uid) for e in pwd.getpwall())), -1)
-        os.chown(path, -1, _id(saved.group, ((e.gr_name, e.gr_gid) for e in grp.getgrall())))
-    path.chmod(saved.mode | 0o700 if writable else saved.mode)
+        os.chown(place, _id(saved.owner, ((e.pw_name, e.pw_uid) for e in pwd.getpwall())), -1)
+        os.chown(place, -1, _id(saved.group, ((e.gr_name, e.gr_gid) for e in grp.getgrall())))
+    os.chmod(place, saved.mode | more)  # noqa: PTH101  (an open file has no path)
 
 
 def _id(name: str, known: Iterable[tuple[str, int]]) -> int:

@@ -1,17 +1,22 @@
 """`islet uninstall`: the software goes, data and the audit log stay.
 
 Only what Islet made is removed: a file of somebody else's in the prefix is left, and named. The release in
-use goes last, so that the same command can be run again until shortly before the end; the plan says what to
-do after a cut there. The audit log stays also where data goes: it says what was here.
+use goes last. Before it does, a shell script takes the place of the command: it removes the rest, itself at
+the very end, so that the same command, given again after a cut at any point, finishes. The audit log stays
+also where data goes: it says what was here.
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.durable import make_folder, remove_parts, write_whole
 from appliance.errors import HostNotReady
+from appliance.locale import catalogue, language_of
+from appliance.process import run
 from appliance.progress import Progress
 from appliance.sentence import listed, say
 from appliance.site import audit
@@ -63,18 +68,63 @@ def uninstall(site: Site, shown: Removal, progress: Progress) -> None:
         _check_idle(site)
         audit.append(site.audit, "uninstall", releases=len(shown.releases), with_data=int(shown.with_data))
         remove_unit(site)
-        last = {site.current, current, current.parent, site.prefix / STATE_NOTE, site.prefix / "bin"}
+        last = {site.current, current, current.parent, site.prefix / STATE_NOTE, site.prefix / ".lock"}
         with progress.stage("removing", total=None):
             for path in _data(site) if shown.with_data else ():
                 _remove(path)
             for path in (*_entries(current.parent), *_own(site)):
-                if path not in last and path != site.prefix / ".lock" and not _is_quarantine(path):
+                if path not in last and not _is_command(site, path) and not _is_quarantine(path):
                     _remove(path)
-            _remove(current)
-            for path in _own(site):
-                _remove(path)
-    if not any(_entries(site.prefix)):
-        site.prefix.rmdir()
+            make_folder(site.prefix / "bin")
+            remove_parts(site.prefix / "bin")
+            write_whole(site.prefix / "bin" / "islet", _finisher(site), mode=0o755)
+            run(["/bin/sh", site.prefix / "bin" / "islet", "uninstall"], next_step=_AGAIN)
+
+
+_AGAIN = "Give the same command again: it goes on."
+_FINISHER = """\
+#!/bin/sh
+# Islet is being removed from this box. This took the command's place, and removes the rest.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+wanted=
+for word; do if [ "$word" = uninstall ]; then wanted=1; fi; done
+if [ -z "$wanted" ]; then
+    printf '%s\\n' {refusal} >&2
+    exit 5
+fi
+set -e
+cd {prefix}
+rm -rf current releases {note} .lock quarantine.[0-9]*
+sync # what is gone must not come back without the command that removes it
+rm -f bin/islet
+rmdir bin 2>/dev/null || true
+cd /
+rmdir {prefix} 2>/dev/null || true
+printf '%s\\n' {done}
+"""
+
+
+def _finisher(site: Site) -> bytes:
+    """The script that removes the rest, whatever is there of it by now, and then itself."""
+    refusal = HostNotReady(
+        "Islet is being removed from this box.",
+        why="the command that removes it was cut off",
+        next_step="Finish it: islet uninstall. To have Islet again, run install.sh with the medium after it.",
+    )
+    words = catalogue(language_of())
+    done = words.say(say("Islet was removed. The audit log is in {folder}.", folder=site.state))
+    text = _FINISHER.format(
+        refusal=shlex.quote(f"islet: {words.say(refusal.sentence())}"),
+        prefix=shlex.quote(str(site.prefix)),
+        note=STATE_NOTE,
+        done=shlex.quote(done),
+    )
+    return text.encode()
+
+
+def _is_command(site: Site, path: Path) -> bool:
+    """Whether `path` is the command, or the folder that holds nothing else."""
+    return path in (site.prefix / "bin", site.prefix / "bin" / "islet")
 
 
 def _check_idle(site: Site) -> None:
