@@ -224,6 +224,18 @@ TRAPS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "messages[1].loss",
         "no answer to be learned",
     ),
+    "a completion that is a question": (
+        {"prompt": [user("a")], "completion": [assistant("b")]},
+        {"prompt": [user("a")], "completion": [user("b")]},
+        "completion[2].role",
+        "is user where assistant must be",
+    ),
+    "a prompt out of order": (
+        {"prompt": [user("a")], "completion": [assistant("b")]},
+        {"prompt": [user("a"), user("c")], "completion": [assistant("b")]},
+        "prompt[2].role",
+        "is user where assistant must be",
+    ),
     "thoughts in two places": (
         {"question": "a", "thinking": "t", "answer": "b"},
         {"question": "a", "thinking": "t", "answer": "<think>u</think>b"},
@@ -307,6 +319,20 @@ def test_what_is_known_by_its_name_is_told_beside_a_mapping_and_can_be_left_out(
         "`系统` is the system prompt, by its name: to leave it out, say --column system=",
     )
     assert turns(read(tmp_path, items, columns={**mapping, "system": ""}).rows[0]) == said("a", "b")
+
+
+def test_half_a_mapping_is_asked_for_the_other_half(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is not known") as refused:
+        read(tmp_path, [{"病情": "a", "处理": "b"}], columns={"prompt": "病情"})
+    assert "only `病情` is known" in refused.value.why
+    (row,) = read(tmp_path, [{"病情": "a", "回答": "b"}], columns={"prompt": "病情"}).rows
+    assert turns(row) == said("a", "b")
+
+
+def test_an_answer_by_its_chinese_name_is_no_plain_text(tmp_path: Path) -> None:
+    items = [{"题": "a", "输出": "b"}]
+    (row,) = read(tmp_path, items, format="alpaca", columns={"prompt": "题"}).rows
+    assert turns(row) == said("a", "b")
 
 
 def test_a_mapping_to_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ def find_shape(sample: Sample, file: DataFile, path: Path, *, sparse: bool = Fal
     asked = _asked_columns(sample, file, path)
     name, because = _shape_name(sample, file, asked, path)
     columns, notices = _columns(sample, name, asked, path)
-    if name == "alpaca" and _is_pretraining(sample, asked):
+    if name == "pairs" and not _has_both(sample, columns):
+        raise _unknown(sample, path, [column for column in columns.values() if column in sample.names])
+    if name == "alpaca" and _is_pretraining(sample, asked, columns):
         name, columns = "text", {"text": columns["prompt"]}
     tags = Tags(sparse=sparse)
     if name in ("sharegpt", "messages"):
@@ -190,14 +192,24 @@ def _by_name_alone(sample: Sample, path: Path) -> tuple[ShapeName, Sentence]:
     for name in lone:
         if sample.candidates(known for each in FAMILY[name].values() for known in each):
             return name, say("no row is whole, but the names of the columns are such")
-    half = sample.candidates((*names.PROMPT, *names.RESPONSE))
+    raise _unknown(sample, path, sample.candidates((*names.PROMPT, *names.RESPONSE)))
+
+
+def _has_both(sample: Sample, columns: Mapping[str, str]) -> bool:
+    """Whether there are columns for a question and for an answer, or for two that hold the question too."""
+    asked, answers, pair = ("prompt", "query"), ("response", "chosen"), ("chosen", "rejected")
+    there = {field for field, column in columns.items() if column in sample.names}
+    return bool(there & {*asked} and there & {*answers}) or there >= {*pair}
+
+
+def _unknown(sample: Sample, path: Path, half: Sequence[str]) -> BadInput:
     what = say("What the rows of {path} mean is not known.", path=path)
     columns = sample.shown(sample.names)
     if half:
         why = say("of the columns {columns} only {known} is known", columns=columns, known=sample.shown(half))
     else:
         why = say("of the columns {columns} none is known as a question or an answer", columns=columns)
-    raise BadInput(what, why=why, next_step=_for_example(sample, half))
+    return BadInput(what, why=why, next_step=_for_example(sample, half))
 
 
 def _for_example(sample: Sample, known: Sequence[str]) -> Sentence:
@@ -263,14 +275,13 @@ def _says_yes_or_no(sample: Sample, column: str) -> bool:
     return bool(values) and said >= LABEL_SHARE * len(values)
 
 
-def _is_pretraining(sample: Sample, asked: Mapping[str, str]) -> bool:
+def _is_pretraining(sample: Sample, asked: Mapping[str, str], columns: Mapping[str, str]) -> bool:
     """Whether only `prompt` is named, and the rows have no answer: LLaMA-Factory's way to name plain text."""
     named = {field for field, column in asked.items() if column}
-    answers = ("output", "chosen", "rejected")
     return (
         "prompt" in named
         and not named & {"query", "response", "chosen", "rejected", "history"}
-        and not any(sample.find(column) for column in answers)
+        and not any(columns.get(field) in sample.names for field in ("response", "chosen", "rejected"))
     )
 
 

@@ -36,10 +36,10 @@ def pair_parts(item: Mapping[str, Any], shape: Shape) -> Parts:
         if "rejected" in shape.needs:
             raise missing(item, shape.column("rejected"))
         answers, steps = _answers(item, shape)
-        messages = opened(system, [*before, *answers])
-        if len(answers) != 1 or before[-1].role != "user":
-            check_order(messages, shape.column("response"), shape.tags, ends="answer")
-        return Parts(messages, tools, None, label.value, "", (*shape.steps, *steps, *label.steps))
+        messages = [*before, *answers]
+        check_order(messages, shape.column("response"), shape.tags, ends="answer")
+        steps = (*shape.steps, *steps, *label.steps)
+        return Parts(opened(system, messages), tools, None, label.value, "", steps)
     if label.value is not None:
         raise RowRefused(shape.column("kto_tag"), "stands beside a pair of answers", "keep one of the two")
     if not has_chosen(item, shape):
@@ -67,7 +67,9 @@ def _before(item: Mapping[str, Any], shape: Shape) -> list[Message]:
     """History and question; nothing where a pair of whole conversations holds the question itself."""
     prompt = shape.held(item, "prompt")
     if is_list_of_objects(prompt):
-        return read_turns(prompt, shape.column("prompt"), shape.tags)
+        turns = read_turns(prompt, shape.column("prompt"), shape.tags)
+        check_order(turns, shape.column("prompt"), shape.tags, ends="question")
+        return turns
     asked = [text_of(item, shape.columns[name]) for name in ("prompt", "query") if name in shape.columns]
     question = "\n".join(part for part in asked if part)
     if question:
