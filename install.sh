@@ -41,11 +41,23 @@ usage() { refuse 2 "$1" "the command is not complete" "sh install.sh [--prefix D
 say() { printf '%s\n' "$*"; }
 
 shown() { printf '%s' "$1" | tr -c 'A-Za-z0-9._-' '?'; }
-sha256_of() { openssl dgst -sha256 -r "$1" | cut -c1-64; }
-is_before() { # whether date $1 is earlier than date $2; both like 2026-11-21T08:00:00Z
-    [ "$(printf '%s' "$1" | tr -cd 0-9)" -lt "$(printf '%s' "$2" | tr -cd 0-9)" ]
+sha256_of() { # FILE; nothing, where it cannot be read
+    hashed=$(openssl dgst -sha256 -r "$1") || hashed=
+    printf '%s' "${hashed%% *}"
 }
-latest() { if is_before "$1" "$2"; then printf '%s' "$2"; else printf '%s' "$1"; fi; }
+first16() { rest=${1#????????????????}; printf '%s' "${1%"$rest"}"; }
+is_before() { # whether date $1 is earlier than date $2; both like 2026-11-21T08:00:00Z
+    digits "$1"; earlier=$number_of_date
+    digits "$2"
+    [ "$earlier" -lt "$number_of_date" ]
+}
+digits() { # DATE: sets $number_of_date
+    IFS=-T:Z
+    # shellcheck disable=SC2086  # its six numbers are wanted apart
+    set -- $1
+    unset IFS
+    number_of_date=$1$2$3$4$5$6
+}
 
 # --- the medium ---------------------------------------------------------------------------------
 
@@ -85,8 +97,13 @@ check_hash() { # NAME FILE
     [ "$found" = "$(listed_hash "$1")" ] || damaged "$1 is damaged." "its SHA-256 is not the one that was signed"
 }
 
-listed_hash() { sed -n "s/^\([0-9a-f]\{64\}\)  $(printf '%s' "$1" | sed 's/\./\\./g')\$/\1/p" "$quarantine/SHA256SUMS"; }
-listed_names() { cut -c67- "$quarantine/SHA256SUMS" | sort; }
+listed_hash() { awk -v name="$1" '$2 == name { print $1 }' "$quarantine/SHA256SUMS"; }
+is_listed() { # NAME; $listed has the names, one a line
+    case $newline$listed$newline in *"$newline$1$newline"*) return 0 ;; *) return 1 ;; esac
+}
+newline='
+'
+beside_volumes() { printf '%s\n' "$listed" | grep -Evx "$volume_grammar"; }
 volume_grammar='payload\.[0-9]{3}\.tar'
 
 # --- grammar of the control files ---------------------------------------------------------------
@@ -96,12 +113,17 @@ check_text() { # NAME FILE: printable ASCII lines, the last one ended
     if [ ! -s "$2" ] || [ -n "$(tail -c 1 "$2")" ]; then malformed "$1" "its last line is cut off"; fi
 }
 
-field() { # NAME FILE LINE KEY GRAMMAR: sets $value
-    line=$(sed -n "$3p" "$2")
-    value=${line#"$4: "}
-    if [ "$value" = "$line" ] || ! printf '%s\n' "$value" | grep -Eqx -- "$5"; then
-        malformed "$1" "line $3 must be a valid '$4: ...'"
-    fi
+check_fields() { # NAME FILE 'KEY: GRAMMAR'...: its first lines are these, in this order
+    checked=$1
+    grep -n '' "$2" | head -n $(($# - 2)) >"$work/lines"
+    shift 2
+    at=0
+    for field in "$@"; do at=$((at + 1)); printf '%s:%s\n' "$at" "$field"; done >"$work/grammar"
+    bad=$(grep -Evxf "$work/grammar" "$work/lines" | head -n 1 | cut -d: -f1)
+    if [ -z "$bad" ] && [ "$(wc -l <"$work/lines")" -lt $# ]; then bad=$(($(wc -l <"$work/lines") + 1)); fi
+    if [ -z "$bad" ]; then return 0; fi
+    shift $((bad - 1))
+    malformed "$checked" "line $bad must be a valid '${1%%: *}: ...'"
 }
 
 date_grammar='[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z'
@@ -112,11 +134,15 @@ most_keys=100
 
 parse_root() { # NAME FILE: writes its key ids, thresholds and expiry under $work, the keys as KEYID.pem
     check_text "$1" "$2"
-    field "$1" "$2" 1 format islet-root-1
-    field "$1" "$2" 2 version '[1-9][0-9]{0,3}'; root_version=$value
-    field "$1" "$2" 3 expires "$date_grammar"; printf '%s' "$value" >"$work/$1.expires"
-    field "$1" "$2" 4 root-threshold '[1-9]'; printf '%s' "$value" >"$work/$1.root-threshold"
-    field "$1" "$2" 5 release-threshold '[1-9]'; printf '%s' "$value" >"$work/$1.release-threshold"
+    check_fields "$1" "$2" 'format: islet-root-1' 'version: [1-9][0-9]{0,3}' "expires: $date_grammar" \
+        'root-threshold: [1-9]' 'release-threshold: [1-9]'
+    {
+        read -r key value && read -r key root_version
+        for what in expires root-threshold release-threshold; do
+            read -r key value
+            printf '%s\n' "$value" >"$work/$1.$what"
+        done
+    } <"$2"
     [ "$1" = "root.$root_version" ] || malformed "$1" "its version is not the one in its name"
     bad=$(sed -n '6,$p' "$2" | grep -nEvx "$key_grammar" | head -n 1 | cut -d: -f1)
     [ -z "$bad" ] || malformed "$1" "line $((bad + 5)) must be a valid 'key root ...' or 'key release ...'"
@@ -126,18 +152,22 @@ parse_root() { # NAME FILE: writes its key ids, thresholds and expiry under $wor
         sed -n "s/^key $role //p" "$2" >"$work/keys"
         while read -r base64; do
             printf '%s' "$base64" | openssl base64 -d -A >"$work/key.der"
-            keyid=$(sha256_of "$work/key.der" | cut -c1-16)
-            # A point that is not on the curve leaves no key, and no signature verifies without one.
-            if openssl pkey -pubin -inform DER -in "$work/key.der" -noout 2>/dev/null; then
-                log=$(openssl pkey -pubin -inform DER -in "$work/key.der" -out "$work/$keyid.pem" 2>&1) || disk_fault "$log"
-                [ -s "$work/$keyid.pem" ] || refuse 5 "$prefix could not be written." "a key could not be kept there" "Free space there, then start again."
+            keyid=$(first16 "$(sha256_of "$work/key.der")")
+            if ! log=$(openssl pkey -pubin -inform DER -in "$work/key.der" -out "$work/$keyid.pem" 2>&1) || [ ! -s "$work/$keyid.pem" ]; then
+                rm -f "$work/$keyid.pem"
+                # A point that is not on the curve leaves no key, and no signature verifies without one.
+                if openssl pkey -pubin -inform DER -in "$work/key.der" -noout 2>/dev/null; then
+                    disk_fault "$log"
+                    refuse 5 "$prefix could not be written." "a key could not be kept there" "Free space there, then start again."
+                fi
             fi
             printf '%s\n' "$keyid" >>"$work/$1.$role"
         done <"$work/keys"
     done
     [ -z "$(cat "$work/$1.root" "$work/$1.release" | sort | uniq -d)" ] || malformed "$1" "a key stands in it twice"
     for role in root release; do
-        [ "$(wc -l <"$work/$1.$role")" -ge "$(cat "$work/$1.$role-threshold")" ] ||
+        read -r needed <"$work/$1.$role-threshold"
+        [ "$(wc -l <"$work/$1.$role")" -ge "$needed" ] ||
             malformed "$1" "a threshold is higher than the number of keys"
     done
 }
@@ -161,9 +191,8 @@ check_roots() { # sets $root (name of the newest), $now
     fi
     check_chain
     root=root.$newest
-    is_before "$(cat "$work/$root.expires")" "$now" &&
-        untrusted "$root has expired." "it was good until $(cat "$work/$root.expires")"
-    return 0
+    read -r good_until <"$work/$root.expires"
+    if is_before "$good_until" "$now"; then untrusted "$root has expired." "it was good until $good_until"; fi
 }
 
 check_anchor() { # NAME of the newest root
@@ -192,7 +221,10 @@ check_chain() { # every root on the medium follows the one before and is signed 
         fi
         previous=$version
     done
-    for version in $versions; do parse_root "root.$version" "$quarantine/root.$version"; done
+    for version in $versions; do
+        # The believed one was read already; the one on the medium is the same, byte for byte.
+        [ "$version" = "$believed" ] || parse_root "root.$version" "$quarantine/root.$version"
+    done
     before='' newest=$believed
     for version in $versions; do
         # A medium's roots follow the believed one, or it stands among them, or they are from before it.
@@ -210,7 +242,7 @@ check_root_signatures() { # VERSION BEFORE
     if [ -n "$2" ]; then judges="$1 $2"; else judges=$1; fi
     for judge in $judges; do
         count=$(grep -cxFf "$work/root.$judge.root" "$work/signers" || true)
-        needed=$(cat "$work/root.$judge.root-threshold")
+        read -r needed <"$work/root.$judge.root-threshold"
         [ "$count" -ge "$needed" ] ||
             untrusted "root.$1 is not signed by enough root keys of root.$judge." "$count of $needed needed"
     done
@@ -238,23 +270,25 @@ check_signatures() {
     take SHA256SUMS "$small_bytes"
     collect_signers SHA256SUMS "$work/$root.release"
     count=$(wc -l <"$work/signers")
-    needed=$(cat "$work/$root.release-threshold")
+    read -r needed <"$work/$root.release-threshold"
     [ "$count" -ge "$needed" ] ||
         untrusted "SHA256SUMS is not signed by enough release keys of $root." "$((count)) of $needed needed"
+    sums_sha256=$(sha256_of "$quarantine/SHA256SUMS")
 }
 
-check_list() { # sets $wheel
+check_list() { # sets $listed and $wheel
     list=$quarantine/SHA256SUMS
     check_text SHA256SUMS "$list"
     bad=$({ grep -nEvx '[0-9a-f]{64}  [A-Za-z0-9][A-Za-z0-9._-]{0,99}' "$list" || true; grep -nE '^.{66}(SHA256SUMS|root\.)' "$list"; } |
         cut -d: -f1 | sort -n | head -n 1)
     [ -z "$bad" ] || malformed SHA256SUMS "line $bad must be a SHA-256, two spaces and a plain name"
-    [ -z "$(listed_names | tr '[:upper:]' '[:lower:]' | sort | uniq -d)" ] || malformed SHA256SUMS "a name stands in it twice"
+    listed=$(cut -c67- "$list" | sort)
+    [ -z "$(printf '%s\n' "$listed" | tr '[:upper:]' '[:lower:]' | sort | uniq -d)" ] || malformed SHA256SUMS "a name stands in it twice"
     for name in install.sh RELEASE contents.json runtime.tar.gz; do
-        [ -n "$(listed_hash "$name")" ] || malformed SHA256SUMS "it does not list $name"
+        is_listed "$name" || malformed SHA256SUMS "it does not list $name"
     done
-    wheel=$(listed_names | grep -Ex 'islet-[A-Za-z0-9._]+-py3-none-any\.whl' || true)
-    [ "$(printf '%s\n' "$wheel" | grep -c .)" = 1 ] || malformed SHA256SUMS "it must list one wheel of islet"
+    wheel=$(printf '%s\n' "$listed" | grep -Ex 'islet-[A-Za-z0-9._]+-py3-none-any\.whl' || true)
+    case $wheel in '' | *"$newline"*) malformed SHA256SUMS "it must list one wheel of islet" ;; esac
 }
 
 check_release() { # sets $product $number $expires $disk_bytes
@@ -262,13 +296,12 @@ check_release() { # sets $product $number $expires $disk_bytes
     check_hash RELEASE "$quarantine/RELEASE"
     file=$quarantine/RELEASE
     check_text RELEASE "$file"
-    field RELEASE "$file" 1 format islet-release-1
-    field RELEASE "$file" 2 product '[a-z0-9][a-z0-9-]{0,63}'; product=$value
-    field RELEASE "$file" 3 number '[1-9][0-9]{0,8}'; number=$value
-    field RELEASE "$file" 4 created "$date_grammar"
-    field RELEASE "$file" 5 expires "$date_grammar"; expires=$value
-    field RELEASE "$file" 6 root-version '[1-9][0-9]{0,3}'; needs_root=$value
-    field RELEASE "$file" 7 disk-bytes '(0|[1-9][0-9]{0,14})'; disk_bytes=$value
+    check_fields RELEASE "$file" 'format: islet-release-1' 'product: [a-z0-9][a-z0-9-]{0,63}' 'number: [1-9][0-9]{0,8}' \
+        "created: $date_grammar" "expires: $date_grammar" 'root-version: [1-9][0-9]{0,3}' 'disk-bytes: (0|[1-9][0-9]{0,14})'
+    {
+        read -r key value && read -r key product && read -r key number && read -r key value
+        read -r key expires && read -r key needs_root && read -r key disk_bytes
+    } <"$file"
     lines=$(wc -l <"$file")
     [ "$lines" -eq 7 ] || malformed RELEASE "it has $((lines)) lines and must have 7"
     [ "$needs_root" -le "${root#root.}" ] || untrusted "This release needs root.$needs_root." "the newest here is $root"
@@ -278,13 +311,13 @@ check_release() { # sets $product $number $expires $disk_bytes
     if [ "$number" -lt "$site_number" ]; then
         is_accepted older || untrusted "Release $number is older than this site." "it has had release $site_number"
     fi
-    if [ "$number" -eq "$site_number" ] && [ "$(sha256_of "$quarantine/SHA256SUMS")" != "$site_sums" ]; then
+    if [ "$number" -eq "$site_number" ] && [ "$sums_sha256" != "$site_sums" ]; then
         untrusted "This is another release $number." "this site has had that number with another list"
     fi
     if is_before "$expires" "$now"; then
         is_accepted expired || untrusted "Release $number has expired." "it was good until $expires"
     fi
-    if [ -n "$wanted_sums" ] && [ "$(sha256_of "$quarantine/SHA256SUMS")" != "$wanted_sums" ]; then
+    if [ -n "$wanted_sums" ] && [ "$sums_sha256" != "$wanted_sums" ]; then
         untrusted "This is not the bundle whose plan was shown." "its SHA256SUMS is another"
     fi
 }
@@ -302,12 +335,12 @@ check_set() { # exactly the listed files, the signatures and the roots; all plai
         SHA256SUMS) ;;
         *[!A-Za-z0-9._-]*) extra "$name" ;;
         *)
-            listed_names | grep -qxF -- "$name" ||
+            is_listed "$name" ||
                 printf '%s\n' "$name" | grep -Eqx '(root\.[1-9][0-9]{0,3}|SHA256SUMS)(\.sig\.[0-9a-f]{16})?' || extra "$name"
             ;;
         esac
     done
-    for name in $(listed_names); do
+    for name in $listed; do
         [ -f "$medium/$name" ] || [ "$name" = runtime.tar.gz ] || missing "$name"
     done
 }
@@ -316,7 +349,7 @@ extra() { untrusted "$(shown "$1") is not in the signed list." "a bundle holds n
 # --- 6. hashes ----------------------------------------------------------------------------------
 
 check_on_medium() { # --check: hash everything where it lies
-    for name in $(listed_names | grep -Evx "$volume_grammar") $(listed_names | grep -Ex "$volume_grammar"); do
+    for name in $(beside_volumes) $(printf '%s\n' "$listed" | grep -Ex "$volume_grammar"); do
         if [ "$name" = runtime.tar.gz ] && [ -n "$left_out" ]; then continue; fi
         say "  hashing $name"
         check_hash "$name" "$medium/$name"
@@ -328,7 +361,7 @@ take_all() { # everything but the volumes, which the appliance reads, once, whil
         take_listed "$wheel"
         return 0
     fi
-    for name in $(listed_names | grep -Evx "$volume_grammar"); do
+    for name in $(beside_volumes); do
         case $name in
         contents.json) ;;
         runtime.tar.gz) take_runtime ;;
@@ -553,12 +586,17 @@ find_state() { # a site keeps its state where it is, also when the option is for
 read_site() { # what this site believes and has had
     site_product='' site_number=0 site_sums='' newest_date=0000-00-00T00:00:00Z
     if [ -f "$prefix/trust/state" ]; then
-        site_product=$(sed -n 's/^product: //p' "$prefix/trust/state")
-        site_number=$(sed -n 's/^number: //p' "$prefix/trust/state")
-        site_sums=$(sed -n 's/^sums-sha256: //p' "$prefix/trust/state")
-        newest_date=$(sed -n 's/^newest-date: //p' "$prefix/trust/state")
+        while read -r key value; do
+            case $key in
+            product:) site_product=$value ;;
+            number:) site_number=$value ;;
+            sums-sha256:) site_sums=$value ;;
+            newest-date:) newest_date=$value ;;
+            esac
+        done <"$prefix/trust/state"
     fi
-    now=$(latest "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$newest_date")
+    now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    if is_before "$now" "$newest_date"; then now=$newest_date; fi
 }
 
 # --- installing ---------------------------------------------------------------------------------
@@ -568,7 +606,7 @@ make_quarantine() {
         # --check writes nothing under the prefix; control files are small.
         quarantine=$(mktemp -d "${TMPDIR:-/tmp}/islet-check.XXXXXX")
     else
-        log=$(mkdir -p "$prefix" 2>&1) || not_made "$log"
+        [ -d "$prefix" ] || log=$(mkdir -p "$prefix" 2>&1) || not_made "$log"
         # Made first, looked around after: of two that start at once, one sees the other, or both do.
         quarantine=$prefix/quarantine.$$
         rm -rf "$quarantine"
@@ -615,7 +653,7 @@ remove_incomplete() { # releases whose install was cut off; the one in use stays
 
 is_complete() { # whether this very release was installed to its end; an equal number alone is not enough
     [ ! -e "$prefix/releases/$number/runtime.damaged" ] || return 1 # islet doctor says that it must be made anew
-    grep -qsF "\"sums-sha256\": \"$(sha256_of "$quarantine/SHA256SUMS")\"" "$prefix/releases/$number/installed.json"
+    grep -qsF "\"sums-sha256\": \"$sums_sha256\"" "$prefix/releases/$number/installed.json"
 }
 
 clean_up() { # keeps the exit code; what is half done goes, what is complete stays

@@ -24,11 +24,12 @@ from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder
 from appliance.sentence import say, to_document
 from appliance.site import audit
-from appliance.site.damage import RUNTIME_MARK, STORE_MARK, is_marked, mend_links
+from appliance.site.damage import mend_links
 from appliance.site.health.finding import Finding
-from appliance.site.layout import Site
+from appliance.site.layout import RUNTIME_SUMS, Site
+from appliance.site.marks import RUNTIME_MARK, STORE_MARK, is_marked
 from appliance.site.rehash import Item, Round, file_sha256, rehash
-from appliance.site.runtime_sums import NAME, read_runtime_sums, record_runtime
+from appliance.site.runtime_sums import read_runtime_sums, record_runtime
 from appliance.site.store import fill_store, link_release
 from tests.bundles import Workshop, make_workshop
 from tests.runs import make_run
@@ -176,7 +177,7 @@ def test_a_module_that_was_compiled_later_is_no_damage(site: Site) -> None:
 
 
 def test_the_list_of_the_runtime_is_checked_by_sha256sum_too(site: Site) -> None:
-    check = ["sha256sum", "-c", "--strict", "--quiet", NAME]
+    check = ["sha256sum", "-c", "--strict", "--quiet", RUNTIME_SUMS]
     assert subprocess.run(check, cwd=site.release(2)).returncode == 0
     flip(site.release(2) / "runtime/lib/engine.py")
     done = subprocess.run(check, cwd=site.release(2), capture_output=True, text=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.bundle.contents import parse_contents
+from appliance.bundle.contents import Contents, parse_contents
 from appliance.bundle.medium import Medium
 from appliance.bundle.sums import parse_sums
-from appliance.errors import DamagedBundle
+from appliance.errors import DamagedBundle, UntrustedBundle
 from appliance.progress import Silent
 from appliance.site.layout import Site
 from appliance.site.store import check_stored, fill_store
@@ -113,3 +113,93 @@ def test_a_bad_volume_is_named_and_it_alone_is_read_again(tmp_path: Path) -> Non
     fill_store(site, again, contents, hashes, quarantine, Silent())
     assert set(again.read) == {"payload.002.tar", "payload.003.tar"}
     check_stored(site, contents)
+
+
+FLIPPED_AT = {
+    "a byte of a file": 5000,
+    "a byte of a header": 20,
+    "a byte of the padding": -1025,
+    "the end": -1,
+}
+
+
+@pytest.mark.parametrize("place", FLIPPED_AT)
+def test_a_byte_anywhere_in_a_volume_makes_it_a_damaged_one_and_nothing_of_it_counts(
+    tmp_path: Path, place: str
+) -> None:
+    disk, site = tmp_path / "disk", Site(tmp_path / "opt", tmp_path / "state")
+    contents, hashes = one_volume(disk, size=1_000_001)
+    flip(disk / "payload.000.tar", FLIPPED_AT[place])
+    with pytest.raises(DamagedBundle, match=r"payload\.000\.tar is damaged"):
+        fill_store(site, Watched(disk), contents, hashes, folder(tmp_path / "quarantine"), Silent())
+    assert stored(site) == set()
+
+
+@pytest.mark.parametrize("place", FLIPPED_AT)
+def test_a_signed_volume_that_is_not_what_contents_json_says_is_not_to_be_trusted(
+    tmp_path: Path, place: str
+) -> None:
+    disk, site = tmp_path / "disk", Site(tmp_path / "opt", tmp_path / "state")
+    contents, _ = one_volume(disk, size=1_000_001)
+    flip(disk / "payload.000.tar", FLIPPED_AT[place])
+    signed = {"payload.000.tar": file_sha256(disk / "payload.000.tar")}
+    with pytest.raises(UntrustedBundle) as caught:
+        fill_store(site, Watched(disk), contents, signed, folder(tmp_path / "quarantine"), Silent())
+    assert caught.value.what == (
+        "contents.json is not written as it must be."
+        if place == "a byte of a file"
+        else "payload.000.tar and contents.json contradict each other."
+    )
+    assert stored(site) == set()
+
+
+def test_of_a_file_in_two_volumes_the_damaged_one_is_named(shop: Workshop, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    shutil.copytree(shop.bundle, disk)
+    flip(disk / "payload.000.tar", 1_000_000)
+    site, medium = Site(tmp_path / "opt", tmp_path / "state"), Watched(disk)
+    contents = parse_contents((disk / "contents.json").read_bytes())
+    hashes = parse_sums((disk / "SHA256SUMS").read_bytes())
+    with pytest.raises(DamagedBundle, match=r"payload\.000\.tar is damaged"):
+        fill_store(site, medium, contents, hashes, folder(tmp_path / "quarantine"), Silent())
+
+
+class Fickle(Watched):
+    """A medium that gives another byte the first time."""
+
+    def chunks(self, name: str, on_read: Callable[[int], None] = lambda length: None) -> Iterator[bytes]:
+        """One piece of the first reading is another."""
+        first = name not in self.read
+        for count, chunk in enumerate(super().chunks(name, on_read)):
+            yield bytes(len(chunk)) if first and count == 3 else chunk
+
+
+def test_a_medium_that_gave_other_bytes_once_is_damaged_and_its_signers_are_not_blamed(
+    tmp_path: Path,
+) -> None:
+    disk, site = tmp_path / "disk", Site(tmp_path / "opt", tmp_path / "state")
+    contents, hashes = one_volume(disk, size=1_000_001)
+    with pytest.raises(DamagedBundle, match=r"payload\.000\.tar is damaged"):
+        fill_store(site, Fickle(disk), contents, hashes, folder(tmp_path / "quarantine"), Silent())
+    assert stored(site) == set()
+
+
+def one_volume(disk: Path, size: int) -> tuple[Contents, dict[str, str]]:
+    """A volume with one file, and its hash."""
+    source = folder(disk).with_name("source")
+    source.write_bytes(bytes(i * 7 % 251 for i in range(size)))
+    path = "models/islet/one/model.safetensors"
+    items = [Item(path, "model", "m", "MIT", source, file_sha256(source), size)]
+    contents = lay_out(items, 4_000_000)
+    return contents, write_volumes(contents, items, disk, Silent())
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)

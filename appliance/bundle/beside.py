@@ -16,7 +16,7 @@ BEHIND = 2
 class Hasher(Protocol):
     """What `hashlib.sha256()` gives."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Append."""
 
 
@@ -35,7 +35,7 @@ class Beside:
     ) -> None:
         self._pool.shutdown()
 
-    def update(self, hasher: Hasher, data: bytes) -> None:
+    def update(self, hasher: Hasher, data: bytes | memoryview) -> None:
         """Have `hasher` append `data`, soon; nobody else may change either until `catch_up`."""
         while len(self._behind) >= BEHIND:
             self._behind.popleft().result()

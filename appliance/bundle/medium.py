@@ -15,7 +15,8 @@ from appliance.bundle.refusal import damaged_file, malformed, missing_file, unre
 from appliance.errors import BadInput, UntrustedBundle
 from appliance.sentence import say
 
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
+"""Small enough to be hashed and written while it is still in the processor's cache."""
 _HIDDEN_LAST = re.compile(rb"\.\..", re.DOTALL)
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-")
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from appliance.progress import Progress, amount_text
 from appliance.sentence import Sentence, listed, say
-from appliance.site.damage import RUNTIME_MARK, STORE_MARK, is_linked, mark
+from appliance.site.damage import is_linked
 from appliance.site.health.finding import Finding
 from appliance.site.layout import Site
+from appliance.site.marks import RUNTIME_MARK, STORE_MARK, mark
 from appliance.site.rehash import Item, Rehashed, Round, rehash
 from appliance.site.releases import Installed, current_release, installed_releases
 from appliance.site.runtime_sums import odd_names, read_runtime_sums, runtime_items

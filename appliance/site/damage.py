@@ -1,41 +1,16 @@
-"""Damage that `islet doctor` found: marks that make the next installation of that release mend it.
+"""Mending what `islet doctor` found damaged and marked: the next installation of that release does it.
 
-A complete release is not copied again, and a disk can spoil a complete one. A mark in its folder says which
-part is not to be believed: the files of the store, of which the medium brings only those that are damaged, or
-the runtime, which is made anew.
+A complete release is not copied again, and a disk can spoil a complete one. Of the store's files the medium
+brings only those that are damaged; a runtime is made anew.
 """
 
 import os
 import shutil
-from pathlib import Path
 
 from appliance.bundle.contents import Entry
-from appliance.durable import write_whole
 from appliance.site.layout import Site
 from appliance.site.releases import Installed, installed_releases
 from appliance.site.store import is_whole
-
-STORE_MARK, RUNTIME_MARK = "store.damaged", "runtime.damaged"
-"""Files in a release's folder; install.sh knows the second."""
-
-
-def mark(release: Path, name: str) -> bool:
-    """Note damage in the release's folder; whether this account may."""
-    try:
-        write_whole(release / name, b"found by islet doctor\n")
-    except OSError:
-        return False
-    return True
-
-
-def unmark(release: Path, name: str) -> None:
-    """The damage is mended."""
-    (release / name).unlink(missing_ok=True)
-
-
-def is_marked(release: Path, name: str) -> bool:
-    """Whether damage was noted and not mended yet."""
-    return (release / name).exists()
 
 
 def mend_links(site: Site) -> None:

@@ -21,7 +21,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -32,8 +31,7 @@ from typing import NoReturn
 from appliance.bundle import names
 from appliance.bundle.medium import Medium
 from appliance.bundle.release import Release, parse_release
-from appliance.bundle.sums import parse_sums, wheel_name
-from appliance.bundle.verify import check_contents, left_out_runtime
+from appliance.bundle.sums import parse_sums
 from appliance.durable import (
     DISK_FAULTS,
     DISK_FULL,
@@ -49,16 +47,10 @@ from appliance.locale import catalogue, language_of
 from appliance.progress import Progress, Terminal
 from appliance.sentence import say
 from appliance.site import audit
-from appliance.site.damage import STORE_MARK, is_marked, mend_links, unmark
-from appliance.site.delta import check_required
-from appliance.site.layout import STATE_NOTE, Site
+from appliance.site.layout import RUNTIME_SUMS, STATE_NOTE, Site
 from appliance.site.lock import kernel_lock
-from appliance.site.preflight import check_box
-from appliance.site.releases import runtime_entry
-from appliance.site.runtime import install_wheels, relocate, try_imports
-from appliance.site.runtime_sums import record_runtime
+from appliance.site.marks import STORE_MARK, is_marked, unmark
 from appliance.site.state_format import CURRENT, check_forward, migrate, read_format
-from appliance.site.store import fill_store, keep_runtime, link_file, link_release
 from appliance.site.trust import record_trust
 
 
@@ -91,30 +83,17 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
     complete = folder / "installed.json"
     sums_sha256 = hashlib.sha256(sums).hexdigest()
     if not _is_complete(complete, sums_sha256):
-        contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
-        check_required(site, release, contents, None, progress)  # install.sh copied the runtime
-        check_box(site, release, contents, [folder, quarantine])
-        fill_store(site, medium, contents, hashes, quarantine, progress)
-        keep_runtime(site, medium, hashes[names.RUNTIME], quarantine)
-        link_release(site, contents, folder)
-        link_file(site, runtime_entry(hashes[names.RUNTIME], quarantine), folder)
-        relocate(folder / "runtime")
-        own = quarantine / wheel_name(hashes)
-        install_wheels(folder, contents, own, hashes[own.name], quarantine, progress)
-        try_imports(folder / "runtime", contents, progress)
-        record_runtime(folder, progress)
-        mend_links(site)
-        for name in (names.CONTENTS, names.INSTALLER):
-            shutil.copyfile(quarantine / name, folder / name)
+        # Here, because it takes a tenth of a second, and the same release again needs none of it.
+        from appliance.site.making import make_release
+
+        make_release(site, medium, release, hashes, quarantine, progress)
         # What tar and pip wrote, and every folder's names, before the file that vouches for them.
         sync_disk(site.prefix)
         write_whole(complete, _installed(release, hashes, sums_sha256))
     elif is_marked(folder, STORE_MARK):
-        contents = check_contents((quarantine / names.CONTENTS).read_bytes(), hashes)
-        check_required(site, release, contents, left_out_runtime(medium, hashes, contents), progress)
-        fill_store(site, medium, contents, hashes, quarantine, progress)
-        keep_runtime(site, medium, hashes[names.RUNTIME], quarantine)
-        mend_links(site)
+        from appliance.site.making import mend_store
+
+        mend_store(site, medium, release, hashes, quarantine, progress)
         unmark(folder, STORE_MARK)
     _switch(site, release, sums_sha256, judged)
     return release
@@ -153,8 +132,14 @@ def _switch(site: Site, release: Release, sums_sha256: str, judged: Judged) -> N
         audit.append(
             site.audit, "override", number=release.number, accepted=judged.accepted, reason=judged.reason
         )
+    runtime_sums = (site.release(release.number) / RUNTIME_SUMS).read_bytes()
     audit.append(
-        site.audit, "install", product=release.product, number=release.number, sums_sha256=sums_sha256
+        site.audit,
+        "install",
+        product=release.product,
+        number=release.number,
+        sums_sha256=sums_sha256,
+        runtime_sums_sha256=hashlib.sha256(runtime_sums).hexdigest(),
     )
     record_trust(site, judged.root, release, sums_sha256)
     switch_link(site.prefix / "bin" / "islet", "../current/runtime/bin/islet")

@@ -71,6 +71,8 @@ class Site:
         return self.store / sha256[:2] / sha256[2:]
 
 
+RUNTIME_SUMS = "runtime.sums"
+"""File in a release's folder: the hashes of what its runtime was when its installation ended."""
 STATE_NOTE = "state"
 """File under the prefix that holds the path of the state folder."""
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from appliance.durable import write_whole
 from appliance.progress import Progress
+from appliance.site.layout import RUNTIME_SUMS
 from appliance.site.rehash import THREADS, Item, file_sha256
 
-NAME = "runtime.sums"
 _LINE = re.compile(r"(\\?)([0-9a-f]{64})  (.+)")
 _LINK = re.compile(r"# (.+) -> (.+)")
 _COMPILED = re.compile(r".*/__pycache__/[^/]+\.pyc(?:\.\d+)?")
@@ -46,21 +46,21 @@ def record_runtime(release: Path, progress: Progress) -> None:
             advance(1)
     lines += [f"# {_escape(name)} -> {_escape(target)}" for name, target in links.items()]
     text = "".join(f"{line}\n" for line in lines)
-    write_whole(release / NAME, text.encode("utf-8", "surrogateescape"), mode=0o444)
+    write_whole(release / RUNTIME_SUMS, text.encode("utf-8", "surrogateescape"), mode=0o444)
 
 
 def read_runtime_sums(release: Path) -> RuntimeSums:
     """What was recorded of the release. Raises: OSError; ValueError, when it is not written as it must be."""
     files, links = {}, {}
     for number, line in enumerate(
-        (release / NAME).read_bytes().decode("utf-8", "surrogateescape").splitlines(), start=1
+        (release / RUNTIME_SUMS).read_bytes().decode("utf-8", "surrogateescape").splitlines(), start=1
     ):
         if link := _LINK.fullmatch(line):
             links[_unescape(link[1])] = _unescape(link[2])
         elif file := _LINE.fullmatch(line):
             files[_unescape(file[3]) if file[1] else file[3]] = file[2]
         else:
-            raise ValueError(f"{NAME}: line {number}")
+            raise ValueError(f"{RUNTIME_SUMS}: line {number}")
     return RuntimeSums(files, links)
 
 

@@ -1,7 +1,7 @@
 """The store: every file once, under its sha256, read-only; releases hold hard links to it.
 
-Bytes from a volume go into quarantine first. They are published under their hash only when the
-whole volume had its signed hash and the file its own: what is in the store was verified.
+Bytes from a volume go into quarantine first. A file is published under its hash only when it has that hash,
+and when all else in the volume is what contents.json implies: what is in the store was verified.
 Folders are opened by handle and files created with O_EXCL and O_NOFOLLOW, so that nothing that
 somebody left in the way is written through.
 """
@@ -16,8 +16,9 @@ from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry, Volume
 from appliance.bundle.medium import Medium
 from appliance.bundle.refusal import damaged_file, malformed, missing_file
-from appliance.bundle.stream import read_volume
+from appliance.bundle.stream import read_volume, walk_volume
 from appliance.durable import sync_file
+from appliance.errors import ApplianceError
 from appliance.progress import Advance, Progress
 from appliance.sentence import say
 from appliance.site.arrival import Arrivals, stored_mode
@@ -48,24 +49,51 @@ def fill_store(
             progress.stage("copying from the medium", total=sum(v.size for v in volumes)) as advance,
         ):
 
-            def keep(entry: Entry, piece: bytes) -> None:
+            def keep(entry: Entry, piece: memoryview) -> None:
                 if entry.path in left:
                     left[entry.path] -= len(piece)
                     arrivals.write(entry, piece, is_last=left[entry.path] == 0)
 
             for volume in volumes:
-                chunks = medium.chunks(volume.name, advance)
-                read_volume(volume.name, chunks, contents, hashes[volume.name], keep)
-                for entry in lacking:
-                    if left.get(entry.path) == 0 and entry.size == 0:  # no byte of it comes by
-                        arrivals.write(entry, b"", is_last=True)
+                agrees = walk_volume(volume.name, medium.chunks(volume.name, advance), contents, keep)
+                whole = [entry for entry in lacking if left.get(entry.path) == 0]
+                for entry in whole:
+                    if entry.size == 0:  # no byte of it comes by
+                        arrivals.write(entry, memoryview(b""), is_last=True)
                 arrived = arrivals.finish()
-                for entry in lacking:
-                    if left.get(entry.path) == 0:
-                        del left[entry.path]
-                        _publish(site, handle, entry, arrived[entry.path])
+                wrong = [entry for entry in whole if arrived[entry.path] != entry.sha256]
+                if wrong or not agrees:
+                    raise _contradiction(medium, contents, hashes, volume, wrong)
+                for entry in whole:
+                    del left[entry.path]
+                    _publish(site, handle, entry)
     finally:
         os.close(handle)
+
+
+def _contradiction(
+    medium: Medium, contents: Contents, hashes: dict[str, str], volume: Volume, wrong: Sequence[Entry]
+) -> ApplianceError:
+    """What to say where bytes are not those of contents.json: the medium is damaged, or its signers erred.
+
+    Reads the volumes that the wrong files lie in again, now hashing them whole.
+
+    Raises: DamagedBundle, UntrustedBundle, when one of these is not the signed one, or contradicts
+    contents.json beside its files.
+    """
+    again = {entry.path: hashlib.sha256() for entry in wrong}
+
+    def hash_again(entry: Entry, piece: memoryview) -> None:
+        if entry.path in again:
+            again[entry.path].update(piece)
+
+    for name in sorted({volume.name, *(part.volume for entry in wrong for part in entry.parts)}):
+        read_volume(name, medium.chunks(name), contents, hashes[name], hash_again)
+    for entry in wrong:
+        if again[entry.path].hexdigest() != entry.sha256:
+            why = say("the SHA-256 of {path} is not that of its bytes", path=entry.path)
+            return malformed(names.CONTENTS, why)
+    return damaged_file(volume.name)  # the medium gave other bytes the first time
 
 
 def wanted_volumes(contents: Contents, lacking: Sequence[Entry]) -> list[Volume]:
@@ -99,12 +127,8 @@ def is_whole(path: Path, sha256: str) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
-def _publish(site: Site, quarantine: int, entry: Entry, found: str) -> None:
-    """Move a whole file into the store."""
-    if found != entry.sha256:
-        raise malformed(
-            "contents.json", say("the SHA-256 of {path} is not that of its bytes", path=entry.path)
-        )
+def _publish(site: Site, quarantine: int, entry: Entry) -> None:
+    """Move a whole file, whose hash was found right, into the store."""
     target = site.stored(entry.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.rename(entry.sha256, target, src_dir_fd=quarantine)

@@ -1,11 +1,14 @@
 """What this site believes: the newest root, and the highest release it has had."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from appliance.bundle.release import Release
-from appliance.bundle.verify import Acceptable, Trust
 from appliance.durable import make_folder, write_whole
 from appliance.site.layout import Site
+
+if TYPE_CHECKING:  # the second judge is not needed to remember what was installed
+    from appliance.bundle.verify import Acceptable, Trust
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,12 @@ class _State:
     newest_date: str
 
 
-def read_trust(site: Site, anchor: str | None = None, accept: frozenset[Acceptable] = frozenset()) -> Trust:
+def read_trust(
+    site: Site, anchor: str | None = None, accept: "frozenset[Acceptable]" = frozenset()
+) -> "Trust":
     """What to judge the next medium by; before the first install, only `anchor`."""
+    from appliance.bundle.verify import Trust
+
     root = site.prefix / "trust" / "root"
     state = _read_state(site)
     return Trust(

@@ -33,9 +33,9 @@ from appliance.bundle.verify import (
 from appliance.errors import DamagedBundle, HostNotReady
 from appliance.progress import Progress, amount_text
 from appliance.sentence import say
-from appliance.site.damage import RUNTIME_MARK, STORE_MARK, is_marked
 from appliance.site.delta import check_required
 from appliance.site.layout import Site
+from appliance.site.marks import RUNTIME_MARK, STORE_MARK, is_marked
 from appliance.site.releases import Installed, current_release, installed_releases
 from appliance.site.store import wanted_volumes
 

@@ -208,7 +208,6 @@ DOCUMENTS: dict[str, tuple[Change, str]] = {
         ),
         "files: the place of models/z",
     ),
-    "requires without a file": (on_document(requires=[ZEROS]), "requires"),
     "requires that is no hash": (on_document(requires=["x"]), "requires[0]"),
     "requires that is a path": (on_document(requires=["../" + "0" * 61]), "requires[0]"),
     "requires that is a number": (on_document(requires=[0]), "requires[0]"),
@@ -258,6 +257,10 @@ OTHERS: dict[str, Attack] = {
             )
         ),
         *malformed(NAME, "its volumes are not those of SHA256SUMS"),
+    ),
+    "requires without a file, in the lines of no delta": Attack(
+        on_document(requires=[ZEROS]),
+        *malformed(NAME, "a delta's must be written line by line, as islet-bundle does"),
     ),
     "a delta's lines in another form": Attack(
         edited(
