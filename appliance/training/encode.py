@@ -72,7 +72,7 @@ class Encoder:
             return problem
         try:
             documents = self._documents(row)
-        except (TemplateError, TypeError, ValueError) as error:
+        except TemplateError as error:
             what = say("is refused by the model's chat template: {error}", error=error)
             return _problem(row, "row", what, say("change the row, or choose another model"))
         answers = [turn for turn in row.messages if turn.role == "assistant"]
