@@ -26,10 +26,13 @@ class Columns:
     names: tuple[str, ...]
     row: int
     """The row they stand in."""
+    all_named: bool
 
     def fields(self, cells: Sequence[Any]) -> dict[str, Any] | RowRefused:
         """Values by name; a row with other than as many cells as there are columns is refused."""
         width = len(self.names)
+        if len(cells) == width and self.all_named:
+            return dict(zip(self.names, cells, strict=True))
         if len(cells) != width:
             if len(cells) < width or any(cells[width:]):
                 what = say("has {there} cells where the header has {wanted}", there=len(cells), wanted=width)
@@ -68,7 +71,7 @@ def read_columns(header: Sequence[str], below: Sequence[str], row: int, source: 
     if all(_is_number(name) for name in names if name):
         raise _no_names(source, row, say("its cells are numbers"))
     check_names([name for name in names if name], source)
-    return Columns(tuple(names), row)
+    return Columns(tuple(names), row, all(names))
 
 
 def check_names(names: Sequence[str], source: Path) -> None:

@@ -6,6 +6,7 @@ Both are refused here, for every container of JSON alike.
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from appliance.data.judge import RowRefused
@@ -53,21 +54,26 @@ def judged(value: Any, raw: str | bytes, start: int, end: int) -> dict[str, Any]
     """The object that was read from `raw[start:end]`, or why it is none that can be used."""
     if not isinstance(value, dict):
         return RowRefused("row", "is no object", "write it as {...}, with a name before each value")
+    # Each name that is written has a colon: as many as there are names, and none stands twice.
+    colons = raw.count(b":", start, end) if isinstance(raw, bytes) else raw.count(":", start, end)
+    if colons == len(value) and _are_shown(tuple(value)):
+        return value
     names = _count_names(value)
     if names < 0:
         return RowRefused(
             "row", "has a name that cannot be shown", "write names of letters, digits and spaces"
         )
+    if colons == names or _written_names(raw, start, end) == names:
+        return value
+    return _without_doubles(value, raw[start:end])
+
+
+def _written_names(raw: str | bytes, start: int, end: int) -> int:
+    """How many names are written where no text looks like one; -1 where that is not certain."""
     if isinstance(raw, bytes):
-        single = raw.count(b":", start, end) == names or (
-            raw.count(b'":', start, end) == names and not _SPACED_BYTES.search(raw, start, end)
-        )
-    else:
-        single = raw.count(":", start, end) == names or (
-            raw.count('":', start, end) == names and not _SPACED_TEXT.search(raw, start, end)
-        )
-    # Each name that is written has a colon: as many as there are names, and none stands twice.
-    return value if single else _without_doubles(value, raw[start:end])
+        spaced = _SPACED_BYTES.search(raw, start, end)
+        return -1 if spaced else raw.count(b'":', start, end)
+    return -1 if _SPACED_TEXT.search(raw, start, end) else raw.count('":', start, end)
 
 
 def _without_doubles(value: dict[str, Any], raw: str | bytes) -> dict[str, Any] | RowRefused:
@@ -92,15 +98,20 @@ def _count_names(value: dict[str, Any]) -> int:
     """How many names there are in an object at any depth; -1 when one cannot be shown on a screen."""
     count = len(value)
     left: list[Any] = [inner for inner in value.values() if inner.__class__ in _NESTED]
-    shown = "".join(value).isprintable()
+    shown = _are_shown(tuple(value))
     while left and shown:
         each = left.pop()
         if each.__class__ is dict:
             count += len(each)
-            shown = "".join(each).isprintable()
+            shown = _are_shown(tuple(each))
             each = each.values()
         left += [inner for inner in each if inner.__class__ in _NESTED]
     return count if shown else -1
+
+
+@lru_cache(4096)
+def _are_shown(names: tuple[str, ...]) -> bool:
+    return "".join(names).isprintable()
 
 
 def _constant(word: str) -> None:

@@ -33,21 +33,20 @@ def table_items(text: TextIO, source: Path, delimiter: str) -> Iterator[Item]:
     """
     csv.field_size_limit(CELL_LIMIT)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
+    numbered = enumerate(reader, start=1)
     row, line = 0, 0
-    rows = ((number, cells) for number, cells in enumerate(reader, start=1) if _is_filled(cells))
     try:
-        header = next(rows, None)
-        if header is None:
-            return
-        first = next(rows, (0, []))
-        columns = read_columns(header[1], first[1], header[0], source)
-        fields, repeated = columns.fields, header[1]
-        for row, cells in chain([first] if first[0] else [], rows):
+        row, header = next(((n, cells) for n, cells in numbered if _is_filled(cells)), (0, []))
+        first = next(((n, cells) for n, cells in numbered if _is_filled(cells)), (0, []))
+        columns = read_columns(header, first[1], row, source)
+        for row, cells in chain([first], numbered):
+            if not cells or not (cells[0].strip() or _is_filled(cells)):
+                continue
             line = reader.line_num
-            if cells == repeated:
+            if cells == header:
                 yield row, RowRefused("row", "is the header again", "delete the row")
             else:
-                yield row, fields(cells)
+                yield row, columns.fields(cells)
     except csv.Error as error:
         raise BadInput(
             say("{source} is no proper CSV.", source=source),
@@ -96,4 +95,4 @@ def _first_rows(sample: str, delimiter: str, whole: bool) -> list[list[str]]:
 
 def _is_filled(cells: list[str]) -> bool:
     """Whether a row holds more than white space; a blank line is no row."""
-    return any(cells) and any(cell.strip() for cell in cells)
+    return bool(cells) and (bool(cells[0].strip()) or any(cell.strip() for cell in cells))
