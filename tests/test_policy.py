@@ -213,11 +213,13 @@ def test_a_pickle_is_seen_under_every_name(tmp_path: Path, name: str, path: str)
 def test_prose_is_no_pickle(tmp_path: Path, text: str) -> None:
     (tmp_path / "x").write_text(text, encoding="utf-8")
     check_content("o/m", "README.md", tmp_path / "x")
+    assert not is_pickle(text.encode())
 
 
-@given(st.text(max_size=300))
-def test_text_is_judged_without_a_crash(text: str) -> None:
-    is_pickle(text.encode("utf-8", "surrogatepass"))
+@given(st.text(max_size=300), st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_any_text_is_judged_and_any_pickled_text_is_a_pickle(text: str, protocol: int) -> None:
+    assert is_pickle(text.encode("utf-8", "surrogatepass")) in (True, False)
+    assert is_pickle(pickle.dumps(text, protocol))
 
 
 @pytest.mark.parametrize(

@@ -275,15 +275,16 @@ def test_install_sh_is_refused_while_another_command_is_at_work(honest: Workshop
 def test_another_command_is_refused_while_install_sh_is_at_work(prefix: Site) -> None:
     # Two commands: of one alone a shell makes itself that program, and is no install.sh any more.
     child = subprocess.Popen(["sh", "-c", "sleep 60; :", "install.sh"])
+    left = prefix.prefix / f"quarantine.{child.pid}"
     try:
-        (prefix.prefix / f"quarantine.{child.pid}").mkdir()
+        left.mkdir()
         with pytest.raises(HostNotReady, match="Another install is running here"), alone(prefix, "gc"):
             pass
     finally:
         child.kill()
         child.wait()
-    with alone(prefix, "gc"):  # it has ended: what it left does not count
-        pass
+    with alone(prefix, "gc"):  # it has ended: what it left does not count, and goes
+        assert not left.exists()
 
 
 def test_a_number_that_was_given_anew_is_nobody(prefix: Site) -> None:
@@ -291,4 +292,4 @@ def test_a_number_that_was_given_anew_is_nobody(prefix: Site) -> None:
     left.mkdir()
     (left / ".at-work").write_text("1 gc\n")  # started at the first tick after boot: the parent was not
     with alone(prefix, "gc"):
-        pass
+        assert not left.exists()

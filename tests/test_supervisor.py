@@ -109,6 +109,7 @@ def test_clients_that_say_nothing_are_sent_away_when_their_time_is_over(state: P
         until(lambda: b"too many visitors" in say_to(state, b""), "a refusal of one more")
         until(lambda: answers(state), "the end of those that hang")
         for connection in hanging:
+            assert connection.recv(1) == b""  # closed by the other side, without a word
             connection.close()
 
 
