@@ -66,7 +66,10 @@ KINDS: dict[str, Kind] = {
     "near-duplicates": Kind(
         "warning",
         say("nearly the same row again"),
-        say("keep the better one: `islet data clean --drop near-duplicates` keeps the first"),
+        say(
+            "look at both, and keep both where they say different things: "
+            "`islet data clean --drop near-duplicates` keeps the first"
+        ),
     ),
     "empty": Kind("warning", say("an answer without content"), say("write the answer, or delete the row")),
     "cut-off": Kind("warning", say("an answer that is cut off"), say("complete it, or delete the row")),
