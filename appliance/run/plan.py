@@ -121,7 +121,7 @@ class QuestionSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     path: str
-    """An Alpaca JSON or a prompt/completion CSV: absolute, or relative to the plan file."""
+    """Rows of questions and answers in any shape: absolute, or relative to the plan file."""
     judge: Literal["exact", "contains"] = "exact"
     """`exact`: the answer equals the expected text (outer spaces aside). `contains`: it holds it."""
 
