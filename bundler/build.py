@@ -7,9 +7,7 @@ name is whole. Times inside come from the lock, so the same lock gives the same 
 
 import gzip
 import hashlib
-import os
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,14 +19,13 @@ from appliance.bundle.medium import Medium
 from appliance.bundle.release import Release, format_release, parse_release
 from appliance.bundle.sums import format_sums, parse_sums
 from appliance.bundle.verify import check_bytes, check_set
-from appliance.errors import BadInput
-from appliance.process import run
 from appliance.progress import Progress
 from bundler.build_room import build_room, check_room
 from bundler.converter import fetch_converter
 from bundler.listing import read_held
 from bundler.lock import Lock, check_complete
 from bundler.notes import bundle_notes
+from bundler.own_wheel import build_own_wheel
 from bundler.pack import Item, lay_out, write_volumes
 from bundler.policy import check_extra
 from bundler.rules import Exceptions
@@ -96,7 +93,7 @@ def build(
         hashes = write_volumes(contents, items, partial, progress)
         (partial / names.CONTENTS).write_bytes(format_contents(contents))
         shutil.copyfile(SOURCE / names.INSTALLER, partial / names.INSTALLER)
-        _build_own_wheel(partial, work)
+        build_own_wheel(SOURCE, partial, work / "own")
         release = Release(
             product=lock.product,
             number=number,
@@ -182,28 +179,6 @@ def _items(
             dataset.sha256,
             dataset.size,
         )
-
-
-def _build_own_wheel(folder: Path, work: Path) -> None:
-    """Put the appliance's own wheel into `folder`; hatchling gives the same bytes from the same tree.
-
-    It would take its files' time from SOURCE_DATE_EPOCH, and else takes one that is always the same.
-    """
-    if not (SOURCE / "pyproject.toml").is_file():
-        raise BadInput(
-            "The appliance's own wheel cannot be built.",
-            why=f"{SOURCE} is not a checkout of Islet",
-            next_step="Run islet-bundle from a checkout: pip install -e '.[bundle]'.",
-        )
-    made = work / "own"
-    run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", made],
-        cwd=SOURCE,
-        next_step="Read the lines above; the checkout must be whole.",
-        env={name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"},
-    )
-    for wheel in made.glob("*.whl"):
-        shutil.move(wheel, folder / wheel.name)
 
 
 def _expiry(lock: Lock) -> str:
