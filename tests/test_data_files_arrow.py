@@ -140,3 +140,10 @@ def test_refuses_two_columns_of_one_name(tmp_path: Path) -> None:
     write_stream(tmp_path / "rows.arrow", table)
     with pytest.raises(BadInput, match="two columns of one name"):
         open_sources(tmp_path / "rows.arrow")
+
+
+def test_refuses_a_batch_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_file(tmp_path / "rows.arrow", pyarrow.table({"a": ["字" * 1000] * 100}))
+    monkeypatch.setattr("appliance.data.files.arrow.PIECE_LIMIT_BYTES", 100_000)
+    with pytest.raises(BadInput, match="cannot be read piece by piece"):
+        open_sources(tmp_path / "rows.arrow")

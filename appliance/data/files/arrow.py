@@ -5,10 +5,11 @@ where it is UTF-8 (old writers mark no text as such). Pictures and other bytes s
 text takes.
 """
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from appliance.data.files.columns import check_names
 from appliance.data.files.content import Content
@@ -23,6 +24,9 @@ BATCH_BYTES = 8 << 20
 """About how much of a Parquet file's columns is in memory at a time, unpacked."""
 
 BATCH_ROWS = 4096
+
+PIECE_LIMIT_BYTES = 1 << 30
+"""What one batch of an Arrow file may hold: it is in memory as a whole."""
 
 PARQUET, ARROW_FILE, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 """What such files begin with. Source: Parquet's and Arrow's format specifications."""
@@ -48,7 +52,7 @@ def arrow_items(content: Content) -> Iterator[Item]:
 def _items(content: Content, batches: Callable[[Any], Iterator["pyarrow.RecordBatch"]]) -> Iterator[Item]:
     number = 0
     with content.open() as stream, _damage_told(content):
-        for batch in batches(stream):
+        for batch in batches(_Bounded(stream, content)):
             names = batch.schema.names
             check_names(names, content.path)
             for values in _rows(batch):
@@ -124,6 +128,34 @@ def _as_json_holds(column: Any) -> list[Any]:
             column = column.cast(pyarrow.string())
     values: list[Any] = column.to_pylist()
     return values
+
+
+class _Bounded(io.RawIOBase):
+    """A stream of which no piece is read that would fill the memory."""
+
+    def __init__(self, stream: BinaryIO, content: Content) -> None:
+        self._stream, self._content = stream, content
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        if size > PIECE_LIMIT_BYTES:
+            raise BadInput(
+                say("{path} cannot be read piece by piece.", path=self._content.path),
+                why=say("a piece of it has more than {limit} bytes", limit=PIECE_LIMIT_BYTES),
+                next_step="Write it as Parquet, or in smaller batches.",
+            )
+        return self._stream.read(size)
 
 
 @contextmanager
