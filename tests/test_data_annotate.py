@@ -24,8 +24,9 @@ from tests.workbooks import row, sheet, workbook
 
 def annotated(path: Path, out: Path, *, sheet: str = "") -> int:
     """The copy, with the codes of a row as its remark; how many remarks found no place."""
-    checked = check_rows(lambda: stream(DataFile(str(path), sheet=sheet)))
-    return annotate(path, out, sheet, checked, "check", lambda found: " ".join(each.code for each in found))
+    file = DataFile(str(path), sheet=sheet)
+    checked = check_rows(lambda: stream(file))
+    return annotate(file, out, checked, "check", lambda found: " ".join(each.code for each in found))
 
 
 def cells(path: Path, encoding: str, delimiter: str = ",") -> list[list[str]]:
@@ -200,7 +201,9 @@ def test_refuses_to_write_over_a_file_or_into_what_has_no_room(tmp_path: Path) -
     pressed.write_bytes(gzip.compress(before))
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(path, "rows.csv")
-    for other in (packed, pressed, tmp_path / "folder"):
+    listed = tmp_path / "dataset_info.json"
+    listed.write_text('{"a": {"file_name": "rows.csv", "columns": {"prompt": "prompt"}}}', encoding="utf-8")
+    for other in (packed, pressed, listed, tmp_path / "folder"):
         with pytest.raises(BadInput, match="no room for remarks"):
             annotated(other, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
@@ -215,7 +218,20 @@ def test_remarks_without_a_row_are_counted() -> None:
 def test_a_copy_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
     path, out = tmp_path / "rows.csv", tmp_path / "out.csv"
     path.write_text("prompt,completion\na,b\na,b\n", encoding="utf-8")
-    checked = check_rows(lambda: stream(DataFile(str(path))))
+    file = DataFile(str(path))
+    checked = check_rows(lambda: stream(file))
     with pytest.raises(ZeroDivisionError):
-        annotate(path, out, "", checked, "check", lambda found: str(1 // 0))
+        annotate(file, out, checked, "check", lambda found: str(1 // 0))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_wrong_with_validation_rows_stands_in_no_copy_of_the_trained_ones(tmp_path: Path) -> None:
+    path, other, out = tmp_path / "rows.csv", tmp_path / "held" / "rows.csv", tmp_path / "out.csv"
+    other.parent.mkdir()
+    path.write_text("prompt,completion\n几楼？,三楼\n几点？,八点\n", encoding="utf-8")
+    other.write_text("prompt,completion\n几楼？,三楼\n几号？,\n", encoding="utf-8")
+    file, held = DataFile(str(path)), DataFile(str(other))
+    checked = check_rows(lambda: stream(file), lambda: stream(held))
+    assert checked.counts() == {"unusable": 1, "leakage": 1}
+    assert annotate(file, out, checked, "check", lambda found: "wrong") == 0
+    assert "wrong" not in out.read_text(encoding="utf-8-sig")

@@ -278,7 +278,7 @@ def test_what_only_sounds_like_a_refusal_is_none(answer: str) -> None:
 
 def test_an_answer_in_another_language_is_found_where_one_is_the_sets_own() -> None:
     checked = check([*others(9), row("ECG?", ENGLISH, 7)])
-    assert found(checked, "wrong-language") == [(7, "is in Latin letters; most answers are in Chinese")]
+    assert found(checked, "wrong-language") == [(7, "is in Latin letters; most are in Chinese")]
     assert checked.languages == {"Chinese": 9, "Latin letters": 1}
 
 
@@ -292,6 +292,16 @@ def test_drug_names_and_units_do_not_make_an_answer_foreign() -> None:
 def test_a_set_of_two_languages_has_no_wrong_one() -> None:
     english = [row(f"Q{n}?", f"{ENGLISH} {n}", n) for n in range(5)]
     assert found(check([*others(5), *english]), "wrong-language") == []
+
+
+def test_a_call_of_a_tool_is_in_no_language_and_a_text_in_its_own() -> None:
+    calls = (ToolCall("find_free_beds_of_department", '{"department": "cardiology"}'),)
+    calling = Row((Message("user", "有床吗？"), Message("assistant", "", calls)), "a.csv", "0" * 64, 7)
+    assert found(check([*others(9), calling]), "wrong-language") == []
+    texts = [replace(row("", "", n), messages=(), text=f"{unlike(n)}。") for n in range(9)]
+    foreign = replace(row("", "", 99), messages=(), text=ENGLISH)
+    (finding,) = check([*texts, foreign]).findings("wrong-language")
+    assert (finding.row, finding.field) == (99, "text")
 
 
 def test_thoughts_in_some_answers_are_told_of_the_fewer() -> None:

@@ -67,12 +67,13 @@ def check(
     from appliance.data.checks import annotate as copies
     from appliance.data.checks.check import check_rows
 
+    chosen = choose(context, files, how)
     if annotate is not None:
         if len(files) > 1:
             raise click.UsageError("--annotate takes one FILE.")
-        copies.check_annotatable(Path(files[0]), annotate, how.sheet)  # before rows are looked at for nothing
+        copies.check_annotatable(chosen[0], annotate)  # before all rows are looked at for nothing
     tokens = tokens_of(context, model, max_tokens) if model else None
-    rows, held = Reader(choose(context, files, how)), Reader(choose(context, validation, how))
+    rows, held = Reader(chosen), Reader(choose(context, validation, how))
     checked = check_rows(rows, held if validation else None, tokens=tokens, progress=watched())
     reports = (*rows.reports, *held.reports)
     if as_json:
@@ -80,7 +81,7 @@ def check(
     else:
         print_checked(checked, reports, show=show)
     if annotate is not None:
-        left = copies.annotate(Path(files[0]), annotate, how.sheet, checked, column_title(), remark)
+        left = copies.annotate(chosen[0], annotate, checked, column_title(), remark)
         if not as_json:
             print_annotated(annotate, left)
     if checked.worst() in (("refused", "warning") if strict else ("refused",)):

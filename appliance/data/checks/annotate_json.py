@@ -5,7 +5,7 @@ Numbers, spaces and order stay as they were written. The file is held in memory.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from appliance.data.checks.remarks import Remarks, free_name, numbered, text_of
@@ -16,17 +16,17 @@ _BETWEEN = re.compile(r"[\s,]*")
 _DECODER = json.JSONDecoder(strict=False)
 
 
-def write_lines(sources: Sequence[Source], sink: BinaryIO, title: str, remarks: Sequence[Remarks]) -> None:
+def write_lines(source: Source, sink: BinaryIO, title: str, remarks: Remarks) -> None:
     """JSON lines: a field more on each line that holds an object."""
-    mark, text = text_of(sources[0])
+    mark, text = text_of(source)
     lines = ((match.start(), match.end()) for match in _LINE.finditer(text))
-    _write(sources[0], sink, mark, _spliced(text, lines, title, remarks[0]))
+    _write(source, sink, mark, _spliced(text, lines, title, remarks))
 
 
-def write_list(sources: Sequence[Source], sink: BinaryIO, title: str, remarks: Sequence[Remarks]) -> None:
+def write_list(source: Source, sink: BinaryIO, title: str, remarks: Remarks) -> None:
     """A JSON list, or objects one after another: a field more in each item that is an object."""
-    mark, text = text_of(sources[0])
-    _write(sources[0], sink, mark, _spliced(text, _items(text), title, remarks[0]))
+    mark, text = text_of(source)
+    _write(source, sink, mark, _spliced(text, _items(text), title, remarks))
 
 
 def _write(source: Source, sink: BinaryIO, mark: bytes, pieces: Iterable[str]) -> None:

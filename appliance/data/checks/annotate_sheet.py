@@ -5,15 +5,16 @@ spreadsheet computes. The sheet is held in memory.
 """
 
 import re
-import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
 from appliance.data.checks.remarks import Remarks, free_name
 from appliance.data.files import Source
-from appliance.data.files.content import file_content
+from appliance.data.files.content import CHUNK_BYTES, file_content
+from appliance.data.files.packed import damaged_archive
 from appliance.data.files.sheet import column_of
 from appliance.data.files.workbook import Workbook
 from appliance.errors import BadInput
@@ -30,18 +31,31 @@ _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 """Characters that XML 1.0 cannot hold. Source: XML 1.0, section 2.2."""
 
 
-def write(sources: Sequence[Source], sink: BinaryIO, title: str, remarks: Sequence[Remarks]) -> None:
+def write(source: Source, sink: BinaryIO, title: str, remarks: Remarks) -> None:
     """Write the workbook with a column more in its sheet."""
-    (source,) = sources
     part = Workbook(file_content(source.path)).choose(source.sheet).part
     with zipfile.ZipFile(source.path) as old, zipfile.ZipFile(sink, "w") as new:
         for member in old.infolist():
             if member.filename == part:
-                text = _text(old.read(member), source)
-                new.writestr(member, "".join(_spliced(text, title, remarks[0])), member.compress_type)
+                text = _text(b"".join(_unpacked(old, member, source)), source)
+                new.writestr(member, "".join(_spliced(text, title, remarks)), member.compress_type)
             else:
-                with old.open(member) as reading, new.open(_same(member), "w") as writing:
-                    shutil.copyfileobj(reading, writing)
+                with new.open(_same(member), "w") as writing:
+                    for chunk in _unpacked(old, member, source):
+                        writing.write(chunk)
+
+
+def _unpacked(old: zipfile.ZipFile, member: zipfile.ZipInfo, source: Source) -> Iterator[bytes]:
+    """What a member holds, piece by piece.
+
+    Raises: BadInput, when it is damaged: the rows do not need all of them.
+    """
+    try:
+        with old.open(member) as reading:
+            while chunk := reading.read(CHUNK_BYTES):
+                yield chunk
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        raise damaged_archive(source.path, error) from error
 
 
 def _text(part: bytes, source: Source) -> str:
@@ -59,7 +73,9 @@ def _text(part: bytes, source: Source) -> str:
 def _same(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     """A member of the same name, time and packing."""
     same = zipfile.ZipInfo(member.filename, member.date_time)
-    same.compress_type, same.external_attr = member.compress_type, member.external_attr
+    packed = member.compress_type != zipfile.ZIP_STORED
+    same.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    same.external_attr = member.external_attr
     return same
 
 

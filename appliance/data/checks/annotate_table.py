@@ -8,7 +8,6 @@ file is held in memory.
 import codecs
 import csv
 import io
-from collections.abc import Sequence
 from typing import BinaryIO
 
 from appliance.data.checks.remarks import Remarks, free_name, safe_cell, text_of
@@ -18,9 +17,8 @@ from appliance.data.files.table import CELL_LIMIT, find_delimiter
 SAMPLE_CHARACTERS = 1 << 16
 
 
-def write(sources: Sequence[Source], sink: BinaryIO, title: str, remarks: Sequence[Remarks]) -> None:
+def write(source: Source, sink: BinaryIO, title: str, remarks: Remarks) -> None:
     """Write the table with a column more."""
-    (source,) = sources
     mark, text = text_of(source)
     csv.field_size_limit(CELL_LIMIT)
     delimiter = _delimiter(source, text)
@@ -31,7 +29,7 @@ def write(sources: Sequence[Source], sink: BinaryIO, title: str, remarks: Sequen
     writer = csv.writer(out, delimiter=delimiter, lineterminator=ends)
     header: list[str] = []
     for row, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), start=1):
-        beside = remarks[0].at(row)
+        beside = remarks.at(row)
         if not header and any(cell.strip() for cell in cells):
             header, beside = cells, free_name(title, cells.__contains__)
         if beside or (header and len(cells) == len(header)):

@@ -49,7 +49,9 @@ class Checked:
     validation_from: int
     """Number of the first row of the validation, from 0."""
     problems: tuple[Problem, ...]
-    """Rows that cannot be used, of both sides."""
+    """Rows that cannot be used: first those to be trained, ..."""
+    validation_problems_from: int
+    """... and from this number on those of the validation."""
     hits: tuple[Hits, ...]
     spread: Spread
     languages: dict[str, int]
@@ -71,6 +73,12 @@ class Checked:
         """The gravest severity of all findings."""
         found = {KINDS[code].severity for code in self.counts()}
         return next((each for each in SEVERITIES if each in found), None)
+
+    def trained(self) -> Iterator[tuple[int, list[Finding]]]:
+        """(number of the row in its file, its findings) for the rows to be trained, file by file rising."""
+        usable = ((those[0].row, those) for at, those in self.by_row() if at < self.validation_from)
+        unusable = ((one.row, [_unusable(one)]) for one in self.problems[: self.validation_problems_from])
+        yield from heapq.merge(usable, unusable, key=lambda found: found[0])
 
     def findings(self, code: str) -> Iterator[Finding]:
         """All findings of one code, in the order of the rows."""
@@ -131,8 +139,8 @@ def check_rows(
                 for each in looks:
                     each.look(batch)
                 advance(len(batch.rows))
-            ends.append(len(places))
-    border = ends[0]
+            ends.append((len(places), len(problems)))
+    border, problem_border = ends[0]
     with shown.stage(say("comparing rows that are alike"), total=len(places), unit=say("rows")) as advance:
         candidates = near.candidates(doubles.known(border))
         pairs = list(alike(candidates, _again(sides, advance)))
@@ -146,6 +154,7 @@ def check_rows(
         places,
         border,
         tuple(problems),
+        problem_border,
         tuple(each for each in hits if len(each.at)),
         _spread(measured),
         {str(NAMES[kind]): count for kind, count in languages.counts().most_common()},

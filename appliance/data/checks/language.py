@@ -5,7 +5,7 @@ the set's own language; a set of two languages has none, and no finding.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,11 @@ MOST_SHARE = 0.8
 
 
 class Languages:
-    """Looks at batches in order; keeps one byte for each row."""
+    """Looks at batches in order; keeps two bytes for each row."""
 
     def __init__(self) -> None:
         self._found: list[NDArray[np.uint8]] = []
+        self._texts: list[NDArray[np.bool_]] = []
 
     def look(self, batch: Batch) -> None:
         """Tell the language of each answer of `batch`."""
@@ -41,7 +42,10 @@ class Languages:
         weights = np.stack((han, latin / LETTERS_A_WORD, others / 2))
         told = weights.argmax(axis=0) + 1
         told[weights.sum(axis=0) < LEAST] = UNDECIDED
+        # A call of a tool is in the words of its program.
+        told[[bool(row.messages and row.messages[-1].calls) for row in batch.rows]] = UNDECIDED
         self._found.append(told.astype(np.uint8))
+        self._texts.append(np.array([not row.messages for row in batch.rows], dtype=bool))
 
     def counts(self) -> Counter[int]:
         """Answers in each language; very short ones are in none."""
@@ -60,10 +64,13 @@ class Languages:
         if count < MOST_SHARE * counts.total():
             return
         found = np.concatenate(self._found)
-        at = np.flatnonzero((found != most) & (found != UNDECIDED))
+        other, is_text = (found != most) & (found != UNDECIDED), np.concatenate(self._texts)
+        for field, those in (("answer", other & ~is_text), ("text", other & is_text)):
+            at = np.flatnonzero(those)
+            yield Hits("wrong-language", at, _words(found[at].tolist(), most), field)
 
-        def words(position: int, places: Places) -> Sentence:
-            own = int(found[at[position]])
-            return say("is in {own}; most answers are in {most}", own=NAMES[own], most=NAMES[most])
 
-        yield Hits("wrong-language", at, words)
+def _words(languages: list[int], most: int) -> Callable[[int, Places], Sentence]:
+    return lambda position, places: say(
+        "is in {own}; most are in {most}", own=NAMES[languages[position]], most=NAMES[most]
+    )

@@ -1,7 +1,7 @@
 """What is to be written beside the rows of a file, in their order, and the file's own text."""
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from appliance.data.files import Source
@@ -43,9 +43,8 @@ class Remarks:
             self._next = next(self._found, None)
 
 
-Write = Callable[[Sequence[Source], BinaryIO, str, Sequence[Remarks]], None]
-"""Writes a copy of the file that all the sources are in, with a column of that name, and the remarks of each
-source in it."""
+Write = Callable[[Source, BinaryIO, str, Remarks], None]
+"""Writes a copy of a source's file with a column of that name, and the remarks in it."""
 
 
 def text_of(source: Source) -> tuple[bytes, str]:
