@@ -144,6 +144,7 @@ def test_a_run_holds_the_plan_with_absolute_paths_and_its_base(tmp_path: Path) -
     for name in ("rows.csv", "questions.json"):
         (tmp_path / "site" / name).write_text("x")
     plan = full_plan("rows.csv", "./questions.json")
+    (tmp_path / "base").mkdir()
     run = create_run(plan, tmp_path / "runs", base=tmp_path / "base", beside=tmp_path / "site")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d-icu-2-[0-9a-f]{4}", run.root.name)
     written = read_plan(run.plan)

@@ -5,13 +5,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import BadInput, HostNotReady, UntrustedBundle
 from appliance.progress import Silent
-from appliance.run.lock import worker_lock
+from appliance.run.folder import create_run
+from appliance.run.lock import folder_lock, worker_lock
+from appliance.run.plan import DataChoice, ModelChoice, Plan
 from appliance.site import audit
 from appliance.site.collect import Collection, collect, plan_collection
 from appliance.site.layout import Site
@@ -113,6 +117,37 @@ def test_gc_keeps_a_release_that_a_program_runs_from(site: Site) -> None:
     with pytest.raises(HostNotReady, match="not the same any more"):
         collect(site, plan, 1, Silent())
     assert whole(site) == [1, 2, 3, 4]
+
+
+def test_gc_keeps_a_model_on_which_a_run_is_being_made(site: Site) -> None:
+    """Its note is not there yet, and will be: whoever makes a run holds the model's folder until then."""
+    plan = plan_collection(site)
+    with (
+        folder_lock(site.release(1) / "models/islet/tiny", alone=False),
+        pytest.raises(HostNotReady, match="not the same any more"),
+    ):
+        collect(site, plan, 1, Silent())
+    assert whole(site) == [1, 2, 3, 4]
+    collect(site, plan, 1, Silent())
+    assert whole(site) == [3, 4]
+
+
+def test_a_run_on_a_model_that_gc_removes_meanwhile_is_not_made(site: Site) -> None:
+    """It waits for gc, and finds that the folder which it opened has no name any more."""
+    base = site.release(1) / "models/islet/tiny"
+    plan = Plan(
+        format="islet-plan-1", name="late", model=ModelChoice(base=str(base)), data=DataChoice(train=())
+    )
+    with ThreadPoolExecutor(1) as pool, ExitStack() as held:
+        held.enter_context(folder_lock(base, alone=True))
+        making = pool.submit(create_run, plan, site.runs, base=base)
+        with pytest.raises(TimeoutError):
+            making.result(0.3)
+        shutil.rmtree(base)
+        held.close()
+        with pytest.raises(BadInput, match="There is no model"):
+            making.result(60)
+    assert list(site.runs.iterdir()) == []
 
 
 def test_gc_takes_what_a_cut_off_install_left(site: Site) -> None:

@@ -1,13 +1,17 @@
 """The run folder: names of everything a run reads and writes. One run, one folder, nothing elsewhere."""
 
 import datetime
+import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.durable import sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
+from appliance.run.lock import folder_lock
 from appliance.run.plan import Plan, absolute, check_plan, write_plan
 from appliance.sentence import reason, say
 
@@ -85,9 +89,32 @@ def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = 
     `base` is the resolved folder of the base model; `beside` is the folder that the plan's relative
     paths start from (the plan file's), the current one if left out.
 
-    Raises: BadInput, when the plan is out of range or names a file that is not there; HostNotReady,
-    when the folder cannot be written.
+    Raises: BadInput, when the plan is out of range or names a file that is not there, or the base went
+    meanwhile; HostNotReady, when the folder cannot be written.
     """
+    with _held_base(base):
+        return _create_run(plan, runs_dir, base, beside)
+
+
+@contextmanager
+def _held_base(base: Path) -> Iterator[None]:
+    """Hold the base model's folder until the run is noted: islet gc removes none that is held."""
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(folder_lock(base, alone=False))
+            gone = os.fstat(folder).st_nlink == 0
+        except OSError:
+            gone = not base.is_dir()  # a disk of the network may know no locks
+        if gone:
+            raise BadInput(
+                say("There is no model {name}.", name=base),
+                why="it was removed while this run was made",
+                next_step="Write the name of an installed model, or the path of a model's folder.",
+            )
+        yield
+
+
+def _create_run(plan: Plan, runs_dir: Path, base: Path, beside: Path | None) -> RunFolder:
     check_plan(plan)
     plan = absolute(plan, beside or Path.cwd())
     wanted = [file.path for file in plan.data.train] + [questions.path for questions in plan.evaluation.sets]

@@ -39,6 +39,22 @@ def worker_lock(
         os.close(handle)
 
 
+@contextmanager
+def folder_lock(folder: Path, *, alone: bool, wait: bool = True) -> Iterator[int]:
+    """Hold a folder of somebody else's, which needs only to be read for it; the open folder.
+
+    Who makes a run holds its base model, with others, until it is noted; who removes a model, alone.
+
+    Raises: OSError, when it cannot be opened; BlockingIOError, when another holds it and nobody waits.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def in_use(run: Path) -> HostNotReady:
     """The refusal of a second worker for the run in the folder `run`."""
     return HostNotReady(

@@ -1,18 +1,22 @@
 """`islet gc`: releases and stored files that nothing needs, shown and then removed.
 
 Never the release in use, nor as many before it as are kept for going back, nor one that a run or a program
-uses. Killed at any point, what is left is whole or counts for nothing: a release first loses the file that
-vouches for it, and stored files go only when no whole release lists them. The next `gc` takes the rest.
+uses, or that a run is being made on. Killed at any point, what is left is whole or counts for nothing: a
+release first loses the file that vouches for it, and stored files go only when no whole release lists them.
+The next `gc` takes the rest.
 """
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.durable import sync_folder
 from appliance.errors import HostNotReady
 from appliance.progress import Progress
+from appliance.run.lock import folder_lock
 from appliance.sentence import Sentence, listed, say
 from appliance.site import audit
 from appliance.site.layout import Site
@@ -98,13 +102,9 @@ def collect(site: Site, shown: Collection, keep: int, progress: Progress) -> Non
 
     Raises: HostNotReady, when another command is at work here, or something came into use since.
     """
-    with alone(site, "gc"):
+    with alone(site, "gc"), _held_models(site, shown):
         if plan_collection(site, keep) != shown:
-            raise HostNotReady(
-                "What nothing needs is not the same any more.",
-                why="a release, a run or a program came or went since it was shown",
-                next_step="Run islet gc again and look at what it shows now.",
-            )
+            raise _changed()
         audit.append(
             site.audit,
             "gc",
@@ -123,6 +123,30 @@ def collect(site: Site, shown: Collection, keep: int, progress: Progress) -> Non
                 advance(path.lstat().st_size)
                 path.unlink()
         _remove_empty_folders(site)
+
+
+@contextmanager
+def _held_models(site: Site, shown: Collection) -> Iterator[None]:
+    """Hold the models that go: who makes a run holds the one that it is made on until the run is noted.
+
+    Raises: HostNotReady, when a run on one of them is being made.
+    """
+    with ExitStack() as held:
+        for number in shown.releases:
+            for folder in sorted((site.release(number) / "models").glob("**")):
+                try:
+                    held.enter_context(folder_lock(folder, alone=True, wait=False))
+                except BlockingIOError:
+                    raise _changed() from None
+        yield
+
+
+def _changed() -> HostNotReady:
+    return HostNotReady(
+        "What nothing needs is not the same any more.",
+        why="a release, a run or a program came or went since it was shown",
+        next_step="Run islet gc again and look at what it shows now.",
+    )
 
 
 def tidy(site: Site) -> None:
