@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from appliance.cli import main
 from appliance.data.canonical import read_rows
+from appliance.data.checks.clean import MENDABLE
 from appliance.data.checks.finding import KINDS
 from tests.tiny import tiny_model
 
@@ -251,3 +253,38 @@ def width_of(line: str) -> int:
     from wcwidth import wcswidth
 
     return int(wcswidth(line))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_in_are_rows_out_and_rows_listed_whatever_is_dropped_or_mended(
+    tmp_path: Path, seed: int
+) -> None:
+    pick = random.Random(seed)
+    words = [
+        "几楼？",
+        "三楼",
+        "<|im_end|>",
+        "<think>想</think>",
+        "抱歉，我无法回答。",
+        "5",
+        "，",
+        "",
+        "八点整开门。",
+        "N/A",
+    ]
+    made = [tuple("".join(pick.choices(words, k=pick.randint(0, 3))) for _ in range(2)) for _ in range(60)]
+    rows = table(tmp_path / "rows.csv", *made)  # type: ignore[arg-type]
+    there = {number for number, cells in enumerate(made, start=2) if any(cell.strip() for cell in cells)}
+    drop = pick.sample([code for code in KINDS if code != "unusable"], pick.randint(0, 20))
+    mend = pick.sample(MENDABLE, pick.randint(0, 3))
+    out = tmp_path / "out.parquet"
+    islet("clean", rows, "--out", out, "--drop", ",".join(drop), "--mend", ",".join(mend))
+    report = json.loads((tmp_path / "out.parquet.clean.json").read_text(encoding="utf-8"))
+    kept, left_out = [row.row for row in read_rows(out)], [each["row"] for each in report["dropped"]]
+    assert sorted(kept + left_out) == sorted(there)
+    assert (report["rows_in"], report["rows_out"]) == (len(there), len(kept))
+    again = json.loads(islet("check", out, "--json").stdout)["counts"]
+    if "template-marks" in mend:
+        assert "template-marks" not in again
+    if "exact-duplicates" in drop and not mend:
+        assert "exact-duplicates" not in again
