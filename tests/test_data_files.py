@@ -1,5 +1,6 @@
 """JSON, tables and text to items: every encoding, every trap, and no row that nobody hears of."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from appliance.data.files import open_sources
+from appliance.data.files import json_list, open_sources
 from appliance.data.files.encoding import decode_text
 from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
@@ -207,6 +210,60 @@ def test_places_are_right_however_far_the_window_has_moved(tmp_path: Path) -> No
         list(source.items())
     place = f"line {rows + 2} column 9 (char {len(head) + 8})"
     assert refused.value.why == f"Expecting value: {place}"
+
+
+VALUES: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab:"中'), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    items=st.lists(VALUES, max_size=5),
+    window=st.sampled_from([1, 3, 17, 64]),
+    ascii_only=st.booleans(),
+    spoilt=st.none() | st.tuples(st.floats(0, 1), st.sampled_from(list(',:[]{}"\\e-.1x'))),
+)
+def test_a_small_window_reads_any_list_as_python_reads_the_whole(
+    items: list[Any],
+    window: int,
+    ascii_only: bool,
+    spoilt: tuple[float, str] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json_list, "WINDOW_CHARACTERS", window)
+    text = json.dumps(items, ensure_ascii=ascii_only)
+    if spoilt:
+        at = 1 + int(spoilt[0] * (len(text) - 1))
+        text = text[:at] + spoilt[1] + text[at:]
+    found = json_list.list_items(io.StringIO(text, newline=""), Path("rows.json"))
+    try:
+        wanted = json.loads(text)
+    except json.JSONDecodeError as error:
+        with pytest.raises(BadInput) as refused:
+            list(found)
+        if error.pos < len(text):
+            assert f"line {error.lineno} column {error.colno} (char {error.pos})" in refused.value.why
+    else:
+        for (number, item), want in zip(found, wanted, strict=True):
+            assert item == want or isinstance(item, RowRefused), number
+            if not spoilt:
+                assert isinstance(item, RowRefused) is (not isinstance(want, dict) or not shown(want))
+
+
+def shown(value: Any) -> bool:
+    """Whether the names at any depth can be shown."""
+    if isinstance(value, dict):
+        return all(name.isprintable() and shown(inner) for name, inner in value.items())
+    return not isinstance(value, list) or all(map(shown, value))
 
 
 def test_items_longer_than_a_window_come_out_whole(tmp_path: Path) -> None:

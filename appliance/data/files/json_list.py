@@ -117,8 +117,8 @@ class _Window:
                 raise self.fault(error.msg, error.pos) from None
             except RecursionError as error:
                 raise self._refused(json_item.fault(error)) from None
-            if end == len(self._buffer) and self._read_on():
-                continue  # a number may go on
+            if end > len(self._buffer) - NEAR_THE_END and not isinstance(value, dict) and self._read_on():
+                continue  # a number may go on: 5 and 5.5 and 5e-7
             start, self._at = self._at, end
             return refusal or json_item.judged(value, self._buffer, start, end)
 
