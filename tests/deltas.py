@@ -18,7 +18,7 @@ from appliance.progress import Silent
 from appliance.site.delta import check_required
 from appliance.site.layout import Site
 from appliance.site.releases import runtime_entry
-from appliance.site.store import fill_store, keep_runtime, link_file, link_release
+from appliance.site.store import fill_store, is_whole, keep_runtime, link_file, link_release
 from appliance.site.trust import read_trust, record_trust
 from bundler.listing import read_held
 from bundler.pack import Item, lay_out, write_volumes
@@ -30,6 +30,11 @@ VOLUME_BYTES = 2 * 1024 * 1024
 
 Files = Mapping[str, tuple[str, bytes, int]]
 """Path to component, bytes, mode."""
+
+
+def spoilt(site: Site, contents: Contents) -> list[str]:
+    """Files of `contents` that the store lacks, or holds with other bytes."""
+    return [entry.path for entry in contents.entries if not is_whole(site.stored(entry.sha256), entry.sha256)]
 
 
 def body(seed: int, size: int) -> bytes:

@@ -20,9 +20,10 @@ from appliance.progress import Silent
 from appliance.site import audit
 from appliance.site.layout import Site
 from appliance.site.releases import current_release, installed_releases
-from appliance.site.store import check_stored, fill_store
+from appliance.site.store import fill_store
 from bundler.pack import Item, lay_out, write_volumes
 from tests.bundles import INSTALLER, Workshop, make_workshop
+from tests.deltas import spoilt
 from tests.real import (
     BOX_ENVIRONMENT,
     InstalledSite,
@@ -55,7 +56,7 @@ def is_whole(place: Path) -> bool:
     """Whether the release in use runs, and its files are the signed ones."""
     site = site_of(place)
     now = current_release(site)
-    check_stored(site, now.contents())
+    assert spoilt(site, now.contents()) == []
     answer = in_box([place / "opt/bin/islet", "--help"])
     return answer.returncode == 0 and "train" in answer.stdout
 
@@ -569,4 +570,4 @@ def test_a_volume_may_hold_more_files_than_may_be_open(tmp_path: Path) -> None:
         fill_store(site, Medium(medium), contents, hashes, quarantine, Silent())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    check_stored(site, contents)
+    assert spoilt(site, contents) == []

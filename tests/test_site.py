@@ -9,14 +9,14 @@ import pytest
 from appliance.bundle.contents import format_contents, parse_contents
 from appliance.bundle.medium import Medium
 from appliance.bundle.sums import parse_sums
-from appliance.errors import DamagedBundle, HostNotReady
+from appliance.errors import HostNotReady
 from appliance.progress import Silent
 from appliance.site import audit
 from appliance.site.inventory import inventory
 from appliance.site.layout import Site
 from appliance.site.preflight import look_at_box
 from appliance.site.releases import current_release, installed_releases, roll_back
-from appliance.site.store import check_stored, fill_store, link_release
+from appliance.site.store import fill_store, link_release
 from tests.bundles import Workshop, make_workshop
 
 
@@ -59,21 +59,6 @@ def test_the_store_holds_every_file_once_and_read_only(site: Site, shop: Worksho
     }
     assert {path.stat().st_nlink for path in stored} == {3}
     assert {path.stat().st_mode & 0o777 for path in stored} == {0o444}
-
-
-def test_a_changed_file_in_the_store_is_named(site: Site) -> None:
-    path = site.release(2) / "models/islet/tiny/config.json"
-    path.chmod(0o644)
-    path.write_bytes(b"{}")
-    with pytest.raises(DamagedBundle, match=r"models/islet/tiny/config\.json is damaged"):
-        check_stored(site, current_release(site).contents())
-
-
-def test_a_missing_file_in_the_store_is_named(site: Site) -> None:
-    entry = current_release(site).contents().entries[0]
-    site.stored(entry.sha256).unlink()
-    with pytest.raises(DamagedBundle, match=f"{entry.path} is missing"):
-        check_stored(site, current_release(site).contents())
 
 
 def test_rollback_is_one_rename_and_is_audited(site: Site) -> None:

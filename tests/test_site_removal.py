@@ -21,9 +21,8 @@ from appliance.site.collect import Collection, collect, plan_collection
 from appliance.site.layout import Site
 from appliance.site.releases import current_release, installed_releases, plan_rollback, roll_back
 from appliance.site.state_format import CURRENT, migrate, read_format
-from appliance.site.store import check_stored
 from appliance.site.uninstall import plan_removal, uninstall
-from tests.deltas import Shelf, make_shelf, put, site_in
+from tests.deltas import Shelf, make_shelf, put, site_in, spoilt
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def whole(site: Site) -> list[int]:
     """Numbers of the releases that are here, each of whose files is in the store with its hash."""
     releases = installed_releases(site)
     for release in releases:
-        check_stored(site, release.contents())
+        assert spoilt(site, release.contents()) == []
     return [release.number for release in releases]
 
 

@@ -13,10 +13,11 @@ from appliance.bundle.sums import parse_sums
 from appliance.errors import DamagedBundle, UntrustedBundle
 from appliance.progress import Silent
 from appliance.site.layout import Site
-from appliance.site.store import check_stored, fill_store
+from appliance.site.store import fill_store
 from bundler.pack import Item, lay_out, write_volumes
 from bundler.sources import file_sha256
 from tests.bundles import Workshop, make_workshop
+from tests.deltas import spoilt
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def fill(shop: Workshop, medium: Watched, site: Site, quarantine: Path) -> None:
     contents = parse_contents((shop.bundle / "contents.json").read_bytes())
     hashes = parse_sums((shop.bundle / "SHA256SUMS").read_bytes())
     fill_store(site, medium, contents, hashes, quarantine, Silent())
-    check_stored(site, contents)
+    assert spoilt(site, contents) == []
 
 
 def stored(site: Site) -> set[str]:
@@ -112,7 +113,7 @@ def test_a_bad_volume_is_named_and_it_alone_is_read_again(tmp_path: Path) -> Non
     again = Watched(disk)
     fill_store(site, again, contents, hashes, quarantine, Silent())
     assert set(again.read) == {"payload.002.tar", "payload.003.tar"}
-    check_stored(site, contents)
+    assert spoilt(site, contents) == []
 
 
 FLIPPED_AT = {

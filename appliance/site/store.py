@@ -15,11 +15,11 @@ from pathlib import Path
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry, Volume
 from appliance.bundle.medium import Medium
-from appliance.bundle.refusal import damaged_file, malformed, missing_file
+from appliance.bundle.refusal import damaged_file, malformed
 from appliance.bundle.stream import read_volume, walk_volume
 from appliance.durable import sync_file
 from appliance.errors import ApplianceError
-from appliance.progress import Advance, Progress
+from appliance.progress import Progress
 from appliance.sentence import say
 from appliance.site.arrival import Arrivals, stored_mode
 from appliance.site.layout import Site
@@ -183,17 +183,3 @@ def link_file(site: Site, entry: Entry, release: Path) -> None:
     else:
         shutil.copyfile(stored, target)
         target.chmod(mode)
-
-
-def check_stored(site: Site, contents: Contents, advance: Advance = lambda amount: None) -> None:
-    """Re-hash what the store holds of `contents`.
-
-    Raises: DamagedBundle, naming the first file that is missing or changed.
-    """
-    for entry in contents.entries:
-        path = site.stored(entry.sha256)
-        if not path.is_file():
-            raise missing_file(entry.path)
-        if not is_whole(path, entry.sha256):
-            raise damaged_file(entry.path)
-        advance(entry.size)
