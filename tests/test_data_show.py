@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from appliance.cli import main
 from appliance.data.canonical import is_canonical, read_rows
-from appliance.data.jsonl import write_jsonl
 from appliance.data.read import read_file, stream
+from appliance.data.written import write as write_to
 from appliance.data_commands.shown import legend, problem_lines, row_lines
 from appliance.errors import BadInput
 from appliance.locale.voice import Voice
@@ -62,6 +62,10 @@ LABELS = [
 ]
 TEXTS = [row(text="病历书写规范。\n第二行"), row(text="又一篇")]
 KINDS = {"conversations": CONVERSATIONS, "pairs": PAIRS, "labels": LABELS, "texts": TEXTS}
+
+
+def write_jsonl(path: Path, rows: list[Row]) -> int:
+    return write_to(path, rows)
 
 
 def islet(*words: object) -> Result:

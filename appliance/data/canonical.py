@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +42,39 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
 
     Raises: OSError, when the disk is full.
     """
+    count = 0
+    with row_writer(path) as add:
+        for row in rows:
+            add(row)
+            count += 1
+    return count
+
+
+@contextmanager
+def row_writer(path: Path) -> Iterator[Callable[[Row], None]]:
+    """What takes one row after another for the file at `path`, which is there once the block has ended well.
+
+    Raises: OSError, when the disk is full.
+    """
     import pyarrow
     import pyarrow.parquet
 
     schema = _schema()
-    count, left = 0, iter(rows)
+    batch: list[dict[str, Any]] = []
     with whole_file(path, mode=0o640) as sink, pyarrow.parquet.ParquetWriter(sink, schema) as writer:
-        while batch := list(islice(left, ROWS_PER_GROUP)):
-            count += len(batch)
-            writer.write_table(pyarrow.Table.from_pylist([_document(row) for row in batch], schema=schema))
-    return count
+
+        def write() -> None:
+            if batch:
+                writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+            batch.clear()
+
+        def add(row: Row) -> None:
+            batch.append(_document(row))
+            if len(batch) == ROWS_PER_GROUP:
+                write()
+
+        yield add
+        write()
 
 
 def is_canonical(path: Path) -> bool:

@@ -4,7 +4,8 @@ What a line cannot say is left out: where the row came from and what was done to
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,26 @@ from appliance.sentence import say
 _ONE_KIND = say("texts and conversations cannot be told apart in one file of lines")
 
 
-def write_jsonl(path: Path, rows: Iterable[Row]) -> int:
-    """Write rows, one at a time, whole or not at all, for this account alone; how many there were.
+@contextmanager
+def line_writer(path: Path) -> Iterator[Callable[[Row], None]]:
+    """What takes one row after another for the file at `path`, for this account alone, whole or not at all.
 
-    Raises: BadInput, when texts and conversations are among them; OSError, when the disk is full.
+    Raises: BadInput, when texts and conversations are among the rows; OSError, when the disk is full.
     """
-    count, texts = 0, 0
+    kinds: set[bool] = set()
     with whole_file(path, mode=0o600) as sink:
-        for row in rows:
-            count += 1
-            texts += row.kind == "text"
-            if texts not in (0, count):
+
+        def add(row: Row) -> None:
+            kinds.add(row.kind == "text")
+            if len(kinds) > 1:
                 raise BadInput(
                     say("{path} cannot hold these rows.", path=path.name),
                     why=_ONE_KIND,
                     next_step="Write them as Parquet: give a name that ends with .parquet.",
                 )
             sink.write(json.dumps(row_document(row), ensure_ascii=False).encode() + b"\n")
-    return count
+
+        yield add
 
 
 def row_document(row: Row) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Writing a split: a file for each side in a new folder, a pass over the rows each, all of them or none."""
+"""Writing a split: a file for each side in a new folder, in one pass over the rows, all of them or none."""
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from appliance.data.split import SIDES, Parted, Side
-from appliance.data.written import write
+from appliance.data.written import WRITERS
 from appliance.durable import sync_folder
 from appliance.errors import BadInput, HostNotReady
 from appliance.run.rows import Row
@@ -30,11 +31,11 @@ def check_folder(out: Path) -> None:
 
 
 def write_sides(
-    out: Path, parted: Parted, sides: Iterable[Side], rows: Callable[[], Iterable[Row]], *, jsonl: bool
+    out: Path, parted: Parted, sides: Iterable[Side], rows: Iterable[Row], *, jsonl: bool
 ) -> tuple[Path, ...]:
     """The files that were written: `out`/train, and one for each of `sides`.
 
-    rows: the rows that were parted, from the beginning, each time it is called
+    rows: the rows that were parted, once more from the beginning
 
     Raises: BadInput, when they are not the same any more; HostNotReady, when the disk is full.
     """
@@ -44,10 +45,7 @@ def write_sides(
     try:
         aside.mkdir(mode=0o700)
         try:
-            for side in wanted:
-                count = write(aside / f"{side}{ending}", _of(side, parted, rows()))
-                if count != parted.rows[side]:
-                    raise _changed()
+            _write(parted, {side: aside / f"{side}{ending}" for side in wanted}, rows)
             aside.rename(out)
             sync_folder(out.absolute().parent)
         except BaseException:
@@ -62,12 +60,20 @@ def write_sides(
     return tuple(out / f"{side}{ending}" for side in wanted)
 
 
-def _of(side: Side, parted: Parted, rows: Iterable[Row]) -> Iterable[Row]:
-    for place, row in enumerate(rows):
-        if place >= len(parted.sides):
+def _write(parted: Parted, files: Mapping[Side, Path], rows: Iterable[Row]) -> None:
+    """Every row to the file of its side. Raises: BadInput, when there are more or fewer than were parted."""
+    place = 0
+    with ExitStack() as stack:
+        writers = {side: stack.enter_context(WRITERS[path.suffix](path)) for side, path in files.items()}
+        for row in rows:
+            if place == len(parted.sides):
+                raise _changed()
+            writers[parted.side_of(place)](row)
+            place += 1
+        if place != len(parted.sides):
             raise _changed()
-        if parted.side_of(place) == side:
-            yield row
+    for path in files.values():
+        path.chmod(0o600)
 
 
 def _changed() -> BadInput:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from appliance.data.canonical import write_rows
-from appliance.data.jsonl import write_jsonl
+from appliance.data.canonical import row_writer
+from appliance.data.jsonl import line_writer
 from appliance.errors import BadInput, HostNotReady
 from appliance.run.rows import Row
 from appliance.sentence import reason, say
 
-WRITERS = {".parquet": write_rows, ".jsonl": write_jsonl}
+WRITERS = {".parquet": row_writer, ".jsonl": line_writer}
 
 
 def check_free(out: Path) -> None:
@@ -51,8 +51,12 @@ def write(out: Path, rows: Iterable[Row]) -> int:
     Raises: BadInput, as `check_free`; HostNotReady, when the disk is full.
     """
     check_free(out)
+    count = 0
     try:
-        count = WRITERS[out.suffix](out, rows)
+        with WRITERS[out.suffix](out) as add:
+            for row in rows:
+                add(row)
+                count += 1
         out.chmod(0o600)
     except OSError as error:
         raise HostNotReady(

@@ -79,7 +79,7 @@ def split(
         index.add(row)
     parted = part(index, wanted)
     if not check_only:
-        write_sides(out, parted, wanted, lambda: Tally().through(stream_all(chosen, group)), jsonl=jsonl)
+        write_sides(out, parted, wanted, Tally().through(stream_all(chosen, group)), jsonl=jsonl)
     shown = SplitShown(out, parted, index.groups, tally, counted=model is not None, written=not check_only)
     print_split(shown, as_json=as_json)
 
