@@ -11,6 +11,7 @@ from appliance.data.kinds import of_kind
 from appliance.data.read import Reading, read_files, report_document, report_of, stream
 from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Problem, Row
+from tests.data_goods import workbook
 
 THOUGHT = "<think>\n先看病史。\n</think>\n\n复查。"
 TOOL = {"type": "function", "function": {"name": "查床位", "parameters": {"type": "object"}}}
@@ -317,6 +318,19 @@ def test_a_table_holds_lists_as_json(tmp_path: Path) -> None:
     (row,) = read_files([DataFile(str(path))]).rows
     assert turns(row) == said("a", "b")
     assert json.loads(row.tools) == [TOOL]
+
+
+def test_the_sheet_of_a_workbook_is_named_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "导出.xlsx"
+    sheets = {
+        "说明": [["第一行"]],
+        "问答": [["问题", "答案"], ["a", "b"]],
+        "旧": [["问题", "答案"], ["c", "d"]],
+    }
+    path.write_bytes(workbook(sheets))
+    reading = read_files([DataFile(str(path), sheet="问答")])
+    assert [turns(row) for row in reading.rows] == [said("a", "b")]
+    assert (reading.rows[0].row, reading.files[0].sheet, reading.files[0].container) == (2, "问答", "xlsx")
 
 
 def test_a_file_of_lines_is_text(tmp_path: Path) -> None:

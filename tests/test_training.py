@@ -131,6 +131,17 @@ def test_broken_rows_stop_the_run_with_the_rows_named(tmp_path: Path) -> None:
     assert not (run.data / "check.json").exists()
 
 
+def test_rows_that_are_for_another_method_stop_the_run_and_say_what_they_are_for(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=2)
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    rows[4] = {"instruction": "a", "chosen": "b", "rejected": "c"}
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    with pytest.raises(BadInput) as refused:
+        train_here(run)
+    assert refused.value.what == "1 of 24 rows cannot be used."
+    assert "row 5, row: is a pair of a better and a worse answer, which DPO learns from" in refused.value.why
+
+
 @pytest.mark.slow
 def test_a_cell_of_a_million_characters_is_refused_with_its_length_and_the_others_are_learned(
     tmp_path: Path,

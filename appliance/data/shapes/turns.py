@@ -98,7 +98,7 @@ def read_turns(value: Any, column: str, tags: Tags, *, present: bool = True) -> 
         _plain_message(turn, tags) or _message(turn, f"{column}[{number}]", tags)
         for number, turn in enumerate(turns, start=1)
     ]
-    if any(message.role == "tool" for message in messages):
+    if "tool" in [message.role for message in messages]:
         messages = _in_order_of_calls(turns, messages, column)
     return messages
 
@@ -148,12 +148,14 @@ def ignored_in_turns(item: Mapping[str, Any], shape: Shape) -> set[str]:
     """Names of what turns hold beside what is read: `messages[].name`."""
     column = shape.column("messages")
     turns = item.get(column)
-    read = {shape.tags.role, shape.tags.content} | TURN_FIELDS
     more = (
         [turn for turn in turns if isinstance(turn, dict) and len(turn) > 2]
         if isinstance(turns, list)
         else []
     )
+    if not more:
+        return set()
+    read = {shape.tags.role, shape.tags.content} | TURN_FIELDS
     return {f"{column}[].{name}" for turn in more for name in turn if name not in read}
 
 
