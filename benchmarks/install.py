@@ -9,24 +9,29 @@ weights added, listed and signed anew by the bundler's own code. What is measure
 - wall time of its stage that reads, hashes, writes and syncs the payload, against the slower of `cat` of
   the volumes to /dev/null and copying them with fsync; the rest (control files, the runtime and its
   wheels, the switch) is reported apart;
-- the largest memory of any process of it; room on the disk; a re-install; a rollback.
+- what one core needs to read, to hash and to write as many bytes, each alone: the floor of that stage;
+- the largest memory of any process of it; room on the disk; a re-install (median of five); a rollback.
 
 Before every timing the files are written back and dropped from the page cache.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from appliance.bundle.contents import format_contents, parse_contents
+from appliance.bundle.medium import CHUNK_BYTES
 from appliance.bundle.release import format_release, parse_release
 from appliance.bundle.sums import format_sums
 from appliance.progress import Silent
@@ -62,6 +67,7 @@ def main() -> None:
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     before, weights = make_bundles(int(asked.gigabytes * 1e9))
+    print(f"CPU seconds of the payload alone: {floor(weights)}", flush=True)
     ratios = []
     for number in range(asked.rounds):
         took = one_round(before, weights)
@@ -161,9 +167,33 @@ def one_round(before: Medium, weights: Medium) -> dict[str, float]:
     stage = re.search(r"copying from the medium .* in ([0-9.]+) s", told)
     took["payload"] = float(stage[1]) if stage else sys.exit(told)
     took["rest"] = took["install"] - took["payload"]
-    took["again"] = timed(install_command(weights))[0]
+    took["again"] = statistics.median(timed(install_command(weights))[0] for _ in range(5))
     took["rollback"] = timed([WORK / "site/opt/bin/islet", "rollback", "--yes"])[0]
     return took
+
+
+def floor(weights: Medium) -> str:
+    """CPU seconds that reading, hashing and writing the payload take, each alone, in words."""
+    cpu: dict[str, float] = {"read": 0.0, "hash": 0.0, "write": 0.0}
+    hasher, target = hashlib.sha256(), WORK / "floor"
+    with target.open("wb", buffering=0) as out:
+        for path in sorted(weights.folder.glob("payload.*")):
+            with path.open("rb", buffering=0) as file:
+                buffer = memoryview(bytearray(CHUNK_BYTES))
+                while length := _timed_cpu(cpu, "read", lambda: file.readinto(buffer)):  # noqa: B023
+                    piece = buffer[:length]
+                    _timed_cpu(cpu, "hash", lambda: hasher.update(piece))  # noqa: B023
+                    _timed_cpu(cpu, "write", lambda: out.write(piece))  # noqa: B023
+    target.unlink()
+    told = ", ".join(f"{what} {seconds:.2f}" for what, seconds in cpu.items())
+    return f"{told}; {sum(cpu.values()) / 2:.2f} s on two cores"
+
+
+def _timed_cpu(cpu: dict[str, float], what: str, act: Callable[[], Any]) -> Any:
+    before = time.process_time()
+    found = act()
+    cpu[what] += time.process_time() - before
+    return found
 
 
 def install_command(medium: Medium) -> list[str | Path]:
