@@ -32,6 +32,7 @@ from appliance.run.removal import remove_folder
 from appliance.run.retention import find_retention
 from appliance.run.rows import Message, Problem, Row
 from appliance.site.backup import make_backup
+from appliance.site.collect import tidy
 from appliance.site.layout import Site
 from appliance.site.reach import Reach, find_reach, reach_sentences
 from appliance.site.restore import plan_restoration, restore
@@ -253,12 +254,24 @@ def test_a_removal_overwrites_what_it_removes(tmp_path: Path) -> None:
 
 
 def test_a_removal_that_was_cut_off_is_finished_by_the_next(tmp_path: Path) -> None:
-    for name in (".run-a.77.gone", "run-b"):
+    dead, alive = "4194305", str(os.getpid())  # the first is more than any process has; proc(5), pid_max
+    for name in (f".run-a.{dead}.gone", f".new.{dead}", f".run-c.{alive}.gone", "run-b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "rows").write_text(SECRET)
     (tmp_path / ".keep.gone").mkdir()
     remove_folder(tmp_path / "run-b")
-    assert [path.name for path in tmp_path.iterdir()] == [".keep.gone"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".keep.gone", f".run-c.{alive}.gone"]
+
+
+def test_gc_takes_what_was_cut_off_among_data_sets_and_runs(site: Site) -> None:
+    add(site.datasets, wish(), rows("一"))
+    site.store.mkdir()
+    for left in (site.datasets / "ward" / ".2.4194305.gone", site.runs / ".x.4194305.gone"):
+        left.mkdir()
+        (left / "rows").write_text(SECRET)
+    tidy(site)
+    assert [path.name for path in (site.datasets / "ward").iterdir()] == ["1"]
+    assert list(site.runs.iterdir()) == []
 
 
 def test_a_day_may_be_set_again(datasets: Path) -> None:

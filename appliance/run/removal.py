@@ -14,7 +14,8 @@ from pathlib import Path
 
 from appliance.durable import sync_folder
 
-_GONE = re.compile(r"\..+\.[0-9]+\.gone")
+_LEFT = re.compile(r"\..+\.([0-9]+)\.gone|\.new\.([0-9]+)")
+"""Names of folders that go, and of those that come: with the number of the process at work on them."""
 CHUNK_BYTES = 1 << 20
 
 
@@ -31,9 +32,13 @@ def remove_folder(folder: Path) -> int:
 
 
 def finish_removals(parent: Path) -> None:
-    """Remove what a removal that was cut off left in `parent`, as far as it is this account's."""
-    for path in parent.glob(".*.gone"):
-        if _GONE.fullmatch(path.name) and not path.is_symlink():
+    """Remove what a removal or an addition that was cut off left in `parent`, as far as it is this account's.
+
+    What belongs to a living process stays.
+    """
+    for path in parent.glob(".*"):
+        match = _LEFT.fullmatch(path.name)
+        if match and not Path("/proc", match[1] or match[2]).exists() and not path.is_symlink():
             with suppress(OSError):
                 _take_away(path)
 

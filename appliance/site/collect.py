@@ -17,6 +17,7 @@ from appliance.durable import sync_folder
 from appliance.errors import HostNotReady
 from appliance.progress import Progress
 from appliance.run.lock import folder_lock
+from appliance.run.removal import finish_removals
 from appliance.sentence import Sentence, listed, say
 from appliance.site import audit
 from appliance.site.layout import Site
@@ -122,7 +123,7 @@ def collect(site: Site, shown: Collection, keep: int, progress: Progress) -> Non
             for path in shown.files:
                 advance(path.lstat().st_size)
                 path.unlink()
-        _remove_empty_folders(site)
+        _take_leftovers(site)
 
 
 @contextmanager
@@ -155,7 +156,15 @@ def tidy(site: Site) -> None:
     Raises: HostNotReady, when another command is at work here.
     """
     with alone(site, "gc"):  # which removes quarantines that nobody holds
-        _remove_empty_folders(site)
+        _take_leftovers(site)
+
+
+def _take_leftovers(site: Site) -> None:
+    """Empty folders of the store, and runs and data sets whose coming or going was cut off."""
+    _remove_empty_folders(site)
+    for folder in (site.runs, *site.datasets.glob("[!.]*")):
+        if folder.is_dir() and not folder.is_symlink():
+            finish_removals(folder)
 
 
 def _remove_empty_folders(site: Site) -> None:

@@ -69,7 +69,7 @@ def add(datasets: Path, wish: Wish, items: Iterable[Row | Problem]) -> tuple[Ver
         home.mkdir(exist_ok=True)
         with suppress(PermissionError):  # somebody else's, who made it right
             home.chmod(SHARED_NAME if shared else OWN)
-        _tidy(home)
+        finish_removals(home)
         aside.mkdir(mode=OWN)
         try:
             write_rows(aside / ROWS, tally.checked(items, wish.max_bad_share))
@@ -86,15 +86,6 @@ def add(datasets: Path, wish: Wish, items: Iterable[Row | Problem]) -> tuple[Ver
             next_step="Make the folder writable and free some space, or ask an administrator.",
         ) from error
     return version, tally
-
-
-def _tidy(home: Path) -> None:
-    """Remove what an addition or a removal that was killed left."""
-    finish_removals(home)
-    for left in home.glob(".new.*"):
-        pid = left.name.rpartition(".")[2]
-        if pid.isdigit() and not Path("/proc", pid).exists():
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _record(aside: Path, wish: Wish, tally: Tally) -> Record:
