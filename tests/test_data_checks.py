@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.data.checks.answers import cut_off, has_thoughts, refuses
+from appliance.data.checks.batch import without_thoughts
 from appliance.data.checks.check import Checked, check_rows
 from appliance.data.checks.finding import KINDS
 from appliance.data.checks.letters import letters_of, numbers_of
@@ -199,6 +200,7 @@ def test_a_very_short_answer_is_told_only_where_most_are_long() -> None:
     "answer",
     [
         "请带好身份证，",
+        "低盐、",
         "需要以下材料：",
         "See the list of items:",
         "注意事项（",
@@ -313,6 +315,20 @@ def test_thoughts_in_some_answers_are_told_of_the_fewer() -> None:
     many = [row(f"{word}？", f"<think>先想{word}</think>好的", 7) for word in WORDS[:4]]
     assert found(check([*plain, *many]), "thinking-mixed") == [(1000, "has no thoughts; most answers have")]
     assert found(check(many), "thinking-mixed") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("<think>想</think>好的", "好的"),
+        ("一<think>想</think>二<think>再想</think>三", "一二三"),
+        ("<think>没有完", "<think>没有完"),
+        ("</think>" + "<think>" * 200_000, "</think>" + "<think>" * 200_000),  # no hang
+        ("<think>" * 200_000 + "</think>好的", "好的"),
+    ],
+)
+def test_thoughts_are_taken_out_between_their_tags(text: str, left: str) -> None:
+    assert without_thoughts(text) == left
 
 
 def test_empty_thoughts_are_none() -> None:

@@ -151,7 +151,7 @@ def cut_off(whole: str, answer: str, units: int) -> int | None:
     if ("<think>" in whole and "</think>" not in whole) or answer.count("```") % 2:
         return UNCLOSED
     end = answer.rstrip()
-    if end[-1:] in OPEN_ENDS and units > SHORT_UNITS:
+    if end[-1:] in OPEN_ENDS:
         return OPEN_END
     if units < LONG_UNITS or not end.rstrip(CLOSERS)[-1:].isalnum():
         return None

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.data.checks.batch import THOUGHTS, answer_of
+from appliance.data.checks.batch import answer_of, without_thoughts
 from appliance.data.checks.check import Checked, Rows
 from appliance.data.checks.finding import KINDS
 from appliance.data.checks.marks import KNOWN, pattern_of
@@ -83,16 +82,17 @@ def write_clean(out: Path, rows: Rows, checked: Checked, first: int, wishes: Wis
 
 def mender_of(wishes: Wishes) -> Callable[[Row], Row]:
     """What mends one row; a row without the faults stays as it is."""
-    removed: list[tuple[str, re.Pattern[str]]] = []
+    changes: list[tuple[str, Callable[[str], str]]] = []
     tokens = (*wishes.controls, *KNOWN) if "template-marks" in wishes.mend else wishes.controls
     if tokens and {"control-tokens", "template-marks"} & set(wishes.mend):
-        removed.append(("control tokens removed", pattern_of(tokens)))
+        pattern = pattern_of(tokens)
+        changes.append(("control tokens removed", lambda text: pattern.sub("", text)))
     if "thinking-mixed" in wishes.mend:
-        removed.append(("thoughts removed", THOUGHTS))
+        changes.append(("thoughts removed", without_thoughts))
 
     def mend(row: Row) -> Row:
-        for step, pattern in removed:
-            new = _without(row, pattern)
+        for step, change in changes:
+            new = _changed(row, change)
             if new != row:
                 row = replace(new, steps=(*new.steps, step))
         return row
@@ -135,18 +135,22 @@ def _codes(checked: Checked, first: int, drop: Collection[str]) -> dict[int, lis
     return found
 
 
-def _without(row: Row, pattern: re.Pattern[str]) -> Row:
+def _changed(row: Row, change: Callable[[str], str]) -> Row:
+    """`row` with every text in it changed; one that stays the same keeps its outer spaces too."""
+
     def changed(message: Message) -> Message:
-        if not pattern.search(message.content):
-            return message
-        return replace(message, content=pattern.sub("", message.content).strip())
+        return replace(message, content=_kept_or(message.content, change(message.content)))
 
     return replace(
         row,
         messages=tuple(map(changed, row.messages)),
         rejected=changed(row.rejected) if row.rejected else None,
-        text=pattern.sub("", row.text).strip() if row.text else "",
+        text=_kept_or(row.text, change(row.text)),
     )
+
+
+def _kept_or(old: str, new: str) -> str:
+    return old if new.strip() == old.strip() else new.strip()
 
 
 def _write_report(out: Path, cleaned: Cleaned, wishes: Wishes) -> None:
