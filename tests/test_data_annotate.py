@@ -164,6 +164,19 @@ def test_a_workbook_with_prefixes_and_without_places_is_annotated_too(tmp_path: 
     }
 
 
+def test_a_workbook_whose_attributes_stand_in_single_quotes_is_annotated_too(tmp_path: Path) -> None:
+    rows = (row(2, "prompt", "completion"), row(4, "几楼？", "三楼"), row(9, "几楼？", "三楼"))
+    part = "".join(rows).replace('"', "'")
+    path = workbook(tmp_path / "rows.xlsx", {"a": sheet(part)})
+    out = tmp_path / "out.xlsx"
+    assert annotated(path, out) == 0
+    (source,) = open_sources(out)
+    assert [(number, item["check"]) for number, item in source.items() if isinstance(item, dict)] == [
+        (4, ""),
+        (9, "exact-duplicates"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("column", "letters"), [(0, "A"), (25, "Z"), (26, "AA"), (701, "ZZ"), (702, "AAA"), (16383, "XFD")]
 )

@@ -21,12 +21,12 @@ from appliance.errors import BadInput
 from appliance.sentence import say
 
 _ROW = re.compile(r"<((?:\w+:)?)row\b([^<>]*?)(/?)>")
-_NUMBER = re.compile(r"\br=\"(\d+)\"")
-_SPANS = re.compile(r"\s+spans=\"[^\"]*\"")
+_NUMBER = re.compile(r"(?<![\w:])r=[\"'](\d+)[\"']")
+_SPANS = re.compile(r"\s+spans=(?:\"[^\"]*\"|'[^']*')")
 _CELL = re.compile(r"<(?:\w+:)?c[\s/>]")
-_PLACE = re.compile(r"<(?:\w+:)?c\s[^<>]*?\br=\"([A-Z]{1,3})\d+\"")
+_PLACE = re.compile(r"<(?:\w+:)?c\s(?:[^<>]*?\s)?r=[\"']([A-Z]{1,3})\d+[\"']")
 _VALUE = re.compile(r"<(?:\w+:)?[vt][ >]")
-_DIMENSION = re.compile(r"(<(?:\w+:)?dimension\s+ref=\"[A-Z]+\d+:)([A-Z]+)(\d+\")")
+_DIMENSION = re.compile(r"(<(?:\w+:)?dimension\s+ref=[\"'][A-Z]+\d+:)([A-Z]+)(\d+[\"'])")
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold. Source: XML 1.0, section 2.2."""
 
