@@ -9,7 +9,8 @@ they were written, or bytes afterwards. What must hold of it:
 - it is read, or refused by an error for people, in bounded CPU time and memory;
 - rows in = rows out + rows reported; and rows in is what another reader counts in it, where one can;
 - rows that were not touched come out as they do from the good file;
-- what comes out can be kept (canonical Parquet) and read back.
+- what comes out can be kept (canonical Parquet) and read back;
+- it can be checked, and a copy with the findings beside each row is written or refused by such an error.
 """
 
 import argparse
@@ -30,8 +31,11 @@ from pathlib import Path
 from typing import Any
 
 from appliance.data.canonical import stream_rows, write_rows
+from appliance.data.checks.annotate import annotate
+from appliance.data.checks.check import check_rows
 from appliance.data.read import Reading, read_file
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, BadInput
+from appliance.run.plan import DataFile
 from appliance.run.rows import Row
 from tests.data_goods import GOODS, TABLES, TEXTS, Good, Item
 
@@ -214,6 +218,7 @@ def judge(spoilt: Spoilt, folder: Path) -> Verdict:
         with _bounded():
             reading = read_file(path)
             wrong = _lost(spoilt, reading) or _changed(spoilt, reading) or _not_kept(reading, folder)
+            _check(reading, path)
     except ApplianceError as error:
         lines = (error.what, error.why, error.next_step)
         return Verdict("refused", "" if all(lines) else f"an error without a line: {lines}")
@@ -290,6 +295,19 @@ def _not_kept(reading: Reading, folder: Path) -> str:
     kept = folder / "kept.parquet"
     write_rows(kept, reading.rows)
     return "" if tuple(stream_rows(kept)) == reading.rows else "the rows that were kept are others"
+
+
+def _check(reading: Reading, path: Path) -> None:
+    """Have the checks look at the rows, and write a copy with what they found."""
+    checked = check_rows(lambda: [*reading.rows, *reading.problems])
+    copy = path.with_name("copy" + path.suffix)
+    try:
+        annotate(
+            DataFile(str(path)), copy, checked, "check", lambda found: " ".join(each.code for each in found)
+        )
+    except BadInput:  # of a kind that has no room for remarks, or damaged where no row is
+        return
+    copy.unlink()
 
 
 @contextmanager
