@@ -42,6 +42,9 @@ DEFAULTS: Mapping[ShapeName, Mapping[str, str]] = {
     "text": {"text": "text"},
 }
 REQUIRED = ("prompt", "query", "response", "messages", "text")
+LEADING = ("prompt", "response", "messages", "text")
+"""Fields that say by themselves what a row is: nobody would leave them out."""
+
 MARKS = ("chosen", "rejected", "kto_tag")
 """Fields that make a row more than a plain answer."""
 
@@ -220,10 +223,13 @@ def _for_example(sample: Sample, known: Sequence[str]) -> Sentence:
         options = _options(("prompt", named[0]), ("response", named[1]))
     else:
         options = _options(("prompt", "NAME"), ("response", "NAME"))
-    return say(
+    how = say(
         "Say which is which, for example: {options}; in a plan: columns.prompt and columns.response.",
         options=listed(options, " "),
     )
+    if all(isinstance(value, str) for item in sample.items for value in item.values()):  # a table
+        return say("{how} If the first row holds no names, write them above it first.", how=how)
+    return how
 
 
 def _options(*columns: tuple[str, str]) -> list[str]:
@@ -254,7 +260,7 @@ def _columns(
             raise _two_columns(path, sample, field, found)
         if found:
             columns[field] = found[0]
-            if any(asked.values()) and found[0] in sample.filled:
+            if field not in LEADING and any(asked.values()) and found[0] in sample.filled:
                 notices.append(_by_default(field, found[0]))
     usual = {**DEFAULTS[name], **{field: known[0] for field, known in names.BESIDE.items()}}
     taken = set(columns.values())
@@ -306,7 +312,7 @@ def _two_shapes(path: Path, sample: Sample, rivals: list[ShapeName]) -> BadInput
         why=listed(evidence, "; "),
         next_step=say(
             "Say which: {options}; in a plan: format.",
-            options=listed([f"--format {name}" for name in rivals]),
+            options=listed([f"--format {name}" for name in rivals], " or "),
         ),
     )
 
@@ -316,5 +322,5 @@ def _two_columns(path: Path, sample: Sample, field: str, found: list[str]) -> Ba
     return BadInput(
         say("The rows of {path} can be read in more than one way.", path=path),
         why=say("{columns} would each do for {field}", columns=sample.shown(found), field=field),
-        next_step=say("Say which: {options}; in a plan: columns.", options=listed(options)),
+        next_step=say("Say which: {options}; in a plan: columns.", options=listed(options, " or ")),
     )
