@@ -294,10 +294,11 @@ def test_a_row_whose_cells_fit_no_column_is_refused_and_the_next_one_is_not(tmp_
 @pytest.mark.parametrize(
     ("content", "what", "why"),
     [
-        ("a,b,a\n1,2,3\n", "two columns of one name", "named a"),
-        ("a , a\n1,2\n", "two columns of one name", "named a"),
-        (",,\n1,2,3\n,,\n", "no names of columns", "row 2 must hold them: its cells are numbers"),
-        ("1,2\n3,4\n", "no names of columns", "its cells are numbers"),
+        ("a,b,a\n1,2,3\n", "two columns of one name", "columns 1 and 3"),
+        ("a ,, a\n1,,2\n", "two columns of one name", "columns 1 and 3"),
+        (",,\n1,2,3\n,,\n", "no names of columns", "row 2 must hold them: its cells read like"),
+        ("头痛怎么办？,多喝水。\n发热怎么办？,测体温。\n", "no names of columns", "read like those of a row"),
+        ("2023-05-01,110101199003071\n2023-05-02,1\n", "no names of columns", "read like those of a row"),
         (f"{'很长的问题' * 30},b\nc,d\n", "no names of columns", "more than 100 characters"),
         ("某医院问答数据,,\n问题,回答,科室\na,b,c\n", "a title where the names", "row 1 has one cell"),
         ("a\x1b[31m,b\n1,2\n", "cannot be shown", "control characters"),
@@ -332,6 +333,13 @@ def test_a_table_of_one_column_is_one(tmp_path: Path) -> None:
         "csv",
         [(2, {"text": "一"}), (3, {"text": "二"})],
     )
+
+
+def test_columns_that_are_questions_of_a_form_are_names_beside_others(tmp_path: Path) -> None:
+    content = "序号,1、您的年龄？,2、您的症状？\n1,30,咳嗽\n"
+    assert read(write(tmp_path, content, "rows.csv"))[1] == [
+        (2, {"序号": "1", "1、您的年龄？": "30", "2、您的症状？": "咳嗽"})
+    ]
 
 
 def test_a_table_without_rows_has_none(tmp_path: Path) -> None:

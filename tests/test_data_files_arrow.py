@@ -135,8 +135,9 @@ def test_damage_is_told_and_never_a_crash(tmp_path: Path, write: Write, containe
     assert refused > 60
 
 
-def test_refuses_two_columns_of_one_name(tmp_path: Path) -> None:
-    table = pyarrow.Table.from_arrays([pyarrow.array(["x"]), pyarrow.array(["y"])], names=["a", "a"])
+@pytest.mark.parametrize("name", ["a", ""])
+def test_refuses_two_columns_of_one_name(tmp_path: Path, name: str) -> None:
+    table = pyarrow.Table.from_arrays([pyarrow.array(["x"]), pyarrow.array(["y"])], names=[name, name])
     write_stream(tmp_path / "rows.arrow", table)
     with pytest.raises(BadInput, match="two columns of one name"):
         open_sources(tmp_path / "rows.arrow")

@@ -4,6 +4,7 @@ A header is refused where taking it would be a guess: a name twice, a title abov
 names. A row is refused where its cells cannot be given to the names.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 
 from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
-from appliance.sentence import listed, say
+from appliance.sentence import say
 
 LONGEST_NAME = 100
 """Characters; what is longer is the text of a row."""
+
+_READS_LIKE_DATA = re.compile(r"[。！？!?…]$|^[\d.,:/%+-]+$|\d{5}")
+"""A sentence, a number, a date, a long number: one such name may be a question of a form, all are none."""
 
 NAME_THEM = say("Write the names of the columns into the first row, one for each column.")
 
@@ -68,14 +72,16 @@ def read_columns(header: Sequence[str], below: Sequence[str], row: int, source: 
         )
     if any(len(name) > LONGEST_NAME for name in names):
         raise _no_names(source, row, say("a cell of it has more than {limit} characters", limit=LONGEST_NAME))
-    if all(_is_number(name) for name in names if name):
-        raise _no_names(source, row, say("its cells are numbers"))
-    check_names([name for name in names if name], source)
+    if all(_READS_LIKE_DATA.search(name) for name in names if name):
+        raise _no_names(source, row, say("its cells read like those of a row"))
+    check_names(names, source, unnamed=True)
     return Columns(tuple(names), row, all(names))
 
 
-def check_names(names: Sequence[str], source: Path) -> None:
+def check_names(names: Sequence[str], source: Path, *, unnamed: bool = False) -> None:
     """Stop where one name stands over two columns, or cannot be shown on a screen.
+
+    unnamed: whether several columns may have none
 
     Raises: BadInput.
     """
@@ -85,17 +91,17 @@ def check_names(names: Sequence[str], source: Path) -> None:
             why="it holds control characters, or half an emoji",
             next_step="Name the column anew, of letters, digits and spaces.",
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise BadInput(
-            say("{source} has two columns of one name.", source=source),
-            why=say("more than one column is named {names}", names=listed(twice)),
-            next_step="Give each column a name of its own, or delete the column that is not wanted.",
-        )
-
-
-def _is_number(name: str) -> bool:
-    return name.replace(".", "", 1).replace("-", "").isdecimal()
+    for position, name in enumerate(names):
+        if name in names[:position] and (name or not unnamed):
+            raise BadInput(
+                say("{source} has two columns of one name.", source=source),
+                why=say(
+                    "columns {first} and {second} are named alike",
+                    first=names.index(name) + 1,
+                    second=position + 1,
+                ),
+                next_step="Give each column a name of its own, or delete the column that is not wanted.",
+            )
 
 
 def _no_names(source: Path, row: int, why: str) -> BadInput:

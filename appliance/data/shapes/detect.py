@@ -255,7 +255,7 @@ def _columns(
             continue
         found = sample.candidates(known, besides=columns.values())
         if field == "kto_tag":
-            found = [each for each in found if _says_yes_or_no(sample, each) or each == "kto_tag"]
+            found = [each for each in found if each == "kto_tag" or _may_be_label(sample, each)]
         if len(found) > 1:
             raise _two_columns(path, sample, field, found)
         if found:
@@ -275,10 +275,11 @@ def _by_default(field: str, column: str) -> Sentence:
     return say("{meaning}, by its name: to leave it out, say --column {field}=", meaning=said, field=field)
 
 
-def _says_yes_or_no(sample: Sample, column: str) -> bool:
+def _may_be_label(sample: Sample, column: str) -> bool:
+    """Whether what a column holds says yes or no; one that is empty so far may yet."""
     values = sample.values(column)
     said = sum(as_label(value) is not None for value in values)
-    return bool(values) and said >= LABEL_SHARE * len(values)
+    return said >= LABEL_SHARE * len(values)
 
 
 def _is_pretraining(sample: Sample, asked: Mapping[str, str], columns: Mapping[str, str]) -> bool:
