@@ -187,7 +187,7 @@ def _expiry(lock: Lock) -> str:
 
 
 def _disk_bytes(runtime: Path, items: list[Item]) -> int:
-    """Room that an install needs: store, unpacked runtime and wheels, runtime.tar.gz there and in quarantine."""
+    """Room that an install needs: store, unpacked runtime and wheels, runtime.tar.gz in quarantine too."""
     unpacked = 0
     with gzip.open(runtime, "rb") as file:
         while chunk := file.read(1 << 22):

@@ -283,6 +283,7 @@ def test_both_judges_refuse_a_delta_alike_before_anything_is_written(
     assert everything(site) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_runtime_that_was_put_beside_the_delta_is_taken_from_there(
     shelf: Shelf, offered: tuple[Site, Workshop], shell: str
@@ -293,6 +294,19 @@ def test_a_runtime_that_was_put_beside_the_delta_is_taken_from_there(
     assert judge_by_python(shop, site, shop.anchor()) is None
     result = judge_by_shell(SHELLS[shell], shop, site, shop.anchor())
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_delta_that_is_installed_is_not_asked_for_its_runtime_again(
+    offered: tuple[Site, Workshop], tmp_path: Path, shell: str
+) -> None:
+    site, shop = offered
+    put(site, shop.bundle, tmp_path / "quarantine")
+    to_pipe(stored_runtime(site, shop))  # who opens it waits for ever
+    result = judge_by_shell(SHELLS[shell], shop, site, shop.anchor())
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "this box was not looked at in full" in result.stdout
 
 
 def test_the_full_bundle_repairs_what_a_delta_was_refused_for(

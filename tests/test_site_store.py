@@ -13,7 +13,7 @@ from appliance.bundle.sums import parse_sums
 from appliance.errors import DamagedBundle, UntrustedBundle
 from appliance.progress import Silent
 from appliance.site.layout import Site
-from appliance.site.store import fill_store
+from appliance.site.store import fill_store, keep_runtime
 from bundler.pack import Item, lay_out, write_volumes
 from bundler.sources import file_sha256
 from tests.bundles import Workshop, make_workshop
@@ -204,3 +204,30 @@ def flip(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
+
+
+def test_a_runtime_that_the_store_has_whole_stays_and_a_damaged_one_is_replaced(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    site, medium = Site(tmp_path / "opt", tmp_path / "state"), Watched(shop.bundle)
+    sha256 = file_sha256(shop.bundle / "runtime.tar.gz")
+    keep_runtime(site, medium, sha256, folder(tmp_path / "first"))
+    kept = site.stored(sha256)
+    assert file_sha256(kept) == sha256 and kept.stat().st_mode & 0o777 == 0o444
+    inode = kept.stat().st_ino
+    keep_runtime(site, Watched(folder(tmp_path / "empty")), sha256, folder(tmp_path / "second"))
+    assert kept.stat().st_ino == inode
+    kept.chmod(0o644)
+    kept.write_bytes(b"rot")
+    keep_runtime(site, medium, sha256, folder(tmp_path / "third"))
+    assert file_sha256(kept) == sha256
+
+
+def test_a_damaged_runtime_on_the_medium_does_not_get_into_the_store(shop: Workshop, tmp_path: Path) -> None:
+    disk, site = tmp_path / "disk", Site(tmp_path / "opt", tmp_path / "state")
+    shutil.copytree(shop.bundle, disk)
+    sha256 = file_sha256(disk / "runtime.tar.gz")
+    flip(disk / "runtime.tar.gz", 100)
+    with pytest.raises(DamagedBundle, match=r"runtime\.tar\.gz is damaged"):
+        keep_runtime(site, Watched(disk), sha256, folder(tmp_path / "quarantine"))
+    assert stored(site) == set()
