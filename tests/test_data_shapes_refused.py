@@ -362,6 +362,19 @@ def test_a_column_of_classes_is_no_label(tmp_path: Path) -> None:
     assert reading.files[0].ignored_fields == ("label",)
 
 
+def test_a_column_of_pictures_can_be_left_unread(tmp_path: Path) -> None:
+    items = [{**ALPACA, "图片": "a.png"}]
+    assert "--column images=" in read(tmp_path, items).problems[0].fix
+    assert turns(read(tmp_path, items, columns={"images": ""}).rows[0]) == said("a", "b")
+
+
+def test_a_label_that_comes_late_is_not_overlooked(tmp_path: Path) -> None:
+    late = [{**ALPACA, "label": None}] * 120 + [{**ALPACA, "label": True}, {**ALPACA, "label": "x"}]
+    reading = read(tmp_path, late)
+    assert [row.kind for row in reading.rows[-2:]] == ["chat", "label"]
+    assert [(each.row, each.field) for each in reading.problems] == [(122, "label")]
+
+
 def test_a_mark_can_be_left_unread(tmp_path: Path) -> None:
     reading = read(tmp_path, [{**ALPACA, "label": 1}], columns={"kto_tag": ""})
     assert [row.kind for row in reading.rows] == ["chat"]

@@ -136,5 +136,5 @@ def refuse_media(item: Mapping[str, Any], shape: Shape) -> None:
             raise RowRefused(
                 shape.column(name),
                 say("refers to pictures, films or sounds, which are not learned"),
-                say("leave the row out: only text is learned"),
+                say("leave the row out, or the column unread: --column {field}=", field=name),
             )
