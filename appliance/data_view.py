@@ -46,6 +46,16 @@ def voice() -> Voice:
     return Voice(language_of())
 
 
+def line(text: str) -> str:
+    """`text` that somebody else wrote (a name, a record), as a line that does nothing to the terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def cell(text: str) -> str:
+    """The same in a table, where brackets mean something else."""
+    return escape(line(text))
+
+
 def print_json(value: Any) -> None:
     """`value` for scripts."""
     print(json.dumps(value, ensure_ascii=False, indent=1))
@@ -89,7 +99,7 @@ def print_refused(refused: int, problems: "Sequence[Problem]", tell: Voice) -> N
     if refused:
         print(tell("  Rows that cannot be used and were left out: {count}", count=refused))
     for problem in problems[:SHOWN_PROBLEMS]:
-        print(f"  {tell.again(problem.sentence())}")
+        print(f"  {line(tell.again(problem.sentence()))}")
 
 
 @dataclass(frozen=True)
@@ -147,8 +157,7 @@ _LONGEST_STRATUM = 12
 
 def shown(name: str) -> str:
     """What somebody's cell says, for the head of a column: short, nothing in it acts on a terminal."""
-    line = "".join(sign if sign.isprintable() else "?" for sign in name[:_LONGEST_STRATUM])
-    return escape(line + ("…" if len(name) > _LONGEST_STRATUM else ""))
+    return cell(name[:_LONGEST_STRATUM] + ("…" if len(name) > _LONGEST_STRATUM else ""))
 
 
 def print_mix(plan: "MixPlan", parts: "Sequence[Part]", recipe: "Recipe", *, counted: bool) -> None:
@@ -230,13 +239,12 @@ def print_datasets(listing: "Listing", *, removed: bool, as_json: bool) -> None:
         record = each.record
         until = until_text(each.retention, day, tell)
         who = record.made_by.login or record.made_by.user
-        view.add_row(
-            record.reference, f"{record.rows:,}", record.created[:10], who, until, record.sha256[:HASH_SIGNS]
-        )
+        made, sha256 = cell(record.created[:10]), cell(record.sha256[:HASH_SIGNS])
+        view.add_row(record.reference, f"{record.rows:,}", made, cell(who), until, sha256)
     if listing.versions:
         Console().print(view)
     for name in listing.unreadable:
-        print(tell("cannot be read: {name}", name=name))
+        print(tell("cannot be read: {name}", name=line(name)))
     overdue = sum(1 for each in listing.versions if each.retention and each.retention.is_overdue(day))
     if overdue:
         print(tell("Overdue: {count}. Look at them, then: islet data remove NAME@VERSION", count=overdue))
@@ -246,10 +254,10 @@ def print_datasets(listing: "Listing", *, removed: bool, as_json: bool) -> None:
 
 def _print_removed(listing: "Listing", tell: Voice) -> None:
     for each in listing.removed:
-        line = "removed: {name}@{version}, {rows} rows, on {day} by {who}: {reason}"
+        said = "removed: {name}@{version}, {rows} rows, on {day} by {who}: {reason}"
         facts = {"name": each.name, "version": each.version, "rows": each.rows, "reason": each.reason}
         who = each.removed_by.login or each.removed_by.user
-        print(tell(line, day=each.removed[:10], who=who, **facts))
+        print(line(tell(said, day=each.removed[:10], who=who, **facts)))
 
 
 def retention_facts(retention: Retention | None, day: datetime.date) -> dict[str, Any]:
@@ -276,11 +284,12 @@ def print_removal(plan: "RemovalPlan", reach: Reach) -> None:
     """What removing a version would do, and what it would not."""
     tell, record = voice(), plan.version.record
     print(tell("To be removed: {reference}", reference=f"dataset:{record.reference}"))
-    print(f"  {kinds_text(record.kinds, tell)}, {amount_text(plan.size, 'B')}, SHA-256 {record.sha256}")
+    size, sha256 = amount_text(plan.size, "B"), line(record.sha256)
+    print(f"  {kinds_text(record.kinds, tell)}, {size}, SHA-256 {sha256}")
     if plan.runs:
         print(tell("These runs were made from it and hold copies of its rows, which stay:"))
         for name in plan.runs[:SHOWN_RUNS]:
-            print(f"  {name}")
+            print(f"  {line(name)}")
     print_reach(reach, tell)
 
 

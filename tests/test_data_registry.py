@@ -283,6 +283,19 @@ def test_a_day_may_be_set_again(datasets: Path) -> None:
     assert found is not None and (found.until, found.set_by) == (COMING, "wang.lei")
 
 
+def test_what_another_wrote_into_a_record_does_nothing_to_the_terminal(site: Site) -> None:
+    version, _ = add(site.datasets, wish(), rows("一"))
+    document = json.loads((version.folder / "dataset.json").read_text())
+    hostile = "[red]\x1b[2J\x07"
+    changed = {**document, "made_by": {"uid": 1, "user": hostile}, "created": hostile, "sha256": hostile}
+    (version.folder / "dataset.json").write_text(json.dumps(changed))
+    for words in (["list"], ["remove", "ward@1", "--reason", "x"]):
+        shown = islet(site, "data", *words).output
+        assert "ward@1" in shown and "[red]" in shown and not set(shown) & set("\x1b\x07")
+    (version.folder / "dataset.json").write_text(json.dumps({**document, "name": "other"}))
+    assert list_all(site.datasets).unreadable == ("ward/1",)
+
+
 # --- what the disk below is ---------------------------------------------------------------------
 
 

@@ -143,8 +143,15 @@ _LIST = say("Name one that `islet data list` names.")
 
 
 def read_version(folder: Path) -> Version:
-    """The version in `folder`. Raises: StepFailed, when its record is damaged; OSError."""
-    return Version(folder, read_document(folder / RECORD, Record), find_retention(folder))
+    """The version in `folder`. Raises: StepFailed, when its record is damaged, or another's; OSError."""
+    record = read_document(folder / RECORD, Record)
+    if (record.name, str(record.version)) != (folder.parent.name, folder.name):
+        raise StepFailed(
+            say("{path} cannot be read.", path=folder / RECORD),
+            why=say("it is the record of {reference}", reference=repr(record.reference)),
+            next_step="Put it back from a backup, or have an administrator remove the folder.",
+        )
+    return Version(folder, record, find_retention(folder))
 
 
 def numbered(home: Path) -> Sequence[Path]:
