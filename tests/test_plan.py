@@ -92,13 +92,27 @@ def test_refuses_a_plan_that_is_not_there(tmp_path: Path) -> None:
         read_plan(tmp_path / "nothing.toml")
 
 
+def full_file(rows: str) -> DataFile:
+    """One file of rows in which nothing has its default value."""
+    return DataFile(
+        rows,
+        "pairs",
+        sheet="问答",
+        dataset="ward",
+        columns={"prompt": "问 题", "kto_tag": ""},
+        tags={"user_tag": "病人"},
+        registered="ward@3",
+        sha256="0" * 64,
+    )
+
+
 def full_plan(rows: str, questions: str) -> Plan:
     """A plan in which nothing has its default value."""
     return Plan(
         format="islet-plan-1",
         name="icu-2",
         model=ModelChoice("org/model", system="你是助手。\n\"quoted\" 'both'"),
-        data=DataChoice((DataFile(rows, "pairs"),), held_out_share=0.25, max_bad_share=0.5),
+        data=DataChoice((full_file(rows),), held_out_share=0.25, max_bad_share=0.5),
         training=TrainingChoice(
             method="qlora",
             rank=8,
@@ -126,6 +140,15 @@ def test_a_written_plan_reads_back_equal(tmp_path: Path) -> None:
     plan = full_plan("/a/rows.csv", "/b/questions.json")
     write_plan(plan, tmp_path / "plan.toml")
     assert read_plan(tmp_path / "plan.toml") == plan
+
+
+def test_refuses_a_column_for_what_is_no_field(tmp_path: Path) -> None:
+    write_plan(full_plan("/a", "/b"), tmp_path / "plan.toml")
+    text = (tmp_path / "plan.toml").read_text(encoding="utf-8")
+    (tmp_path / "plan.toml").write_text(text.replace("prompt = ", "question = "), encoding="utf-8")
+    with pytest.raises(BadInput) as refused:
+        read_plan(tmp_path / "plan.toml")
+    assert refused.value.why == "`data.train[0].columns`: Invalid enum value 'question'"
 
 
 def test_a_plan_by_passes_reads_back_equal_and_one_by_both_is_refused_however_it_was_made(

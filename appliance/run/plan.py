@@ -311,7 +311,7 @@ def _rules(plan: Plan) -> list[tuple[str, bool, str]]:
 def in_words(message: str) -> str:
     """msgspec's message with the field in front: ``… - at `$.training.rank` `` becomes `training.rank: …`."""
     text, _, where = message.partition(" - at ")
-    place = where.strip("`").removeprefix("$").removeprefix(".")
+    place = where.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".")
     words = _said(text)
     return say("`{field}`: {words}", field=place, words=words) if place else words
 
