@@ -786,6 +786,9 @@ parse_arguments() {
     done
     [ -n "$medium" ] || usage "MEDIUM is not given."
     [ -d "$medium" ] || usage "$medium is not a folder."
+    if [ ! -e "$medium/RELEASE" ] && [ ! -e "$medium/SHA256SUMS" ]; then
+        refuse 6 "$medium holds no bundle." "neither RELEASE nor SHA256SUMS is in it" "Mount the medium, and name the folder on it that has RELEASE in it."
+    fi
     for folder in "$prefix" "${state:-/}"; do
         case $folder in
         /*) ;;

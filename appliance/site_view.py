@@ -58,7 +58,7 @@ def _change_line(change: Change, say: Voice) -> str:
     if change.kind == "runtime":
         return say("  changed: the environment with Python and its libraries", **facts)
     if change.was == change.now:
-        return say("  changed: {name}, other files", **facts)
+        return say("  changed: {name}, same version, other contents", **facts)
     return say("  changed: {name} {was} → {now}", **facts)
 
 

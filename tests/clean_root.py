@@ -7,7 +7,6 @@ a layer over it that is thrown away.
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +33,11 @@ for device in null zero urandom; do : >"dev/$device"; mount --bind "/dev/$device
 mkdir media/disk
 mount --bind "$medium" media/disk
 mount -o remount,bind,ro,noexec,nosuid,nodev media/disk
+if [ -n "$2" ]; then
+    mkdir media/disk-2
+    mount --bind "$2" media/disk-2
+    mount -o remount,bind,ro,noexec,nosuid,nodev media/disk-2
+fi
 cp "$installer" media/disk/root.1 root/
 chmod 755 root
 if [ -n "$busybox" ]; then
@@ -47,7 +51,11 @@ fi
 ip link set lo up
 exec chroot "$layers/root" /bin/sh -c "$1"
 """
-"""sh ENTER ROOT LAYERS MEDIUM INSTALLER BUSYBOX SCRIPT; BUSYBOX: empty, or the only program that stays."""
+"""sh ENTER ROOT LAYERS MEDIUM INSTALLER BUSYBOX SCRIPT SECOND
+
+BUSYBOX: empty, or the only program that stays. SECOND: empty, or another medium, at /media/disk-2.
+"""
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "dumb"}
 
 
 @dataclass(frozen=True)
@@ -61,13 +69,20 @@ class CleanBox:
 
     def run(self, script: str, *, busybox: bool = False) -> "subprocess.CompletedProcess[str]":
         """Run `script` as root: the medium is /media/disk, install.sh and root.1 lie in /root."""
-        tools = shutil.which("busybox") or "" if busybox else ""
-        unshare: Sequence[str | Path] = ["unshare", "--net", "--mount", "--pid", "--fork", "--ipc", "--uts"]
-        enter = ["sh", "-c", ENTER, "enter", self.root, self.layers, self.medium, INSTALLER, tools, script]
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "dumb"}
         return subprocess.run(
-            [*unshare, *enter], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment
+            self.command(script, busybox=busybox),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env=ENVIRONMENT,
         )
+
+    def command(self, script: str, *, busybox: bool = False, second: Path | None = None) -> list[str | Path]:
+        """What runs `script` there; `second`: another medium, at /media/disk-2."""
+        tools = shutil.which("busybox") or "" if busybox else ""
+        unshare: list[str | Path] = ["unshare", "--net", "--mount", "--pid", "--fork", "--ipc", "--uts"]
+        enter = [self.root, self.layers, self.medium, INSTALLER, tools, script, second or ""]
+        return [*unshare, "sh", "-c", ENTER, "enter", *enter]
 
 
 def debian_root() -> Path:

@@ -12,6 +12,7 @@ from tests.real import (  # noqa: F401  (fixtures)
     installed_site,
     real_bundle,
     small_bundle,
+    small_delta,
     small_second,
     workshop,
 )

@@ -232,6 +232,22 @@ def small_second(small_bundle: RealBundle) -> RealBundle:
 
 
 @pytest.fixture(scope="session")
+def small_delta(small_bundle: RealBundle) -> RealBundle:
+    """Release 2 as a delta: other rows, everything else as in release 1."""
+    folder = small_bundle.manifest.parent.with_name("rows")
+    folder.mkdir()
+    manifest, out = folder / "bundle.toml", folder / "delta"
+    shutil.copyfile(small_bundle.manifest, manifest)
+    (folder / "rows.jsonl").write_text('{"prompt": "1 + 2?", "completion": "3"}\n', encoding="utf-8")
+    again = RealBundle(out, manifest, small_bundle.roots, small_bundle.key, small_bundle.hub)
+    cache = again.build_command(out)[again.build_command(out).index("--cache") + 1]
+    bundler("lock", manifest, "--cache", cache, "--hub", small_bundle.hub)
+    bundler(*again.build_command(out, 2)[1:], "--base", small_bundle.folder)
+    bundler("sign", out, "--key", small_bundle.key, "--roots", small_bundle.roots, "--yes")
+    return again
+
+
+@pytest.fixture(scope="session")
 def installed_site(real_bundle: RealBundle) -> Iterator[InstalledSite]:
     """The big bundle, installed in a box; paths with a space and Chinese, as sites have them."""
     with scratch("site") as folder:

@@ -6,39 +6,20 @@ change of words that is meant, write them anew, then read what git shows:
     ISLET_GOLDEN=write .venv/bin/python -m pytest tests/test_site_screens.py
 """
 
-import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import golden_files
 from tests.bundles import INSTALLER
-from tests.real import BOX_ENVIRONMENT, RealBundle, box_command, bundler, scratch
+from tests.real import BOX_ENVIRONMENT, RealBundle, box_command, scratch
 from tests.screen import Screen
 
-GOLDEN = Path(__file__).parent / "golden"
-WRITE = os.environ.get("ISLET_GOLDEN") == "write"
 COLUMNS, ROWS = 400, 150
 """So wide that no path wraps, so high that nothing scrolls away."""
 PATIENCE_S = 120.0
-
-
-@pytest.fixture(scope="module")
-def delta(small_bundle: RealBundle) -> RealBundle:
-    """Release 2 as a delta: other rows, everything else as in release 1."""
-    folder = small_bundle.manifest.parent.with_name("rows")
-    folder.mkdir()
-    manifest, out = folder / "bundle.toml", folder / "delta"
-    shutil.copyfile(small_bundle.manifest, manifest)
-    (folder / "rows.jsonl").write_text('{"prompt": "1 + 2?", "completion": "3"}\n', encoding="utf-8")
-    again = RealBundle(out, manifest, small_bundle.roots, small_bundle.key, small_bundle.hub)
-    cache = again.build_command(out)[again.build_command(out).index("--cache") + 1]
-    bundler("lock", manifest, "--cache", cache, "--hub", small_bundle.hub)
-    bundler(*again.build_command(out, 2)[1:], "--base", small_bundle.folder)
-    bundler("sign", out, "--key", small_bundle.key, "--roots", small_bundle.roots, "--yes")
-    return again
 
 
 class Person:
@@ -61,39 +42,9 @@ class Person:
             ended = screen.wait(PATIENCE_S)
             seen = "\n".join(row.rstrip() for row in screen.text()).rstrip() + "\n"
         assert ended == code, seen
-        found = self._normal(seen)
-        path = GOLDEN / f"{name}.txt"
-        if WRITE:
-            path.write_text(found, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != found:
-            self.differing.append(f"{path.name}:\n{found}")
-
-    def _normal(self, seen: str) -> str:
-        for path, word in ((self._place, "PLACE"), (INSTALLER.parent, "HERE")):
-            seen = seen.replace(str(path), word)
-        for pattern, word in NORMAL:
-            seen = re.sub(pattern, word, seen)
-        return seen
-
-
-WRONG = r"(?:^(?:WRONG|异常) .*\n(?: +(?:why|next|原因|处理办法|下一步)[:：].*\n)*)"
-"""A finding that is not good, with its lines below."""
-NORMAL = (
-    (r"\b[0-9a-f]{64}\b|(?:\b[0-9a-f]{8} ){7}[0-9a-f]{8}\b", "SHA256"),
-    (r"\b[0-9a-f]{16}\b", "KEYID"),
-    (r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", "TIME"),
-    (r"\d{4}-\d{2}-\d{2}", "DATE"),
-    (r"\b\d+(\.\d+)? (B|kB|MB|GB|TB)\b", "N bytes"),
-    (r"\b\d+(\.\d+)? s\b", "N s"),
-    (r"\b\d+ (files|wheels|stored files|entries)\b", r"N \1"),
-    (r"\d+ 个", "N 个"),
-    (r"(TIME) +\d+ ", r"\1  N "),
-    (r"(?m)^TIME \S+", "TIME WHO"),
-    (r"(?<=\S) {2,}", "  "),
-    (rf"(?m){WRONG}*^(good|正常) .*\n({WRONG}|^(good|正常) .*\n)*", "WHAT WAS FOUND ON THE BOX\n"),
-    (rf"(?m){WRONG}", ""),  # an installation tells what is wrong with this machine, and nothing else of it
-)
-"""What differs from machine to machine and from day to day, and the word that stands for it."""
+        self.differing += golden_files.differences(
+            name, seen, {self._place: "PLACE", INSTALLER.parent: "HERE"}
+        )
 
 
 @pytest.fixture
@@ -104,11 +55,11 @@ def place() -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_every_screen_of_the_site_is_as_it_was(
-    small_bundle: RealBundle, delta: RealBundle, place: Path
+    small_bundle: RealBundle, small_delta: RealBundle, place: Path
 ) -> None:
     prefix, islet = place / "opt", place / "opt/bin/islet"
     install: list[str | Path] = ["sh", INSTALLER, "--prefix", prefix, "--state", place / "state"]
-    for name, bundle in (("disk-1", small_bundle), ("disk-2", delta)):
+    for name, bundle in (("disk-1", small_bundle), ("disk-2", small_delta)):
         shutil.copytree(bundle.folder, place / name)
     chinese: list[str | Path] = [islet, "--lang", "zh_CN"]
     person = Person(place)
