@@ -188,4 +188,5 @@ def test_the_check_counts_what_else_was_found_and_says_how_to_see_it(
         "5 rows",
         "warn",
     )
+    assert facts["Not read"].value == "note"
     assert page.level == "warn"

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from appliance.data.checks.finding import KINDS
-from appliance.data.read import FileReport
 from appliance.errors import ApplianceError, BadInput
 from appliance.sentence import listed, say
 from appliance.training.looked import Look
@@ -54,7 +53,19 @@ def _failed(error: ApplianceError) -> tuple[Block, ...]:
 
 
 def _findings(look: Look) -> tuple[Block, ...]:
-    files = [fact for file in look.files for fact in _file_facts(file)]
+    files = [
+        Fact(
+            Path(file.path).name,
+            say(
+                "{format}, {encoding}, {rows} rows, {used} usable",
+                format=file.format,
+                encoding=file.encoding or file.container,
+                rows=file.rows_in,
+                used=file.rows_out,
+            ),
+        )
+        for file in look.files
+    ]
     counts = [
         Fact("Rows to learn", str(look.rows - look.held_out), "ok" if look.rows else "fail"),
         Fact("Kept for test", str(look.held_out), "ok" if look.held_out else "info"),
@@ -71,8 +82,7 @@ def _findings(look: Look) -> tuple[Block, ...]:
             ),
         ),
     ]
-    blocks: list[Block] = [Facts((*files, *counts)), *_remarks(look)]
-    blocks += [Paragraph(notice, "info") for file in look.files for notice in file.notices]
+    blocks: list[Block] = [Facts((*files, *counts))]
     if look.problems:
         rows = tuple(
             (each.file, str(each.row), each.field, each.what, each.fix)
@@ -88,26 +98,10 @@ def _findings(look: Look) -> tuple[Block, ...]:
                 count=look.problem_count - len(rows),
             )
             blocks.append(Paragraph(more))
+    blocks += [*_remarks(look), *_readings(look)]
     bounds = tuple((say("up to {tokens:,}", tokens=bound), count) for bound, count in look.lengths)
     blocks.append(Histogram("Length in tokens", bounds))
     return tuple(blocks)
-
-
-def _file_facts(file: FileReport) -> tuple[Fact, ...]:
-    """What a file turned out to be, and why it was taken for that."""
-    told = say(
-        "{format}, {encoding}, {rows} rows, {used} usable",
-        format=file.format,
-        encoding=file.encoding or file.container,
-        rows=file.rows_in,
-        used=file.rows_out,
-    )
-    facts = [Fact(Path(file.path).name, told)]
-    if file.why:
-        facts.append(Fact("Taken so because", file.why))
-    if file.ignored_fields:
-        facts.append(Fact("Not read", listed(file.ignored_fields[:SHOWN_FIELDS])))
-    return tuple(facts)
 
 
 def _remarks(look: Look) -> tuple[Block, ...]:
@@ -125,6 +119,18 @@ def _remarks(look: Look) -> tuple[Block, ...]:
         for code, count in look.remarks
     ]
     return (Heading("What else was found"), Facts(tuple(facts)), copy)
+
+
+def _readings(look: Look) -> tuple[Block, ...]:
+    """What each file was taken for and why, and what of it is not read."""
+    facts, notices = [], []
+    for file in look.files:
+        if file.why:
+            facts.append(Fact(Path(file.path).name, file.why))
+        if file.ignored_fields:
+            facts.append(Fact("Not read", listed(file.ignored_fields[:SHOWN_FIELDS])))
+        notices += [Paragraph(notice, "info") for notice in file.notices]
+    return (Heading("How the files were read"), Facts(tuple(facts)), *notices) if facts else tuple(notices)
 
 
 def _level(code: str) -> Level:
