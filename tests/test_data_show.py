@@ -244,27 +244,30 @@ def test_mixing_by_command_shows_what_comes_out_and_repeats_itself(tmp_path: Pat
     assert islet("data", "mix", reasoning, "--check", "--shares", "x").exit_code == 2
 
 
+COMMANDS = """
+import json, sys
+from click.testing import CliRunner
+from appliance.cli import main
+for words in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(main, ["data", *words])
+    assert done.exit_code == 0, done.output
+    print(json.dumps(json.loads(done.output)))
+"""
+
+
 @pytest.mark.slow
 def test_commands_count_in_the_tokens_of_a_model(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.json", [{"instruction": f"q{n}", "output": "a" * (n + 1)} for n in range(20)])
-    base = tiny_model()
-    facts = {}
-    for name, words in {
-        "show": ("show", file, "--count"),
-        "mix": ("mix", file, file, "--check", "--by", "tokens"),
-        "split": ("split", file, "--out", tmp_path / "out", "--validation", "5", "--check"),
-    }.items():
-        command = [
-            sys.executable,
-            "-m",
-            "appliance.cli",
-            "data",
-            *map(str, words),
-            "--model",
-            str(base),
-            "--json",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        facts[name] = json.loads(done.stdout)
-    assert facts["show"]["rows"] == 20 and facts["show"]["learned"] < facts["show"]["tokens"]
-    assert facts["mix"]["tokens"] == 2 * facts["show"]["tokens"] == 2 * sum(facts["split"]["tokens"].values())
+    file = str(
+        write(tmp_path / "a.json", [{"instruction": f"q{n}", "output": "a" * (n + 1)} for n in range(20)])
+    )
+    by_model = ["--model", str(tiny_model()), "--json"]
+    words = [
+        ["show", file, "--count", *by_model],
+        ["mix", file, file, "--check", "--by", "tokens", *by_model],
+        ["split", file, "--out", str(tmp_path / "out"), "--validation", "5", "--check", *by_model],
+    ]
+    done = subprocess.run([sys.executable, "-c", COMMANDS, json.dumps(words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shown, mixed, parted = (json.loads(line) for line in done.stdout.splitlines())
+    assert shown["rows"] == 20 and shown["learned"] < shown["tokens"]
+    assert mixed["tokens"] == 2 * shown["tokens"] == 2 * sum(parted["tokens"].values())
