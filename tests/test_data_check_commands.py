@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from appliance.cli import main
 from appliance.data.canonical import read_rows
-from appliance.data.checks.clean import MENDABLE
+from appliance.data.checks.clean import DROPPABLE, OF_A_MODEL, OF_A_VALIDATION
 from appliance.data.checks.finding import KINDS
 from tests.tiny import tiny_model
 
@@ -230,12 +230,28 @@ def test_clean_writes_over_nothing_and_knows_its_codes(tmp_path: Path, faulty: P
     assert islet("clean", faulty, "--out", tmp_path / "b.parquet", "--mend", "empty").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "codes", "missing"),
+    [
+        ("--drop", "empty,too-long", "--model"),
+        ("--mend", "control-tokens", "--model"),
+        ("--drop", "near-leakage", "--validation"),
+    ],
+)
+def test_what_cannot_be_found_is_not_left_out_in_silence(
+    tmp_path: Path, faulty: Path, option: str, codes: str, missing: str
+) -> None:
+    result = islet("clean", faulty, "--out", tmp_path / "out.parquet", option, codes)
+    assert result.exit_code == 2 and f"found only with {missing}" in result.stderr
+    assert not (tmp_path / "out.parquet").exists()
+
+
 @pytest.mark.slow
 def test_rows_are_measured_in_the_tokens_of_the_model_that_is_named(tmp_path: Path) -> None:
     rows = table(tmp_path / "rows.csv", ("几楼？", "三楼" * 80), ("几点？", "八点"))
     code = "from appliance.cli import main; main()"
     command = ["data", "check", rows, "--model", tiny_model(), "--max-tokens", "64", "--json"]
-    done = subprocess.run([sys.executable, "-c", code, *map(str, command)], capture_output=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code, *map(str, command)], capture_output=True, timeout=900)
     told = json.loads(done.stdout)
     assert done.returncode == 6
     assert [each["row"] for each in told["findings"] if each["code"] == "too-long"] == [2]
@@ -275,8 +291,9 @@ def test_rows_in_are_rows_out_and_rows_listed_whatever_is_dropped_or_mended(
     made = [tuple("".join(pick.choices(words, k=pick.randint(0, 3))) for _ in range(2)) for _ in range(60)]
     rows = table(tmp_path / "rows.csv", *made)  # type: ignore[arg-type]
     there = {number for number, cells in enumerate(made, start=2) if any(cell.strip() for cell in cells)}
-    drop = pick.sample([code for code in KINDS if code != "unusable"], pick.randint(0, 20))
-    mend = pick.sample(MENDABLE, pick.randint(0, 3))
+    found = [code for code in DROPPABLE if code not in (*OF_A_MODEL, *OF_A_VALIDATION)]
+    drop = pick.sample(found, pick.randint(0, len(found)))
+    mend = pick.sample(["template-marks", "thinking-mixed"], pick.randint(0, 2))
     out = tmp_path / "out.parquet"
     islet("clean", rows, "--out", out, "--drop", ",".join(drop), "--mend", ",".join(mend))
     report = json.loads((tmp_path / "out.parquet.clean.json").read_text(encoding="utf-8"))

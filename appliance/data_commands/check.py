@@ -27,10 +27,15 @@ validation_option = click.option(
     "--validation", multiple=True, metavar="FILE", help="Rows kept for validation: none may be trained."
 )
 model_option = click.option(
-    "--model", help="Measure in the tokens of this model: an installed one, or a folder."
+    "--model", metavar="BASE", help="Measure in the tokens of this model: an installed one, or a folder."
 )
 max_tokens_option = click.option(
-    "--max-tokens", type=click.IntRange(16), default=2048, show_default=True, help="Longest row for --model."
+    "--max-tokens",
+    metavar="N",
+    type=click.IntRange(16),
+    default=2048,
+    show_default=True,
+    help="Longest row for --model.",
 )
 
 
@@ -40,9 +45,14 @@ max_tokens_option = click.option(
 @validation_option
 @model_option
 @max_tokens_option
-@click.option("--show", type=click.IntRange(0), default=12, show_default=True, help="Rows that are shown.")
 @click.option(
-    "--annotate", type=click.Path(path_type=Path), help="Copy the FILE here, with what is wrong beside."
+    "--show", metavar="N", type=click.IntRange(0), default=12, show_default=True, help="Rows that are shown."
+)
+@click.option(
+    "--annotate",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Copy the one FILE to OUT, what is wrong with each row beside it.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 6 for warnings too.")
 @json_option

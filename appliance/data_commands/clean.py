@@ -41,6 +41,16 @@ def _mendable(context: click.Context, option: click.Parameter, given: str) -> tu
     return _codes(MENDABLE, given)
 
 
+def _check_found(codes: tuple[str, ...], named: tuple[str, ...], option: str, given: object) -> None:
+    """Pass if what is named can be found at all.
+
+    Raises: click.UsageError, when it takes an option that is not given.
+    """
+    needing = [code for code in named if code in codes]
+    if needing and not given:
+        raise click.UsageError(f"{', '.join(needing)}: found only with {option}.")
+
+
 @click.command()
 @inputs_argument
 @how_options
@@ -51,14 +61,16 @@ def _mendable(context: click.Context, option: click.Parameter, given: str) -> tu
     "--drop",
     default="exact-duplicates,empty",
     show_default=True,
+    metavar="CODES",
     callback=_droppable,
-    help="Leave out rows with these findings of `islet data check`; a list with commas.",
+    help="Leave out rows with these findings of `islet data check`: a list with commas.",
 )
 @click.option(
     "--mend",
     default="",
+    metavar="CODES",
     callback=_mendable,
-    help="Mend these: control-tokens, template-marks, thinking-mixed.",
+    help="Mend these instead: control-tokens, template-marks, thinking-mixed.",
 )
 @validation_option
 @model_option
@@ -84,8 +96,10 @@ def clean(
     """
     from appliance.check_view import print_cleaned
     from appliance.data.checks.check import check_rows
-    from appliance.data.checks.clean import Wishes, check_out, write_clean
+    from appliance.data.checks.clean import OF_A_MODEL, OF_A_VALIDATION, Wishes, check_out, write_clean
 
+    _check_found(OF_A_MODEL, (*drop, *mend), "--model", model)
+    _check_found(OF_A_VALIDATION, drop, "--validation", validation)
     check_out(out)  # before all rows are looked at for nothing
     tokens = tokens_of(context, model, max_tokens) if model else None
     rows, held = Reader(choose(context, files, how)), Reader(choose(context, validation, how))

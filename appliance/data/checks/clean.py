@@ -23,6 +23,10 @@ MENDABLE = ("control-tokens", "template-marks", "thinking-mixed")
 DROPPABLE = tuple(code for code in KINDS if code != "unusable")
 """A row that cannot be used is always left out, and listed."""
 
+OF_A_MODEL = ("too-long", "control-tokens", "template", "no-stop", "unknown-tokens")
+OF_A_VALIDATION = ("leakage", "near-leakage")
+"""What is found only where a model, or rows for validation, are named."""
+
 BY_DEFAULT = ("exact-duplicates", "empty")
 
 
