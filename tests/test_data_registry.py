@@ -476,6 +476,7 @@ def test_a_run_keeps_which_rows_it_was_made_from_and_for_how_long(run: RunFolder
 def test_a_run_trains_on_the_rows_of_its_data_sets(run: RunFolder, site: Site) -> None:
     prepared = prepare(run, read_plan(run.plan), load_tokenizer(read_base(run)))
     assert (prepared.check.rows_in, prepared.check.train_rows, len(prepared.train)) == (3, 3, 3)
+    assert [file.name for file in prepared.check.files] == ["ward@1", "other@1"]
     kept = read_rows(run.data / "train.parquet")
     # Where each came from first, before it was a data set.
     assert [(row.file, row.row, row.answer) for row in kept] == [

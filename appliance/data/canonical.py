@@ -124,8 +124,9 @@ def stream_rows(path: Path) -> Iterator[Row]:
 class KeptRows(RowStream):
     """Canonical rows as `appliance.data.read.stream` gives those of any file, with all that they keep."""
 
-    def __init__(self, path: Path, system: str) -> None:
-        self._path, self._system = path, system
+    def __init__(self, path: Path, system: str, name: str) -> None:
+        """name: how reports call the file: of a data set of the site, `NAME@VERSION`"""
+        self._path, self._system, self._name = path, system, name
         self.reports: list[FileReport] = []
 
     def __iter__(self) -> Iterator[Row | Problem]:
@@ -148,7 +149,7 @@ class KeptRows(RowStream):
                 total,
                 total,
                 (),
-                self._path.name,
+                self._name,
                 "parquet",
                 why=say("it holds rows as they are kept here"),
                 kinds=tuple(sorted(kinds.items())),

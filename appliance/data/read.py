@@ -122,7 +122,7 @@ def stream(file: DataFile, *, system: str = "") -> RowStream:
     entry = entry_of(file)
     path = Path(entry.file.path)
     if entry.take is None and is_canonical(path):
-        return KeptRows(path, system)
+        return KeptRows(path, system, entry.file.registered or path.name)
     return RowStream(entry, open_sources(path, sheet=entry.file.sheet), system)
 
 

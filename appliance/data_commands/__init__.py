@@ -14,7 +14,7 @@ from appliance.data_commands.split import split
 
 @click.group()
 def data() -> None:
-    """Look at data FILES; take out what names a patient."""
+    """Look at files of rows, clean, mix and split them, keep them as data sets."""
 
 
 data.add_command(check)

@@ -53,8 +53,9 @@ def _files(check: Check, say: Voice) -> Table:
     rows = []
     for file in check.files:
         form = say("{format} (detected)", format=file.format) if file.detected else file.format
+        form = f"{form}, {file.encoding}" if file.encoding else form
         figures = str(file.rows_in), str(file.rows_out), str(file.rows_in - file.rows_out)
-        rows.append((Path(file.path).name, f"{form}, {file.encoding}", *figures, file.sha256))
+        rows.append((file.name or Path(file.path).name, form, *figures, file.sha256))
     return Table(columns, tuple(rows))
 
 
