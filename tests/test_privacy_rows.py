@@ -166,12 +166,26 @@ def test_what_is_looked_at_is_spread_over_all_rows() -> None:
         spread = Spread[str](5)
         for number in range(1, many + 1):
             spread.add(number, "x")
-        numbers = [number for number, _ in spread.taken()]
+        numbers = [number for number, _ in spread.taken(5)]
         assert len(numbers) == len(set(numbers)) == min(many, 5)
         assert many < 1000 or numbers[0] == 1 and numbers[-1] > 600
     nothing = Spread[str](0)
     nothing.add(1, "x")
-    assert nothing.taken() == ()
+    assert nothing.taken(5) == ()
+
+
+def test_half_of_what_is_looked_at_had_nothing_that_was_found() -> None:
+    def looked_at(named: int, others: int) -> list[bool]:
+        cleaning = Cleaning(Wishes(looked_at=4))
+        said = [SAID] * named + ["什么是高血压？"] * others
+        for _ in cleaning.through([row(Message("user", each), Message("assistant", "好")) for each in said]):
+            pass
+        return [shown.messages[0].content == MASKED for _, shown in cleaning.result().sample]
+
+    assert looked_at(9, 9) == [True, True, False, False]
+    assert looked_at(1, 9) == [True, False, False, False]
+    assert looked_at(9, 1) == [True, True, True, False]
+    assert looked_at(1, 1) == [True, False] and looked_at(0, 0) == []
 
 
 def test_the_generator_of_notes_shares_no_list_and_no_pattern_with_the_rules() -> None:

@@ -68,7 +68,8 @@ class Cleaned:
     sources: tuple[tuple[str, str, int], ...]
     """(name without identifiers, sha256, rows) of each file that rows came from."""
     sample: tuple[tuple[int, Row], ...]
-    """(number among the new rows, from 1; the row): spread over those in which something was found."""
+    """(number among the new rows, from 1; the row): spread over those in which something was found and the
+    others alike."""
 
 
 class Cleaning:
@@ -87,7 +88,7 @@ class Cleaning:
         self._found, self._left, self._with_kind = Counter[Kind](), Counter[Kind](), Counter[Kind]()
         self._sources = Counter[tuple[str, str]]()
         self._rows = self._refused = self._touched = 0
-        self._some, self._any = Spread[Row](wishes.looked_at), Spread[Row](wishes.looked_at)
+        self._changed, self._untouched = Spread[Row](wishes.looked_at), Spread[Row](wishes.looked_at)
 
     def through(self, rows: Iterable[Row | Problem]) -> Iterator[Row]:
         """The new rows, in order; what is wrong with the others is counted."""
@@ -98,13 +99,12 @@ class Cleaning:
             done = self._redactor.redact(row)
             self._rows += 1
             self._sources[done.row.file, done.row.source_sha256] += 1
-            self._any.add(self._rows, done.row)
+            (self._changed if done.found else self._untouched).add(self._rows, done.row)
             if done.found:
                 self._touched += 1
                 self._found.update(done.found)
                 self._left.update(done.left)
                 self._with_kind.update(set(done.found))
-                self._some.add(self._rows, done.row)
             yield done.row
 
     def result(self) -> Cleaned:
@@ -117,8 +117,14 @@ class Cleaning:
             if self._found[kind] or self._left[kind]
         )
         sources = tuple((file, sha256, count) for (file, sha256), count in self._sources.items())
-        sample = self._some.taken() or self._any.taken()
-        return Cleaned(self._rows, self._refused, self._touched, kinds, sources, sample)
+        return Cleaned(self._rows, self._refused, self._touched, kinds, sources, self._sample())
+
+    def _sample(self) -> tuple[tuple[int, Row], ...]:
+        """Half of the rows that are looked at had nothing that was found: what is missed stands there."""
+        wanted = self._wishes.looked_at
+        untouched = self._untouched.taken(max(wanted // 2, wanted - self._changed.held))
+        changed = self._changed.taken(wanted - len(untouched))
+        return tuple(sorted((*changed, *untouched), key=lambda each: each[0]))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ class Spread(Generic[Item]):
                 self._step *= 2
         self._seen += 1
 
-    def taken(self) -> tuple[tuple[int, Item], ...]:
-        """As many as are wanted, or all where there are fewer, with their numbers."""
-        count = min(self._wanted, len(self._kept))
+    @property
+    def held(self) -> int:
+        """How many there are to take: as many as were wanted, or fewer."""
+        return min(self._wanted, len(self._kept))
+
+    def taken(self, count: int) -> tuple[tuple[int, Item], ...]:
+        """`count` items, or all that there are, with their numbers."""
+        count = min(count, self.held)
         return tuple(self._kept[at * len(self._kept) // count] for at in range(count))
