@@ -9,6 +9,7 @@ import pytest
 
 from appliance.data.kinds import of_kind
 from appliance.data.read import Reading, read_files, report_document, report_of, stream
+from appliance.errors import BadInput
 from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Problem, Row
 from tests.data_goods import workbook
@@ -392,3 +393,20 @@ def test_every_example_of_the_documentation_is_read_as_what_it_stands_under(
 
 def test_the_documentation_has_examples_of_every_shape() -> None:
     assert {shape for shape, _ in EXAMPLES} == set(get_args(FormatName)) - {"auto"}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_rows_in_a_list_within_one_object_are_pointed_at(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"version": 1, "data": [{"instruction": "a", "output": "b"}]}, indent=indent))
+    with pytest.raises(BadInput) as refused:
+        read_files([DataFile(str(path))])
+    assert refused.value.next_step == "The rows seem to stand in `data`: save that list as a file of its own."
+
+
+def test_a_table_of_which_nothing_is_known_may_lack_the_names_of_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("头痛怎么办,多喝水\n腹痛怎么办,看医生\n", encoding="utf-8")
+    with pytest.raises(BadInput) as refused:
+        read_files([DataFile(str(path))])
+    assert refused.value.next_step.endswith("If the first row holds no names, write them above it first.")

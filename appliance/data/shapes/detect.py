@@ -212,7 +212,21 @@ def _unknown(sample: Sample, path: Path, half: Sequence[str]) -> BadInput:
         why = say("of the columns {columns} only {known} is known", columns=columns, known=sample.shown(half))
     else:
         why = say("of the columns {columns} none is known as a question or an answer", columns=columns)
+    wrapped = _wrapped(sample)
+    if wrapped:
+        column = sample.shown([wrapped])
+        how = say("The rows seem to stand in {column}: save that list as a file of its own.", column=column)
+        return BadInput(what, why=why, next_step=how)
     return BadInput(what, why=why, next_step=_for_example(sample, half))
+
+
+def _wrapped(sample: Sample) -> str:
+    """Where the whole file is one object: the name in it under which a list of objects stands; else ""."""
+    if len(sample.items) != 1:
+        return ""
+    lists = {name: value for name, value in sample.items[0].items() if isinstance(value, list)}
+    rows = (name for name, value in lists.items() if value and all(isinstance(each, dict) for each in value))
+    return next(rows, "")
 
 
 def _for_example(sample: Sample, known: Sequence[str]) -> Sentence:
