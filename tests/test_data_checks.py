@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings, strategies
 
 from appliance.data.checks.answers import cut_off, has_thoughts, refuses
 from appliance.data.checks.batch import without_thoughts
@@ -455,3 +456,47 @@ def test_every_code_has_a_grave_a_title_and_a_fix() -> None:
     for code, kind in KINDS.items():
         assert kind.severity in ("refused", "warning", "note") and kind.title and kind.fix, code
         assert len(code) <= 18  # the table fits 80 columns
+
+
+TEXTS = strategies.text(max_size=60) | strategies.sampled_from(
+    [
+        "",
+        " ",
+        "<think>",
+        "</think>",
+        "```",
+        "抱歉，我无法",
+        "N/A",
+        "，",
+        "<|im_end|>",
+        "７．５",
+        "-",
+        ".",
+        "é" * 3,
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(strategies.lists(strategies.tuples(TEXTS, TEXTS, strategies.integers(0, 4)), max_size=12))
+def test_any_rows_are_checked_and_each_is_told_at_most_once_for_a_code(
+    made: list[tuple[str, str, int]],
+) -> None:
+    rows = []
+    for number, (question, answer, kind) in enumerate(made, start=1):
+        one = row(question, answer, number)
+        variants = {
+            1: replace(one, rejected=Message("assistant", question)),
+            2: replace(one, label=bool(number % 2)),
+            3: replace(one, messages=(), text=answer or "x"),
+            4: replace(one, messages=(*one.messages, *one.messages)),
+        }
+        rows.append(variants.get(kind, one))
+    checked = check(rows, rows[::2])
+    assert checked.rows_in == len(rows) + len(rows[::2])
+    for code, count in checked.counts().items():
+        places = [(finding.file, finding.row) for finding in checked.findings(code)]
+        assert len(set(places)) <= count <= checked.rows_in
+    for at, findings in checked.by_row():
+        assert 0 <= at < checked.rows_in
+        assert all(str(finding.what) for finding in findings)
