@@ -144,6 +144,9 @@ def test_a_file_that_changes_meanwhile_is_never_mixed(after: list[Row]) -> None:
         (Recipe(caps=(1, 2, 3)), "2 sets and 3 caps"),
         (Recipe(shares=(1, 0)), "more than 0"),
         (Recipe(shares=(1, -1)), "more than 0"),
+        (Recipe(shares=(1, float("nan"))), "more than 0"),
+        (Recipe("under", (1, float("inf"))), "more than 0"),
+        (Recipe(caps=(1, -1)), "less than 0"),
         (Recipe("over", (1, 1e-12)), "no end"),
     ],
 )

@@ -241,7 +241,8 @@ def test_mixing_by_command_shows_what_comes_out_and_repeats_itself(tmp_path: Pat
     assert len(read_rows(outs[0])) == facts["rows"] == 120
     assert islet(*words).exit_code == 2
     assert islet("data", "mix", reasoning, "--check", "--by", "tokens").exit_code == 2
-    assert islet("data", "mix", reasoning, "--check", "--shares", "x").exit_code == 2
+    for shares in ("x", "nan", "1e999"):
+        assert islet("data", "mix", reasoning, "--check", "--shares", shares).exit_code == 2
 
 
 COMMANDS = """

@@ -135,6 +135,13 @@ def test_patients_tie_questions_together_over_many_rows() -> None:
     assert found.bundles == 37
 
 
+def test_says_when_more_rows_are_wanted_than_there_are() -> None:
+    rows = [row(str(number)) for number in range(10)]
+    for validation, test in ((Wanted(rows=11), None), (Wanted(share=0.5), Wanted(rows=5))):
+        with pytest.raises(BadInput, match="Nothing would be left to train"):
+            parted(rows, validation=validation, test=test)
+
+
 def test_says_when_what_hangs_together_leaves_nothing() -> None:
     rows = [row("the same", str(number)) for number in range(10)]
     with pytest.raises(BadInput, match="No row can go to validation"):

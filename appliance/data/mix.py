@@ -13,6 +13,7 @@ same seed gives the same order there. Shares by tokens: turns are weighted by th
 Of each row its length is kept, and nothing else.
 """
 
+import math
 import random
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -173,11 +174,17 @@ def _check(parts: Sequence[Part], recipe: Recipe) -> None:
                 why=say("each set needs one, in the same order"),
                 next_step="Give as many numbers as files, with commas between them.",
             )
-    if recipe.shares and not (all(share > 0 for share in recipe.shares)):
+    if not all(math.isfinite(share) and share > 0 for share in recipe.shares):
         raise BadInput(
             "A share must be more than 0.",
             why=say("a set without a share takes no part"),
             next_step="Leave that set out.",
+        )
+    if any(cap < 0 for cap in recipe.caps):
+        raise BadInput(
+            "A cap must not be less than 0.",
+            why=say("it is the most rows that a set gives; 0 is all of them"),
+            next_step="Give 0 where no cap is meant.",
         )
     for part in parts:
         if not part.lengths:

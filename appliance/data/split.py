@@ -134,6 +134,16 @@ def part(index: Index, wanted: Mapping[Side, Wanted]) -> Parted:
     """
     total = len(index.knots)
     numbers = {side: wanted[side].of(total) for side in SIDES[1:] if side in wanted}
+    if sum(numbers.values()) >= total:
+        raise BadInput(
+            "Nothing would be left to train.",
+            why=say(
+                "{number} of {total} rows are wanted for the other sides",
+                number=sum(numbers.values()),
+                total=total,
+            ),
+            next_step="Ask for fewer rows there, or add some.",
+        )
     sides = bytearray(total)
     left = index.bundles()
     sizes = [0] * len(index.names)

@@ -1,5 +1,6 @@
 """`islet data mix`: several sets of rows as one, by shares, with what comes out shown first."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,9 @@ def _rows(file: "DataFile") -> "Iterable[Row | Problem]":
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
-        return tuple(float(each) for each in text.split(",")) if text.strip() else ()
-    except ValueError as error:
-        raise click.UsageError(f"{option} takes numbers with commas between them: 25,75.") from error
+        numbers = tuple(float(each) for each in text.split(",")) if text.strip() else ()
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(math.isfinite(number) for number in numbers):
+        raise click.UsageError(f"{option} takes numbers with commas between them: 25,75.")
+    return numbers
