@@ -12,7 +12,7 @@ from typing import Any
 from appliance.data.judge import RowRefused
 from appliance.sentence import Sentence, reason, say
 
-NO_JSON_FIX = say("correct the line, or delete it")
+NO_JSON_FIX = say("correct the row, or delete it")
 _SPACED_TEXT, _SPACED_BYTES = re.compile(r'"[ \t\r\n]+:'), re.compile(rb'"[ \t\r\n]+:')
 
 _NESTED = (dict, list)
