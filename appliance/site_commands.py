@@ -58,24 +58,15 @@ def install(
 
     The release in use stays for `islet rollback`; data and runs are not touched.
     """
-    from appliance.bundle import names
     from appliance.bundle.medium import Medium
     from appliance.bundle.verify import verify
-    from appliance.errors import BadInput
     from appliance.progress import Terminal
-    from appliance.sentence import say
     from appliance.site.trust import read_trust
     from appliance.site.upgrade import judge_lists, plan_upgrade, resident_installer, run_installer
     from appliance.site_view import print_upgrade, voice
 
     if bool(accept) != bool(reason.strip()):
         raise click.UsageError("--accept and --reason go together.")
-    if not ((medium / names.RELEASE).exists() or (medium / names.SUMS).exists()):
-        raise BadInput(
-            say("{medium} holds no bundle.", medium=medium),
-            why=say("neither RELEASE nor SHA256SUMS is in it"),
-            next_step="Mount the medium, and name the folder on it that has RELEASE in it.",
-        )
     site, source = site_of(context), Medium(medium)
     resident_installer(site)
     trust = read_trust(site, accept=frozenset(accept))  # type: ignore[arg-type]  # click.Choice gave them

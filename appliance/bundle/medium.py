@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from appliance.bundle.names import RELEASE, SUMS
 from appliance.bundle.refusal import damaged_file, malformed, missing_file, unreadable_file, untrusted
 from appliance.errors import BadInput, UntrustedBundle
 from appliance.sentence import say
@@ -37,7 +38,17 @@ class Medium:
                 why=error.strerror or str(error),
                 next_step="Give the folder that holds SHA256SUMS.",
             ) from error
+        self._folder = folder
         weakref.finalize(self, os.close, self._handle)
+
+    def check_bundle(self) -> None:
+        """Raises: BadInput, when nothing of a bundle is here: another folder was meant, or another disk."""
+        if not {RELEASE, SUMS} & set(self.names()):
+            raise BadInput(
+                say("{medium} holds no bundle.", medium=self._folder),
+                why="neither RELEASE nor SHA256SUMS is in it",
+                next_step="Mount the medium, and name the folder on it that has RELEASE in it.",
+            )
 
     def names(self) -> list[str]:
         """Every name in the folder, in the order in which install.sh meets them."""

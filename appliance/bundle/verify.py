@@ -101,7 +101,8 @@ def verify(medium: Medium, trust: Trust, progress: Progress | None = None) -> Ve
 
 
 def check_roots(medium: Medium, trust: Trust) -> Root:
-    """Step 1. The newest root, believed. Raises: UntrustedBundle, DamagedBundle."""
+    """Step 1. The newest root, believed. Raises: BadInput, UntrustedBundle, DamagedBundle."""
+    medium.check_bundle()
     present = {int(m[1]): name for name in medium.names() if (m := names.ROOT.fullmatch(name))}
     texts = {version: medium.read_small(name, names.SMALL_BYTES) for version, name in sorted(present.items())}
     believed = parse_root(_root_name(trust.root), trust.root) if trust.root is not None else None

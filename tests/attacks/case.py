@@ -22,6 +22,7 @@ SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", 
 NEXT = {
     3: "Do not install it. Call the sender and read these lines out.",
     4: "Copy the bundle again, or this one file, and start again.",
+    6: "Mount the medium, and name the folder on it that has RELEASE in it.",
 }
 PLAIN_FILES = "a bundle holds plain files only"
 NOTHING_ELSE = "a bundle holds nothing else"
@@ -39,7 +40,9 @@ def nothing(shop: Workshop) -> None:
 
 @dataclass(frozen=True)
 class Attack:
-    """One defect, and what must be said of it. `{NAME}` in a text stands for the key id of the key NAME."""
+    """One defect, and what must be said of it. `{NAME}` in a text stands for the key id of the key NAME,
+    `{medium}` for the bundle's folder.
+    """
 
     change: Change
     exit_code: int
@@ -70,13 +73,15 @@ class Attack:
 
 
 class _KeyIds(dict[str, str]):
-    """The key id of every key that is named."""
+    """The key id of every key that is named, and where the bundle is."""
 
     def __init__(self, shop: Workshop) -> None:
         super().__init__()
         self._shop = shop
 
     def __missing__(self, name: str) -> str:
+        if name == "medium":
+            return str(self._shop.bundle)
         noted = self._shop.root / "keys" / f"{name}.id"  # of a key that no tool of ours would read
         return noted.read_text() if noted.exists() else keyid(self._shop, name)
 

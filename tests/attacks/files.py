@@ -165,7 +165,10 @@ ATTACKS = {
         lambda shop: signature(shop).unlink(), *too_few("SHA256SUMS", "release", "root.1", 0, 1)
     ),
     "the folder is empty": Attack(
-        lambda shop: [path.unlink() for path in shop.bundle.iterdir()], *missing("root.1")
+        lambda shop: [path.unlink() for path in shop.bundle.iterdir()],
+        6,
+        "{medium} holds no bundle.",
+        "neither RELEASE nor SHA256SUMS is in it",
     ),
     "two volumes are swapped": Attack(
         swap("payload.000.tar", "payload.001.tar"), *damaged("payload.000.tar")
