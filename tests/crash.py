@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from appliance.bundle.contents import parse_contents
 from appliance.errors import UntrustedRecord
 from appliance.site import audit
 from appliance.site.layout import STATE_NOTE, Site
@@ -40,6 +39,10 @@ VARIES = re.compile(
 COMPILED = "__pycache__"
 """Folder of what Python compiled: it holds times, and Python makes it anew where it does not fit."""
 LOG = "state/audit.jsonl"
+DATA = ("runs", "datasets", "exports")
+"""Folders of the state with what cannot be had again."""
+AT_HAND = re.compile(r"(^|/)\.[^/]*\.part(/|$)")
+"""What is being written aside: it counts for nothing yet."""
 
 
 @contextmanager
@@ -84,23 +87,46 @@ class Box:
 
     def save(self, name: str) -> None:
         """Keep what is here now as `name`."""
-        self._copy(self.place, self._kept(name))
+        kept = self._kept(name)
+        shutil.rmtree(kept, ignore_errors=True)
+        subprocess.run(["cp", "-a", self.place, kept], check=True)  # keeps hard links and times
 
     def restore(self, name: str | None) -> None:
-        """Make the box what it was; None: empty."""
-        shutil.rmtree(self.place, ignore_errors=True)
+        """Make the box what it was; None: empty. What is as it was stays, and needs not be hashed anew."""
         if name is None:
+            shutil.rmtree(self.place, ignore_errors=True)
             self.place.mkdir(parents=True)
-        else:
-            self._copy(self._kept(name), self.place)
+            return
+        kept = self._kept(name)
+        wanted, found = _marks(kept), _marks(self.place)
+        for path in sorted(found, reverse=True):
+            if found[path] != wanted.get(path):
+                _remove(self.place / path)
+        same: dict[
+            int, Path
+        ] = {}  # by the number of the saved file: names of one file stay names of one file
+        for path in sorted(wanted):
+            number = (kept / path).lstat().st_ino
+            if found.get(path) == wanted[path]:
+                same.setdefault(number, self.place / path)
+        for path in sorted(wanted):
+            source, target = kept / path, self.place / path
+            if os.path.lexists(target):
+                continue
+            if source.is_dir() and not source.is_symlink():
+                target.mkdir()
+            elif source.is_symlink():
+                target.symlink_to(source.readlink())
+            elif source.lstat().st_ino in same:
+                os.link(same[source.lstat().st_ino], target)
+            else:
+                same[source.lstat().st_ino] = Path(shutil.copy2(source, target))
+        for path in sorted(wanted, reverse=True):
+            if not (kept / path).is_symlink():
+                shutil.copystat(kept / path, self.place / path)
 
     def _kept(self, name: str) -> Path:
         return self.place.with_name(f"{self.place.name}.{name}")
-
-    @staticmethod
-    def _copy(source: Path, target: Path) -> None:
-        shutil.rmtree(target, ignore_errors=True)
-        subprocess.run(["cp", "-a", source, target], check=True)  # keeps hard links
 
     def install_command(self, bundle: Workshop) -> list[str | Path]:
         """What the administrator types."""
@@ -129,10 +155,10 @@ class Box:
             folders[:] = [name for name in folders if name != COMPILED]
             for name in (*folders, *files):
                 path = Path(folder, name)
-                found[f"{folder}/{name}"[len(top) + 1 :]] = self._facts(path)
+                found[f"{folder}/{name}"[len(top) + 1 :]] = self.facts(path)
         return found
 
-    def _facts(self, path: Path) -> tuple[str, int, str]:
+    def facts(self, path: Path) -> tuple[str, int, str]:
         facts = path.lstat()
         mode = stat.S_IMODE(facts.st_mode)
         if stat.S_ISLNK(facts.st_mode):
@@ -168,10 +194,16 @@ class Scenario:
     new: int | None
     once: bool = False
     """Whether the command, given again after it was done, is refused (going back, further than there is)."""
+    share: float = 1.0
+    """Of the telling calls, at how many the long form kills and fails; it looks at the box before all."""
+    errors: int = 1
+    """How many of the disk's errors the long form tries at each call."""
     finished: dict[str, str] = field(default_factory=dict)
     """States from which the command was given again and ended well, by their digest; to what was told."""
     whole: dict[int, Tree] = field(default_factory=dict)
     """What each release's folder must hold, from undisturbed installations."""
+    data: Tree = field(default_factory=dict)
+    """Data and runs before the command: not one byte of them may go, at no moment."""
 
     @cached_property
     def wanted(self) -> Tree:
@@ -181,6 +213,10 @@ class Scenario:
         if done.returncode != 0:
             raise Lost(f"{self.name} fails undisturbed: {done.stderr}")
         self.box.save(f"{self.name}-done")
+        return self.compared()
+
+    def compared(self) -> Tree:
+        """What of the box must be the same after every way of getting there."""
         tree = self.box.tree()
         tree.pop(LOG, None)
         return tree
@@ -193,6 +229,8 @@ class Scenario:
             self.box.restore(name)
             for release in installed_releases(self.box.site):
                 self.whole[release.number] = self.box.tree(f"opt/releases/{release.number}")
+        self.box.restore(self.start)
+        self.data = data_of(self.box.tree())
 
     def calls(self) -> list[str]:
         """Every call of an undisturbed run that changes something, in words."""
@@ -203,21 +241,41 @@ class Scenario:
 
     def check(self) -> int | None:
         """The release in use, which is the old one or the new one, whole. Raises: Lost."""
+        self.check_data()
         number = self.box.in_use()
         if number not in (self.old, self.new):
             raise Lost(f"release {number} is in use")
-        if number is None:
-            return None
-        site = self.box.site
-        folder = site.release(number)
-        tree = self.box.tree(f"opt/releases/{number}")
-        _compare(self.whole[number], tree)
-        contents = parse_contents((folder / "contents.json").read_bytes())
-        for entry in contents.entries:
-            if self.box._facts(site.stored(entry.sha256))[2] != entry.sha256:
-                raise Lost(f"the store's {entry.path} is not whole")
-        self._check_memory(number)
+        if number is not None:
+            self.check_release(number)
+            self._check_memory(number)
         return number
+
+    def check_release(self, number: int) -> None:
+        """A release is there, down to its last file. Raises: Lost."""
+        site = self.box.site
+        compare(self.whole[number], self.box.tree(f"opt/releases/{number}"))
+        release = next(each for each in installed_releases(site) if each.number == number)
+        for entry in release.stored():
+            if self.box.facts(site.stored(entry.sha256))[2] != entry.sha256:
+                raise Lost(f"the store's {entry.path} is not whole")
+
+    def check_data(self) -> None:
+        """Data and runs are as they were; what came is as the undisturbed command leaves it. Raises: Lost."""
+        found = data_of(
+            {path: facts for part in DATA for path, facts in self.box.tree(f"state/{part}").items()}
+        )
+        wanted = data_of(self.wanted)
+        for path, facts in self.data.items():
+            if path in wanted and found.get(path) not in (facts, wanted[path]):
+                raise Lost(f"{path} was {facts} and is {found.get(path)}")
+        strange = [path for path in found if path not in self.data and found[path] != wanted.get(path)]
+        if strange:
+            raise Lost(f"in the state came what no whole command leaves: {strange[:5]}")
+
+    def check_done(self) -> None:
+        """What the command said that it did is there. Raises: Lost."""
+        if self.check() != self.new:
+            raise Lost(f"the command ended well, and release {self.box.in_use()} is in use")
 
     def _check_memory(self, number: int) -> None:
         """What the site remembers fits the release in use."""
@@ -254,11 +312,8 @@ class Scenario:
         done = self.box.run(self.command)
         if done.returncode != 0:
             raise Lost(f"given again: exit code {done.returncode}: {done.stderr}")
-        tree = self.box.tree()
-        tree.pop(LOG, None)
-        _compare(self.wanted, tree)
-        if self.new is not None:
-            self.check()
+        compare(self.wanted, self.compared())
+        self.check_done()
         self.finished[digest] = done.stdout
         return True
 
@@ -281,7 +336,45 @@ class Scenario:
         return hashlib.sha256(json.dumps([sorted(kept.items()), events]).encode()).hexdigest()
 
 
-def _compare(wanted: Tree, found: Tree) -> None:
+Mark = tuple[int, int, int, frozenset[str]]
+
+
+def _marks(top: Path) -> dict[str, Mark]:
+    """Everything under a folder: path to mode, size, time of its last change, and the names that it shares.
+
+    A folder has neither size nor time: they follow from what is in it.
+    """
+    facts = {}
+    for folder, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            facts[str(path.relative_to(top))] = path.lstat()
+    shared: dict[int, set[str]] = {}
+    for name, status in facts.items():
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            shared.setdefault(status.st_ino, set()).add(name)
+    return {
+        name: (status.st_mode, 0, 0, frozenset())
+        if stat.S_ISDIR(status.st_mode)
+        else (status.st_mode, status.st_size, status.st_mtime_ns, frozenset(shared.get(status.st_ino, ())))
+        for name, status in facts.items()
+    }
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def data_of(tree: Tree) -> Tree:
+    """The part of a tree that is data and runs, without what is being written."""
+    folders = tuple(f"state/{part}/" for part in DATA)
+    return {p: facts for p, facts in tree.items() if p.startswith(folders) and not AT_HAND.search(p)}
+
+
+def compare(wanted: Tree, found: Tree) -> None:
     """Raises: Lost, with the first differences, when two trees are not the same."""
     wrong = [path for path in sorted(wanted.keys() | found.keys()) if wanted.get(path) != found.get(path)]
     if wrong:

@@ -1,101 +1,81 @@
-"""Every system call of installing, upgrading, going back and clearing up, disturbed: part of `make campaign`.
+"""Every system call of every command that changes a box, disturbed: part of `make campaign`.
 
-`ISLET_CRASH_S` bounds each kind of disturbance of each scenario, in seconds; what is tried is then spread
-over the calls. Unset, every telling call is killed, and fails, in each scenario: hours.
+The rule of what is tried: the *telling* calls are those that change something which outlives the first step
+of the next installation (not what tar and pip write into a runtime that does not count yet). Before all of
+them the box is looked at, in every scenario; at that share of them which a scenario states everything is
+really killed, or the call fails, and the same command is given again; at a chance sample of the thousands of
+other calls, which are alike, too: a quarter as many. Of the states of the disk that a power cut may leave
+STATES are put down and looked at, spread over all; from AGAIN of them the command is given again.
 
-`python -m tests.crash_campaign [SCENARIO …]` does this part alone.
+`python -m tests.crash_campaign [--share S] [SCENARIO …]` does this part alone, or a share of it.
 """
 
-import os
+import argparse
 import random
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-from tests.bundles import Workshop
-from tests.crash import Box, Scenario, memory_folder
+from tests.crash import Scenario, memory_folder
+from tests.crash_scenarios import Shelf
 from tests.disturb import WRITES, Tally, failed, is_telling, killed, powerless, shortened, watched
-from tests.pocket import make_pocket, next_release
 from tests.powercut import Recorder
 
 BULK_SHARE = 0.25
 """Of the calls inside what the next installation removes first, how many a telling one are disturbed."""
+STATES = 200
+"""States of the disk after a power cut that are looked at in one scenario, spread over all of them."""
+AGAIN = 25
+"""From how many of them the command is given again: a kill does the same at every call."""
 
 
-def main(wanted: list[str], limit_s: float = float("inf")) -> int:
-    """Disturb the scenarios named (none: all); print what was tried. How many boxes were lost."""
+def names() -> list[str]:
+    """Of all scenarios."""
+    with memory_folder("names") as folder:
+        return list(Shelf(folder).scenarios())
+
+
+def main(wanted: list[str], share: float = 1.0) -> Tally:
+    """Disturb the scenarios named (none: all) at that share of their points, told as it goes."""
     total = Tally()
     with memory_folder("crash") as folder:
-        for name, make in scenarios(folder).items():
+        for name, make in Shelf(folder).scenarios().items():
             if not wanted or name in wanted:
-                tally = disturb(make(), limit_s)
-                print(f"{name}: {tally}", flush=True)
-                for lost in tally.lost:
-                    print(f"  {lost}", flush=True)
+                tally = disturb(make(), share)
+                print(f"{name}: {tally}", *tally.lost, sep="\n  ", flush=True)
                 total.add(tally)
-    print(f"crashes: {total}")
-    return len(total.lost)
+    return total
 
 
-def scenarios(folder: Path) -> dict[str, Callable[[], Scenario]]:
-    """What is disturbed: name to what makes it ready."""
-    one = make_pocket(folder / "shop")
-    two, delta = next_release(one, 2), next_release(one, 2, delta=True)
-    box = Box(folder / "box")
-
-    def installed(*bundles: Workshop) -> str:
-        box.restore(None)
-        for bundle in bundles:
-            box.run(box.install_command(bundle)).check_returncode()
-        name = f"after-{len(bundles)}"
-        box.save(name)
-        return name
-
-    def islet(*words: str) -> list[str | Path]:
-        return [box.site.prefix / "bin/islet", *words, "--yes"]
-
-    def ready(scenario: Scenario) -> Scenario:
-        scenario.learn()
-        return scenario
-
-    return {
-        "first": lambda: ready(Scenario("first", box, None, box.install_command(one), None, 1)),
-        "upgrade": lambda: ready(Scenario("upgrade", box, installed(one), box.install_command(two), 1, 2)),
-        "delta": lambda: ready(Scenario("delta", box, installed(one), box.install_command(delta), 1, 2)),
-        "rollback": lambda: ready(
-            Scenario("rollback", box, installed(one, two), islet("rollback", "--to", "1"), 2, 1, once=True)
-        ),
-        "gc": lambda: ready(Scenario("gc", box, installed(one, two), islet("gc", "--keep", "0"), 2, 2)),
-    }
-
-
-def disturb(scenario: Scenario, limit_s: float) -> Tally:
+def disturb(scenario: Scenario, share: float = 1.0) -> Tally:
     """All kinds of disturbance of one scenario."""
     tally, recorder = Tally(), Recorder()
     calls = watched(scenario, recorder, tally)
-    numbers = mixed(calls)
+    numbers = mixed(calls, scenario.share * share)
     writes = [number for number in numbers if calls[number].split(" ")[0] in WRITES]
-
-    def until() -> float:
-        return time.monotonic() + limit_s
-
-    powerless(scenario, recorder.steps, tally, until=until())
-    killed(scenario, numbers, tally, until=until())
-    failed(scenario, numbers, tally, until=until())
-    shortened(scenario, writes, tally, until=until())
+    states, again = int(STATES * share), int(AGAIN * share)
+    for act in (
+        lambda: powerless(scenario, recorder.steps, tally, states=states, again=again),
+        lambda: killed(scenario, numbers, tally),
+        lambda: failed(scenario, numbers, tally, errors=scenario.errors),
+        lambda: shortened(scenario, writes, tally),
+    ):
+        print(f"{scenario.name}: {tally} so far", flush=True)
+        act()
     return tally
 
 
-def mixed(calls: list[str]) -> list[int]:
-    """All telling calls and a share of the others, in a chance order: a limit cuts off no kind whole."""
+def mixed(calls: list[str], share: float = 1.0) -> list[int]:
+    """That share of the telling calls, evenly, and a part of the others, by chance; in order."""
     chance = random.Random(20261121)
-    telling = [number for number, call in enumerate(calls) if is_telling(call)]
+    telling = [number for number, call in enumerate(calls) if is_telling(call)][:: round(1 / share)]
     others = [number for number, call in enumerate(calls) if not is_telling(call)]
-    numbers = telling + chance.sample(others, min(len(others), int(BULK_SHARE * len(telling))))
-    chance.shuffle(numbers)
-    return numbers
+    return sorted(telling + chance.sample(others, min(len(others), int(BULK_SHARE * len(telling)))))
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main(sys.argv[1:], float(os.environ.get("ISLET_CRASH_S", "inf"))) else 0)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("scenario", nargs="*")
+    given = parser.parse_args()
+    crashes = main(given.scenario, given.share)
+    print(f"crashes: {crashes}")
+    sys.exit(1 if crashes.lost else 0)

@@ -8,16 +8,15 @@ power cut would leave (`tests.powercut`) and puts it down on the disk.
 
 import errno
 import os
-import random
 import re
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.crash import VARIES, Scenario, spread
-from tests.faults import GO, Answer, Call, Ended, Fail, Judge, Kill, Short
+from tests.faults import GO, Answer, Ended, Fail, Judge, Kill, Short
 from tests.powercut import Disk, Left, Recorder, Step, put_down
+from tests.system_calls import Call
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
 TRIED_AGAIN = ("unlink", "unlinkat", "rmdir")
@@ -58,7 +57,8 @@ class Tally:
 
 def is_telling(call: str) -> bool:
     """Whether a call changes something that outlives the next installation's first step."""
-    return BULK.search(call) is None
+    _, *paths = call.split(" ")
+    return not paths or any(BULK.search(path) is None for path in paths)
 
 
 def chosen(calls: list[str], wanted: int) -> list[int]:
@@ -89,11 +89,9 @@ def watched(scenario: Scenario, recorder: Recorder, tally: Tally, *, every: int 
     return calls
 
 
-def killed(scenario: Scenario, numbers: Iterable[int], tally: Tally, *, until: float = float("inf")) -> None:
+def killed(scenario: Scenario, numbers: Iterable[int], tally: Tally) -> None:
     """Kill everything at each of these calls; the box must be whole, and the command finish."""
     for number in numbers:
-        if time.monotonic() > until:
-            return
 
         def judge(call: Call, number: int = number) -> Answer:
             return Kill() if call.number == number else GO
@@ -103,12 +101,12 @@ def killed(scenario: Scenario, numbers: Iterable[int], tally: Tally, *, until: f
         note(scenario, tally, f"killed at call {number}", runs=True)
 
 
-def failed(scenario: Scenario, numbers: Iterable[int], tally: Tally, *, until: float = float("inf")) -> None:
-    """Have each of these calls fail: every second one alone, the others with all that are alike after it."""
-    for number in numbers:
-        if time.monotonic() > until:
-            return
-        error, alone = ERRORS[number % len(ERRORS)], number // len(ERRORS) % 2 == 0
+def failed(scenario: Scenario, numbers: Iterable[int], tally: Tally, *, errors: int = 1) -> None:
+    """Have each of these calls fail with so many errors of the disk in turn: every second one alone, the
+    others with all that are alike after it.
+    """
+    for place, number in enumerate(number for number in numbers for _ in range(errors)):
+        error, alone = ERRORS[(number + place) % len(ERRORS)], (number + place // 4) % 2 == 0
 
         def judge(call: Call, number: int = number, error: int = error, alone: bool = alone) -> Answer:
             later = call.number > number and not alone and call.name not in TRIED_AGAIN
@@ -130,13 +128,9 @@ def _check_words(scenario: Scenario, ended: Ended, tally: Tally, what: str) -> N
         tally.lost.append(f"{scenario.name}, {what}: exit code {ended.code}: {ended.err[-600:]}")
 
 
-def shortened(
-    scenario: Scenario, numbers: Iterable[int], tally: Tally, *, until: float = float("inf")
-) -> None:
+def shortened(scenario: Scenario, numbers: Iterable[int], tally: Tally) -> None:
     """Let each of these writes do half of what was asked; the program writes the rest, and all is right."""
     for number in numbers:
-        if time.monotonic() > until:
-            return
 
         def judge(call: Call, number: int = number) -> Answer:
             return Short() if call.number == number and call.name in WRITES else GO
@@ -156,41 +150,42 @@ def powerless(
     every: int = 1,
     states: int = sys.maxsize,
     again: int = sys.maxsize,
-    until: float = float("inf"),
 ) -> None:
     """Cut the power after each telling step, or every so many: at most `states` different states are put down
-    and looked at, from `again` of them the command is given again.
+    and looked at, from `again` of them the command is given again. After the last step nothing that the
+    command said that it did may be lost.
     """
     found = list(_power_states(scenario, steps, every))
-    places = list(spread(len(found), states))
-    finish = {places[at] for at in spread(len(places), again)}
-    random.Random(7).shuffle(places)  # a limit then cuts off none of the journey whole
-    for place in places:
-        if time.monotonic() > until:
-            return
-        what, left = found[place]
-        put_down(left, scenario.box.place)
+    last = [place for place, (number, _, _) in enumerate(found) if number == len(steps)]
+    places = {*spread(len(found), states), *last}
+    finish = {sorted(places)[at] for at in spread(len(places), again)}
+    before: Left | None = None
+    for place in sorted(places):
+        _, what, left = found[place]
+        put_down(left, scenario.box.place, before)
+        before = None if place in finish else left
         tally.power_states += 1
-        note(scenario, tally, f"power cut {what}", again=place in finish)
+        note(scenario, tally, f"power cut {what}", again=place in finish, done=place in last)
 
 
-def _power_states(scenario: Scenario, steps: list[Step], every: int) -> Iterable[tuple[str, Left]]:
-    """Every state that differs from those before in more than what the next installation removes."""
+def _power_states(scenario: Scenario, steps: list[Step], every: int) -> Iterable[tuple[int, str, Left]]:
+    """Every state that differs from those before in more than what the next installation removes, and how
+    many steps were made by then.
+    """
     scenario.box.restore(scenario.start)
     disk, seen, telling = Disk(scenario.box.place), set(), 0
-    for number, step in enumerate(steps):
+    for number, step in enumerate(steps, 1):
         disk.do(step)
-        if is_telling(str(step)):
-            telling += 1
-            if telling % every:
-                continue
-        elif number % (3 * EVERY * every):
+        telling += is_telling(str(step))
+        if number < len(steps) and (
+            telling % every if is_telling(str(step)) else number % (3 * EVERY * every)
+        ):
             continue
         for name, left in disk.states(number):
             digest = _digest(left)
-            if digest not in seen:
+            if digest not in seen or number == len(steps):
                 seen.add(digest)
-                yield f"after call {number}, {step}: {name}", left
+                yield number, f"after call {number}, {step}: {name}", left
 
 
 def _digest(left: Left) -> int:
@@ -216,11 +211,15 @@ def _run(scenario: Scenario, judge: Judge) -> Ended:
     return scenario.box.watch(scenario.command, judge)
 
 
-def note(scenario: Scenario, tally: Tally, what: str, *, again: bool = True, runs: bool = False) -> None:
-    """Judge the box; what is wrong goes into the tally."""
+def note(
+    scenario: Scenario, tally: Tally, what: str, *, again: bool = True, runs: bool = False, done: bool = False
+) -> None:
+    """Judge the box; what is wrong goes into the tally. done: the command had said that it ended well"""
     try:
         if scenario.check() is not None and runs:
             scenario.check_runs()
+        if done:
+            scenario.check_done()
         if again:
             tally.again += scenario.check_finishes()
     except Exception as error:  # (a tree in which nothing can be read is lost too)

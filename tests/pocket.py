@@ -28,7 +28,7 @@ from bundler.pack import Item, lay_out, write_volumes
 from bundler.sources import file_sha256
 from demo.channel import PLACEHOLDER, STAMP_S, Body, look_at, pip_package, python_package
 from tests.bundles import INSTALLER, Workshop
-from tests.wheel_maker import write_wheel
+from tests.wheel_maker import digest, write_wheel
 
 ROOT = Path(__file__).parents[1]
 VOLUME_BYTES = 2 * 1024 * 1024
@@ -49,6 +49,20 @@ COMPILED = ("cryptography/", "msgspec/")
 SPARED = ("ensurepip", "distutils", "pydoc_data", "lib2to3", "site-packages", "dist-packages")
 """Folders of the standard library that nothing here needs."""
 UNPACK = "bin/conda-unpack"
+
+MOVED = ("form-2", "form-3")
+"""Files that the steps of a release whose state has another form leave in every run."""
+_STEPS = """
+
+def _note(state: Path, name: str) -> None:
+    for run in sorted((state / "runs").glob("[!.]*")):
+        write_whole(run / name, run.name.encode() + b"\\n")
+
+
+MIGRATIONS = (*MIGRATIONS, lambda state: _note(state, "form-2"), lambda state: _note(state, "form-3"))
+CURRENT = len(MIGRATIONS)
+migrate.__defaults__ = (MIGRATIONS,)
+"""
 
 Files = Mapping[str, tuple[str, bytes]]
 """Path in the bundle to component and bytes."""
@@ -85,17 +99,46 @@ def make_pocket(folder: Path) -> Workshop:
     return shop
 
 
-def next_release(shop: Workshop, number: int, *, delta: bool = False) -> Workshop:
-    """Release `number` by the same keys, beside `shop`; a delta leaves out what `shop` has."""
-    other = Workshop(shop.root.with_name(f"{shop.root.name}-{number}{'-delta' if delta else ''}"))
-    held = parse_contents((shop.bundle / "contents.json").read_bytes()).entries if delta else ()
+def next_release(shop: Workshop, number: int, *, delta: bool = False, migrates: bool = False) -> Workshop:
+    """Release `number` by the same keys, beside `shop`; a delta leaves out what `shop` has, one that migrates
+    keeps data and runs in a form of two steps more.
+    """
+    kind = "-delta" if delta else "-migrates" if migrates else ""
+    other = Workshop(shop.root.with_name(f"{shop.root.name}-{number}{kind}"))
+    held: dict[str, int] = {}
+    if delta:
+        entries = parse_contents((shop.bundle / "contents.json").read_bytes()).entries
+        held = {entry.sha256: entry.size for entry in entries}
+        held[file_sha256(shop.bundle / "runtime.tar.gz")] = 0
     other.bundle.mkdir(parents=True)
     for name in ("keys", "roots"):
         shutil.copytree(shop.root / name, other.root / name)
     for path in (*shop.bundle.glob("islet-*.whl"), shop.bundle / "runtime.tar.gz"):
         shutil.copyfile(path, other.bundle / path.name)
-    _fill(other, number, {entry.sha256: entry.size for entry in held})
+    if migrates:
+        for wheel in other.bundle.glob("islet-*.whl"):
+            _add_steps(wheel)
+    _fill(other, number, held)
     return other
+
+
+def _add_steps(wheel: Path) -> None:
+    """Give the appliance in a wheel two more forms of the state."""
+    module = "appliance/site/state_format.py"
+    with zipfile.ZipFile(wheel) as archive:
+        bodies = {info: archive.read(info) for info in archive.infolist()}
+    old = next(body for info, body in bodies.items() if info.filename == module)
+    new = old + _STEPS.encode()
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for info, body in bodies.items():
+            if info.filename == module:
+                body = new
+            elif info.filename.endswith(".dist-info/RECORD"):
+                body = body.replace(
+                    f"{module},{digest(old)},{len(old)}".encode(),
+                    f"{module},{digest(new)},{len(new)}".encode(),
+                )
+            archive.writestr(info, body)
 
 
 def _fill(shop: Workshop, number: int, held: Mapping[str, int]) -> None:
@@ -110,12 +153,15 @@ def _fill(shop: Workshop, number: int, held: Mapping[str, int]) -> None:
         source.write_bytes(content)
         kind = path.split("/")[0][:-1]
         items.append(Item(path, kind, component, "CC0-1.0", source, file_sha256(source), len(content)))
-    contents = lay_out(items, VOLUME_BYTES, held)
+    runtime = shop.bundle / "runtime.tar.gz"
+    contents = lay_out(items, VOLUME_BYTES, held, file_sha256(runtime))
     write_volumes(contents, items, shop.bundle, Silent())
     (shop.bundle / "contents.json").write_bytes(format_contents(contents))
     shutil.copyfile(INSTALLER, shop.bundle / "install.sh")
     shop.release(number=number, disk_bytes=DISK_BYTES)
     shop.list_and_sign()
+    if contents.requires_runtime:
+        runtime.unlink()
 
 
 def write_runtime(path: Path) -> None:

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import FICLONE, GO, Answer, Call
+from tests.faults import GO, Answer
+from tests.system_calls import FICLONE, Call
 
 Left = dict[str, tuple[str, int, bytes]]
 """Path to kind, mode and bytes (of a link: its target)."""
@@ -304,17 +305,27 @@ class Disk:
         return left
 
 
-def put_down(left: Left, top: Path) -> None:
-    """Make `top` hold exactly this. Hard links become copies, as they may after a repair."""
-    shutil.rmtree(top, ignore_errors=True)
-    top.mkdir(parents=True)
-    for path, (kind, _, data) in left.items():
+def put_down(left: Left, top: Path, before: Left | None = None) -> None:
+    """Make `top` hold exactly this. Hard links become copies, as they may after a repair.
+
+    before: what was put down there last and not changed since: what is the same in both stays
+    """
+    if before is None:
+        shutil.rmtree(top, ignore_errors=True)
+        top.mkdir(parents=True)
+        before = {}
+    for path in sorted(before, reverse=True):
+        if path not in left or (left[path] != before[path] and before[path][0] != "folder"):
+            place = top / path
+            place.rmdir() if before[path][0] == "folder" else place.unlink()
+    for path, facts in left.items():
+        kind, _, data = facts
         place = top / path
-        if kind == "link":
+        if kind == "folder":
+            place.mkdir(exist_ok=True)
+        elif before.get(path) != facts and kind == "link":
             place.symlink_to(os.fsdecode(data))
-        elif kind == "folder":
-            place.mkdir()
-        else:
+        elif before.get(path) != facts:
             place.write_bytes(data)
     for path, (kind, mode, _) in reversed(left.items()):
         if kind != "link":

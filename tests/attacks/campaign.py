@@ -1,12 +1,11 @@
 """Everything in the tables against every judge, and bits and bytes by the hundred thousand, counted.
 
-The exit code of the campaign is 0 only when nothing was accepted that must not be, and no answer was another
-one than the table's.
+Wrong is what was accepted and must not be, and an answer that is another one than the table's.
 """
 
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,26 +32,54 @@ SHELL_EVERY = 1_000
 """Of the payload's flips, how many are shown to `install.sh` too: one in so many."""
 
 
-def assault(folder: Path) -> int:
-    """Run every part; print what was tried and what was accepted; how many answers were wrong."""
+Tried = tuple[str, int, int]
+"""What, how many, how many wrong."""
+
+
+def tables_part(folder: Path) -> Iterator[Tried]:
+    """The tables, against every judge that sees what they change."""
     honest = make_workshop(folder / "honest")
     shells = SHELLS | {"busybox's tools": busybox_tools(folder / "tools")}
-    dash_and_busybox = {name: shells[name] for name in ("dash", "busybox's tools")}
-    wrong = judge(honest, folder, "named attacks", tables.NAMED, SHELLS)
-    wrong += judge(honest, folder, "malformed signatures", signatures.ATTACKS, SHELLS)
-    wrong += judge(honest, folder, "hostile archives", tables.ARCHIVES, shells)
-    wrong += judge(honest, folder, "odd corners of archives", wrapping.CORNERED, {})
-    wrong += judge(honest, folder, "hostile contents and volumes", tables.INSIDE, {})
-    wrong += judge(honest, folder, "bundles in order", tables.HONEST, shells)
-    wrong += unpacked(honest, folder, dash_and_busybox)
+    yield judge(honest, folder, "attacks", tables.NAMED, SHELLS)
+    yield judge(honest, folder, "signatures", signatures.ATTACKS, SHELLS)
+    yield judge(honest, folder, "contents and volumes", tables.INSIDE, {})
+    yield judge(honest, folder, "bundles in order", tables.HONEST, shells)
+
+
+def archives_part(folder: Path) -> Iterator[Tried]:
+    """Every hostile archive judged, and unpacked in earnest."""
+    honest = make_workshop(folder / "honest")
+    shells = SHELLS | {"busybox's tools": busybox_tools(folder / "tools")}
+    yield judge(honest, folder, "archives", tables.ARCHIVES, shells)
+    yield judge(honest, folder, "archives", wrapping.CORNERED, {})
+    yield unpacked(honest, folder, {name: shells[name] for name in ("dash", "busybox's tools")})
+
+
+def control_part(folder: Path) -> Iterator[Tried]:
+    """Every bit of the control files flipped, and the files cut at every byte."""
     small = make_workshop(folder / "small", model_bytes=20_000)
-    return wrong + control_flips(folder, small) + truncations(folder, small) + payload_flips(small)
+    yield control_flips(folder, small)
+    yield truncations(folder, small)
+
+
+def payload_part(folder: Path) -> Iterator[Tried]:
+    """Random bits of everything."""
+    yield payload_flips(make_workshop(folder / "small", model_bytes=20_000))
+
+
+PARTS: Mapping[str, Callable[[Path], Iterator[Tried]]] = {
+    "archives": archives_part,
+    "control": control_part,
+    "payload": payload_part,
+    "tables": tables_part,
+}
+"""What can be done apart from the rest; what takes longest first."""
 
 
 def judge(
     honest: Workshop, folder: Path, what: str, table: Mapping[str, Attack], shells: Mapping[str, list[str]]
-) -> int:
-    """Every attack of a table against Python and these shells; how many answers were wrong."""
+) -> Tried:
+    """Every attack of a table against Python and these shells."""
     verdicts = accepted = wrong = 0
     for number, (name, attack) in enumerate(table.items()):
         shop, site, anchor = attacked(honest, folder / f"attack-{number}", attack)
@@ -70,11 +97,11 @@ def judge(
         verdicts += len(answers)
         shutil.rmtree(folder / f"attack-{number}")
     print(f"{what}: {len(table)}, {verdicts} verdicts: {accepted} accepted, {wrong} wrong", flush=True)
-    return wrong
+    return what, len(table), wrong
 
 
-def unpacked(honest: Workshop, folder: Path, shells: Mapping[str, list[str]]) -> int:
-    """Every hostile archive given to install.sh in earnest; how many wrote outside the prefix, or went on."""
+def unpacked(honest: Workshop, folder: Path, shells: Mapping[str, list[str]]) -> Tried:
+    """Every hostile archive given to install.sh in earnest: none may write outside the prefix, or go on."""
     table = tables.ARCHIVES | wrapping.CORNERED
     wrong = 0
     for shell, command in shells.items():
@@ -85,11 +112,9 @@ def unpacked(honest: Workshop, folder: Path, shells: Mapping[str, list[str]]) ->
                 wrong += 1
                 print(f"  WRONG under {shell}: {name}: exit code {answer.code}, wrote {answer.written}")
             shutil.rmtree(folder / f"earnest-{number}")
-    print(
-        f"archives unpacked in earnest: {len(table) * len(shells)}, {wrong} wrote outside or went on",
-        flush=True,
-    )
-    return wrong
+    tried = len(table) * len(shells)
+    print(f"archives unpacked in earnest: {tried}, {wrong} wrote outside or went on", flush=True)
+    return "archives unpacked in earnest", tried, wrong
 
 
 CONTROL = ("RELEASE", "SHA256SUMS", "SHA256SUMS.sig.*", "root.*", "contents.json")
@@ -110,25 +135,23 @@ def _chains(folder: Path, honest: Workshop) -> Iterator[tuple[str, Workshop, Sit
     shutil.rmtree(shop.root)
 
 
-def control_flips(folder: Path, honest: Workshop) -> int:
-    """Every bit of every control file flipped in turn; how many were accepted."""
-    accepted = 0
+def control_flips(folder: Path, honest: Workshop) -> Tried:
+    """Every bit of every control file flipped in turn."""
+    accepted = flips = 0
     for site_of, shop, site, anchor in _chains(folder / "flips", honest):
-        flips = 0
         for path in _control_files(shop):
             for bit in range(path.stat().st_size * 8):
                 with flipped(path, bit):
                     flips += 1
                     accepted += judge_by_python(shop, site, anchor) is None
-        print(f"every bit of control files, {site_of}: {flips} flips: {accepted} accepted", flush=True)
-    return accepted
+        print(f"every bit of control files, until {site_of}: {flips} flips: {accepted} accepted", flush=True)
+    return "flips", flips, accepted
 
 
-def truncations(folder: Path, honest: Workshop) -> int:
-    """Every control file cut at every byte; how many were accepted."""
-    accepted = 0
+def truncations(folder: Path, honest: Workshop) -> Tried:
+    """Every control file cut at every byte."""
+    accepted = cut = 0
     for site_of, shop, site, anchor in _chains(folder / "cuts", honest):
-        cut = 0
         for path in _control_files(shop):
             data = path.read_bytes()
             for length in range(len(data)):
@@ -136,16 +159,16 @@ def truncations(folder: Path, honest: Workshop) -> int:
                 cut += 1
                 accepted += judge_by_python(shop, site, anchor) is None
             path.write_bytes(data)
-        print(f"truncations of control files, {site_of}: {cut}: {accepted} accepted", flush=True)
-    return accepted
+        print(f"truncations of control files, until {site_of}: {cut}: {accepted} accepted", flush=True)
+    return "truncations", cut, accepted
 
 
 def _control_files(shop: Workshop) -> list[Path]:
     return sorted(path for pattern in CONTROL for path in shop.bundle.glob(pattern))
 
 
-def payload_flips(honest: Workshop) -> int:
-    """Random bit flips over every listed file; how many were accepted."""
+def payload_flips(honest: Workshop) -> Tried:
+    """Random bit flips over every listed file."""
     rng, accepted, shown = random.Random(20261121), 0, 0
     control = ("SHA256SUMS", "root.")
     files = sorted(path for path in honest.bundle.iterdir() if not path.name.startswith(control))
@@ -159,10 +182,8 @@ def payload_flips(honest: Workshop) -> int:
             if number % SHELL_EVERY == 0:
                 shown += 1
                 accepted += judge_by_shell(SHELLS["dash"], honest, site, anchor).returncode == 0
-    print(
-        f"random bit flips: {FLIPS}, {shown} of them shown to install.sh too: {accepted} accepted", flush=True
-    )
-    return accepted
+    print(f"random bit flips: {FLIPS}, {shown} shown to install.sh too: {accepted} accepted", flush=True)
+    return "flips", FLIPS, accepted
 
 
 @contextmanager
