@@ -117,6 +117,14 @@ def test_a_cell_merged_downwards_stands_in_each_row_and_one_that_spans_columns_r
     assert "spans several columns" in fourth[1].what
 
 
+def test_a_span_over_many_rows_is_seen_behind_any_number_of_small_ones(tmp_path: Path) -> None:
+    rows = [row(at, "a", "b", "c", "d") for at in range(2, 102)]
+    small = tuple(f"C{at}:D{at}" for at in range(3, 90))
+    path = one(tmp_path, row(1, "q", "a", "x", "y"), *rows, merged=("A2:B95", *small))
+    refused = [number for number, item in items(path) if isinstance(item, RowRefused)]
+    assert refused == list(range(2, 96))
+
+
 @pytest.mark.parametrize(
     ("rows", "merged", "what"),
     [

@@ -37,12 +37,12 @@ class Merged:
     down: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """By first row: (column, last row)."""
     wide: list[tuple[int, int]] = field(default_factory=list)
-    """(first row, last row) of cells that span several columns, sorted."""
+    """(first row, last row) of rows with cells that span several columns: sorted, none touches the next."""
 
     def is_wide(self, row: int) -> bool:
         """Whether a cell of `row` spans several columns."""
         at = bisect_right(self.wide, (row, LAST_ROW))
-        return any(first <= row <= last for first, last in self.wide[max(0, at - 50) : at])
+        return at > 0 and row <= self.wide[at - 1][1]
 
 
 def read_merged(stream: BinaryIO) -> Merged:
@@ -66,8 +66,19 @@ def read_merged(stream: BinaryIO) -> Merged:
         tail = piece[max(last, len(piece) - _LONGEST_MERGED) :]
         if count > MERGED_LIMIT:
             raise DamagedSheet("merged cells")
-    merged.wide.sort()
+    merged.wide = _united(merged.wide)
     return merged
+
+
+def _united(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same rows, in spans that do not overlap."""
+    united: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if united and first <= united[-1][1] + 1:
+            united[-1] = (united[-1][0], max(last, united[-1][1]))
+        else:
+            united.append((first, last))
+    return united
 
 
 def read_rows(
