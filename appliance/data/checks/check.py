@@ -14,7 +14,7 @@ from appliance.data.checks.finding import KINDS, SEVERITIES, Finding, Hits, Seve
 from appliance.data.checks.language import NAMES, Languages
 from appliance.data.checks.lengths import Lengths, bounds_of
 from appliance.data.checks.marks import Marks
-from appliance.data.checks.near import NearDuplicates, alike
+from appliance.data.checks.near import Candidates, NearDuplicates, Pair, alike
 from appliance.data.checks.phrases import Phrases
 from appliance.data.checks.places import Places
 from appliance.data.checks.tokens import TokenLengths, Tokens
@@ -124,41 +124,61 @@ def check_rows(
 
     tokens: the model's; without it, lengths are in characters and nothing is said of tokens
     """
-    places, problems = Places(), list[Problem]()
-    near, doubles = NearDuplicates(), Doubles()
-    answers, languages, phrases = Answers(), Languages(), Phrases()
-    marks = Marks(tokens.controls if tokens else ())
-    measured: Lengths | TokenLengths = TokenLengths(tokens) if tokens else Lengths()
-    looks = (near, doubles, answers, languages, phrases, marks, measured)
+    places, problems, looks = Places(), list[Problem](), _Looks(tokens)
     sides = (train, validation) if validation else (train,)
     shown = progress or Silent()
     ends = []
     with shown.stage(say("looking at the rows"), total=None, unit=say("rows")) as advance:
         for side in sides:
             for batch in batches(_usable(side(), problems, places), len(places)):
-                for each in looks:
-                    each.look(batch)
+                looks.look(batch)
                 advance(len(batch.rows))
             ends.append((len(places), len(problems)))
     border, problem_border = ends[0]
     with shown.stage(say("comparing rows that are alike"), total=len(places), unit=say("rows")) as advance:
-        candidates = near.candidates(doubles.known(border))
-        pairs = list(alike(candidates, _again(sides, advance)))
-    twins = ((row, earlier) for row, earlier, score in filter(near.same_numbers, pairs))
-    hits = [*near.hits(pairs, border), *doubles.hits(border, twins)]
-    for check in (answers, languages, phrases, marks):
-        hits += check.hits()
-    if isinstance(measured, TokenLengths):
-        hits += measured.hits()
+        pairs = list(alike(looks.candidates(border), _again(sides, advance)))
+    hits = tuple(each for each in looks.hits(pairs, border) if len(each.at))
     return Checked(
         places,
         border,
         tuple(problems),
         problem_border,
-        tuple(each for each in hits if len(each.at)),
-        _spread(measured),
-        {str(NAMES[kind]): count for kind, count in languages.counts().most_common()},
+        hits,
+        _spread(looks.measured),
+        looks.languages_found(),
     )
+
+
+class _Looks:
+    """Every check, for one stream of rows."""
+
+    def __init__(self, tokens: Tokens | None) -> None:
+        self._near, self._doubles, self._languages = NearDuplicates(), Doubles(), Languages()
+        self._alone = (Answers(), self._languages, Phrases(), Marks(tokens.controls if tokens else ()))
+        self.measured: Lengths | TokenLengths = TokenLengths(tokens) if tokens else Lengths()
+
+    def look(self, batch: Batch) -> None:
+        """Look at the next rows."""
+        for each in (self._near, self._doubles, *self._alone, self.measured):
+            each.look(batch)
+
+    def candidates(self, border: int) -> Candidates:
+        """Rows that may be nearly the same; rows from number `border` on are those of the validation."""
+        return self._near.candidates(self._doubles.known(border))
+
+    def hits(self, pairs: Sequence[Pair], border: int) -> Iterator[Hits]:
+        """All that is found; pairs: the candidates that are nearly the same."""
+        twins = ((row, earlier) for row, earlier, _ in filter(self._near.same_numbers, pairs))
+        yield from self._near.hits(pairs, border)
+        yield from self._doubles.hits(border, twins)
+        for each in self._alone:
+            yield from each.hits()
+        if isinstance(self.measured, TokenLengths):
+            yield from self.measured.hits()
+
+    def languages_found(self) -> dict[str, int]:
+        """Answers in each language."""
+        return {str(NAMES[kind]): count for kind, count in self._languages.counts().most_common()}
 
 
 def _usable(rows: Iterable[Row | Problem], problems: list[Problem], places: Places) -> Iterator[Row]:

@@ -139,7 +139,7 @@ def _mixed(one: int, other: int) -> int:
     return (one * 0x9E3779B97F4A7C15 ^ other) & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def _numbers(column: array) -> NDArray[np.uint64]:  # type: ignore[type-arg]
+def _numbers(column: "array[int]") -> NDArray[np.uint64]:
     return np.array(column, dtype=np.uint64)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def _hash(phrase: str) -> int:
     return hash_of(phrase.encode("utf-8", "surrogatepass")) if len(phrase) in LENGTHS else NONE
 
 
-def _words(counts: list[int], is_opening: bool):  # type: ignore[no-untyped-def]
+def _words(counts: list[int], is_opening: bool) -> Callable[[int, Places], Sentence]:
     def words(position: int, places: Places) -> Sentence:
         if is_opening:
             return say("opens with the same sentence as {count} answers", count=counts[position])

@@ -9,7 +9,7 @@ from appliance.data.checks.batch import Batch
 from appliance.data.checks.finding import Hits
 from appliance.data.checks.spots import Spots
 from appliance.run.rows import Problem, Row
-from appliance.sentence import say
+from appliance.sentence import as_sentence, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,6 @@ class TokenLengths:
                     "holds {count} tokens that the model does not know", count=count
                 ),
                 "no-stop": lambda _: say("is learned without the token that ends it"),
-                "template": lambda number: self._refusals[number].what,  # type: ignore[dict-item,return-value]
+                "template": lambda number: as_sentence(self._refusals[number].what),
             }
         )
