@@ -160,6 +160,14 @@ def test_refuses_an_archive_that_is_damaged_locked_packed_twice_or_leads_elsewhe
             open_sources(path)
 
 
+def test_an_error_in_a_member_names_the_member(tmp_path: Path) -> None:
+    path = pack(tmp_path / "rows.zip", **{"a.jsonl": LINE, "b/c.json": "[{]"})
+    sources = open_sources(path)
+    assert [source.place for source in sources] == [path / "a.jsonl", path / "b/c.json"]
+    with pytest.raises(BadInput, match="rows.zip/b/c.json is no JSON"):
+        list(sources[1].items())
+
+
 def test_refuses_two_members_of_one_name(tmp_path: Path) -> None:
     path = pack(tmp_path / "rows.zip", **{"a.jsonl": LINE, "b.jsonl": LINE})
     path.write_bytes(path.read_bytes().replace(b"b.jsonl", b"a.jsonl"))

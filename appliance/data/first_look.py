@@ -67,7 +67,7 @@ def look_first(file: DataFile) -> FirstLook:
         for source in open_sources(path, sheet=entry.file.sheet):
             sample = Sample(source.sample(SAMPLE_ROWS))
             seen = _with(seen, columns=_columns(sample))
-            seen = _with(seen, found=find_shape(sample, entry.file, source.path))
+            seen = _with(seen, found=find_shape(sample, entry.file, source.place))
     except ApplianceError as error:
         return _with(seen, found=None, error=error)
     return seen

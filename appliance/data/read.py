@@ -91,7 +91,7 @@ class RowStream:
         entry = self._entry
         sample = source.sample(SAMPLE_ROWS)
         sparse = source.container in ("parquet", "arrow")
-        found = find_shape(Sample(sample), entry.file, source.path, sparse=sparse) if sample else UNSEEN
+        found = find_shape(Sample(sample), entry.file, source.place, sparse=sparse) if sample else UNSEEN
         turns = has_turns(found.shape)
         kinds, total = Counter[str](), 0
         keys: set[tuple[str, ...]] = set()

@@ -54,7 +54,7 @@ def _items(content: Content, batches: Callable[[Any], Iterator["pyarrow.RecordBa
     with content.open() as stream, _damage_told(content):
         for batch in batches(_Bounded(stream, content)):
             names = batch.schema.names
-            check_names(names, content.path)
+            check_names(names, content.place)
             for values in _rows(batch):
                 number += 1
                 yield (
@@ -151,7 +151,7 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         if size > PIECE_LIMIT_BYTES:
             raise BadInput(
-                say("{path} cannot be read piece by piece.", path=self._content.path),
+                say("{path} cannot be read piece by piece.", path=self._content.place),
                 why=say("a piece of it has more than {limit} bytes", limit=PIECE_LIMIT_BYTES),
                 next_step="Write it as Parquet, or in smaller batches.",
             )
@@ -166,7 +166,7 @@ def _damage_told(content: Content) -> Iterator[None]:
         yield
     except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
         raise BadInput(
-            say("{source} is damaged.", source=content.path),
+            say("{source} is damaged.", source=content.place),
             why=say("it cannot be read as Parquet or Arrow: {kind}", kind=type(error).__name__),
             next_step="Copy or export it again.",
         ) from None

@@ -25,6 +25,10 @@ class Content(Protocol):
     def name(self) -> str:
         """What reports call it."""
 
+    @property
+    def place(self) -> Path:
+        """What errors call it: its path; of a member of an archive, with its name in it."""
+
     def open(self) -> BinaryIO:
         """The bytes, from the beginning.
 
@@ -40,6 +44,11 @@ class FileContent:
     name: str
     stamp: tuple[int, ...]
     """Which file it was, how long and when written, at the first look."""
+
+    @property
+    def place(self) -> Path:
+        """What errors call it."""
+        return self.path
 
     def open(self) -> BinaryIO:
         """The bytes, from the beginning.

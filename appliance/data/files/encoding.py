@@ -58,6 +58,11 @@ class Bytes:
         """What reports call it."""
         return self.path.name
 
+    @property
+    def place(self) -> Path:
+        """What errors call it."""
+        return self.path
+
     def open(self) -> BinaryIO:
         """The bytes, from the beginning."""
         return io.BytesIO(self.held)
@@ -205,7 +210,7 @@ class _Recoded(io.RawIOBase):
 
 def _no_text(content: Content, position: int) -> BadInput:
     return BadInput(
-        say("{source} is no text file.", source=content.path),
+        say("{source} is no text file.", source=content.place),
         why=say("it holds a zero byte at position {position}", position=position),
         next_step="Save it as CSV or JSON in UTF-8, and name that file.",
     )
@@ -213,7 +218,7 @@ def _no_text(content: Content, position: int) -> BadInput:
 
 def _untold(content: Content, line: int) -> BadInput:
     return BadInput(
-        say("The encoding of {source} cannot be told.", source=content.path),
+        say("The encoding of {source} cannot be told.", source=content.place),
         why=say("line {line} is no UTF-8, and the whole is not clearly GB18030 either", line=line),
         next_step="Open it where it reads well, save it as UTF-8 (in Excel: 'CSV UTF-8'), and start again.",
     )
@@ -221,7 +226,7 @@ def _untold(content: Content, line: int) -> BadInput:
 
 def _damaged(content: Content, encoding: str, line: int) -> BadInput:
     return BadInput(
-        say("{source} is damaged.", source=content.path),
+        say("{source} is damaged.", source=content.place),
         why=say("its first bytes promise {encoding}, and line {line} is none", encoding=encoding, line=line),
         next_step="Open it where it reads well, save it as UTF-8 (in Excel: 'CSV UTF-8'), and start again.",
     )

@@ -78,7 +78,13 @@ def archive_contents(archive: FileContent) -> tuple[list[Content], list[Sentence
     for name in chosen:
         _check_open(archive.path, name, names[name])
     return [
-        MemberContent(archive, names[name].filename, f"{archive.name}/{name}", names[name].compress_size)
+        MemberContent(
+            archive,
+            names[name].filename,
+            f"{archive.name}/{name}",
+            archive.path / name,
+            names[name].compress_size,
+        )
         for name in chosen
     ], notes
 

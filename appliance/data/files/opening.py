@@ -140,12 +140,12 @@ def _kind_of_zip(content: Content) -> Literal["workbook", "archive"]:
         with content.open() as stream, zipfile.ZipFile(stream) as archive:
             names = set(archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise damaged_archive(content.path, error) from None
+        raise damaged_archive(content.place, error) from None
     if MAIN_PART in names:
         return "workbook"
     if names & {"xl/workbook.bin", "content.xml", "[Content_Types].xml"}:
         raise BadInput(
-            say("The format of {path} is not known.", path=content.path),
+            say("The format of {path} is not known.", path=content.place),
             why="it is an office document, but no .xlsx workbook",
             next_step=SAVE_AS,
         )
@@ -178,7 +178,7 @@ def _text_reader(content: Content, text: Text) -> tuple[Container, Any]:
 def _delimiter(content: Content, sample: str, whole: bool, suffix: str) -> str:
     """What separates the cells, where it is a table; else ""."""
     if suffix in TABLE_NAMES:
-        return table.find_delimiter(sample, whole, content.path) or ","  # else a table of one column
+        return table.find_delimiter(sample, whole, content.place) or ","  # else a table of one column
     candidates = ("\t",) if suffix in TEXT_NAMES else table.DELIMITERS
     return next((each for each in candidates if table.is_even(sample, whole, each)), "")
 
@@ -213,7 +213,7 @@ def _table(delimiter: str, text: TextIO, source: Path) -> Items:
 
 def _from_text(items: Any, content: Content, text: Text) -> Items:
     with io.TextIOWrapper(open_text(content, text), encoding="utf-8", newline="") as stream:
-        yield from items(stream, content.path)
+        yield from items(stream, content.place)
 
 
 def _from_bytes(items: Any, content: Content, text: Text) -> Items:
@@ -223,7 +223,7 @@ def _from_bytes(items: Any, content: Content, text: Text) -> Items:
 
 def _unknown(content: Content, why: str, next_step: str = EXPORT_IT) -> BadInput:
     return BadInput(
-        say("The format of {path} is not known.", path=content.path), why=why, next_step=next_step
+        say("The format of {path} is not known.", path=content.place), why=why, next_step=next_step
     )
 
 
@@ -233,12 +233,12 @@ def _compound(content: Content) -> BadInput:
         locked = "EncryptedPackage".encode("utf-16-le") in stream.read(CHUNK_BYTES)
     if locked:
         return BadInput(
-            say("{path} is encrypted.", path=content.path),
+            say("{path} is encrypted.", path=content.place),
             why="it opens with a password only",
             next_step="Open it in Excel or WPS, take the password off, and save it as .xlsx.",
         )
     return BadInput(
-        say("The format of {path} is not known.", path=content.path),
+        say("The format of {path} is not known.", path=content.place),
         why="it is a document of an old Office program (.xls)",
         next_step=SAVE_AS,
     )
@@ -246,7 +246,7 @@ def _compound(content: Content) -> BadInput:
 
 def _packed_twice(content: Content) -> BadInput:
     return BadInput(
-        say("{path} is packed twice.", path=content.path),
+        say("{path} is packed twice.", path=content.place),
         why=say("{name} is an archive inside another", name=content.name),
         next_step="Unpack the outer one, and name what is in it.",
     )

@@ -42,6 +42,11 @@ class GzipContent:
         """What reports call it."""
         return self.inner.name
 
+    @property
+    def place(self) -> Path:
+        """What errors call it."""
+        return self.inner.place
+
     def open(self) -> BinaryIO:
         """The unpacked bytes, from the beginning."""
         packed = self.inner.open()
@@ -56,6 +61,8 @@ class MemberContent:
     member: str
     """Its name as the archive's list has it."""
     name: str
+    place: Path
+    """What errors call it."""
     packed_bytes: int
 
     @property
@@ -77,7 +84,7 @@ class MemberContent:
             RuntimeError,
         ) as error:
             stream.close()
-            raise damaged_archive(self.path, error) from None
+            raise damaged_archive(self.place, error) from None
         return _unpacked(member, self, self.packed_bytes, stream)
 
 
@@ -97,6 +104,11 @@ class HeldContent:
         """What reports call it."""
         return self.inner.name
 
+    @property
+    def place(self) -> Path:
+        """What errors call it."""
+        return self.inner.place
+
     def open(self) -> BinaryIO:
         """The bytes, from the beginning.
 
@@ -106,7 +118,7 @@ class HeldContent:
             held = stream.read(HELD_LIMIT_BYTES + 1)
         if len(held) > HELD_LIMIT_BYTES:
             raise BadInput(
-                say("{path} must be unpacked first.", path=self.path),
+                say("{path} must be unpacked first.", path=self.place),
                 why=say("{name} has more than {limit} bytes", name=self.name, limit=HELD_LIMIT_BYTES),
                 next_step="Unpack it, and name the unpacked file.",
             )
@@ -128,10 +140,10 @@ class _Unpacked(io.RawIOBase):
         try:
             chunk = self._stream.read(len(view))
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, ValueError) as error:
-            raise damaged_archive(self._content.path, error) from None
+            raise damaged_archive(self._content.place, error) from None
         self._left -= len(chunk)
         if self._left < 0:
-            raise too_much(self._content.path)
+            raise too_much(self._content.place)
         view[: len(chunk)] = chunk
         return len(chunk)
 

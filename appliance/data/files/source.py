@@ -37,6 +37,12 @@ class Source:
     notes: tuple[Sentence, ...] = ()
     """What the reader should know: what beside this was not read."""
 
+    @property
+    def place(self) -> Path:
+        """What errors call it: its path; of a member of an archive, with its name in it."""
+        within = self.name.removeprefix(f"{self.path.name}/")
+        return self.path if within == self.name else self.path / within
+
     def items(self) -> Items:
         """(number, fields by name or why the row is refused), in order, in constant memory; again and again.
 

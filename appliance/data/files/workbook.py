@@ -73,7 +73,7 @@ class Workbook:
                 if each.name == wanted:
                     return each
             raise BadInput(
-                say("{path} has no sheet {sheet}.", path=self._content.path, sheet=wanted),
+                say("{path} has no sheet {sheet}.", path=self._content.place, sheet=wanted),
                 why=say("its sheets are {names}", names=listed(names)),
                 next_step="Name one of these.",
             )
@@ -82,12 +82,12 @@ class Workbook:
             return filled[0]
         if not filled:
             raise BadInput(
-                say("{path} has no sheet with rows.", path=self._content.path),
+                say("{path} has no sheet with rows.", path=self._content.place),
                 why=say("its sheets are {names}; those that are shown are empty", names=listed(names)),
                 next_step="Name the sheet to read (--sheet, or `sheet` in the plan), if it is a hidden one.",
             )
         raise BadInput(
-            say("{path} has several sheets with rows.", path=self._content.path),
+            say("{path} has several sheets with rows.", path=self._content.place),
             why=say("they are {names}", names=listed([each.name for each in filled])),
             next_step="Name the sheet to read: --sheet NAME, or `sheet` in the plan.",
         )
@@ -122,14 +122,14 @@ class Workbook:
             raise BadInput(
                 say(
                     "{source} has merged cells where the names of the columns must be.",
-                    source=self._content.path,
+                    source=self._content.place,
                 ),
                 why=say("cells of row {row} are merged", row=row),
                 next_step="Keep one row of names, one name in each cell; delete what is above it.",
             )
         names = [str(value) if isinstance(value, str) else "" for value in _in_a_row(cells)]
         below = [str(value) for value in _in_a_row(first[1])] if first else []
-        return read_columns(names, below, row, self._content.path)
+        return read_columns(names, below, row, self._content.place)
 
     def _has_cells(self, each: Sheet) -> bool:
         with self._damage_told(), closing(self._part(each.part)) as stream:
@@ -140,7 +140,7 @@ class Workbook:
         if self._strings_part not in self._sizes:
             return []
         with closing(self._part(self._strings_part)) as stream:
-            return read_shared_texts(stream, self._content.path)
+            return read_shared_texts(stream, self._content.place)
 
     def _formats(self) -> list[cell.Format | None]:
         """How numbers are shown, by the style of their cell."""
@@ -160,7 +160,9 @@ class Workbook:
         return found
 
     def _part(self, part: str) -> Any:
-        return MemberContent(self._content, part, self._content.name, self._sizes[part]).open()
+        return MemberContent(
+            self._content, part, self._content.name, self._content.place, self._sizes[part]
+        ).open()
 
     def _elements(self, part: str) -> list[Element]:
         """All elements of a small part: (name without prefix, attributes without prefixes)."""
@@ -191,7 +193,7 @@ class Workbook:
             zipfile.BadZipFile,
             OSError,
         ) as error:
-            raise damaged_archive(self._content.path, error) from None
+            raise damaged_archive(self._content.place, error) from None
 
 
 def workbook_items(content: Content, chosen: Sheet) -> Iterator[Item]:
