@@ -375,6 +375,10 @@ def test_added_listed_kept_and_removed_by_commands(site: Site, tmp_path: Path) -
     # Where rows came from outlives a second version: the file that was read first.
     assert [each.file for each in find(site.datasets, "all").record.origins] == ["ward.json"]
 
+    checked = islet(site, "data", "check", "dataset:ward@1")
+    assert "ward@1" in checked.output and SECRET not in checked.output
+    assert islet(site, "data", "check", "dataset:ward@7").exit_code == 6
+
     listed = islet(site, "data", "list")
     assert "2001-02-03 OVERDUE" in listed.output and "Overdue: 1" in listed.output
     assert max(map(len, listed.output.splitlines())) <= 80

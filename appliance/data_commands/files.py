@@ -12,8 +12,6 @@ from appliance.run.plan import DataFile, FieldName, FormatName
 
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-ROWS = click.Path(path_type=Path, exists=True)
-files_argument = click.argument("files", type=ROWS, nargs=-1, required=True)
 
 
 @dataclass(frozen=True)
