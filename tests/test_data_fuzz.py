@@ -100,3 +100,29 @@ def test_a_ranked_entry_may_name_an_answer_that_its_file_does_not_have(tmp_path:
     (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": entry}), encoding="utf-8")
     reading = read_file(tmp_path / "dataset_info.json")
     assert [(each.kind, each.answer) for each in reading.rows] == [("preference", "三楼")]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"file_name": "\ud800"},
+        {"file_name": "\0"},
+        {"file_name": "a" * 5000},
+        {"file_name": "rows.json", "formatting": "\ud800"},
+        {"file_name": "rows.json", "columns": []},
+        "\ud800",
+    ],
+)
+def test_an_entry_with_anything_in_it_is_refused_by_an_error_for_people(entry: Any, tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": entry}), encoding="utf-8")
+    with pytest.raises(ApplianceError):
+        read_file(tmp_path / "dataset_info.json")
+
+
+def test_a_column_of_turns_that_is_null_in_an_entry_keeps_its_usual_name(tmp_path: Path) -> None:
+    rows = [{"conversations": [{"from": "human", "value": "几楼？"}, {"from": "gpt", "value": "三楼"}]}]
+    entry = {"file_name": "rows.json", "formatting": "sharegpt", "columns": {"messages": None}}
+    (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"rows": entry}), encoding="utf-8")
+    assert [row.answer for row in read_file(tmp_path / "dataset_info.json").rows] == ["三楼"]

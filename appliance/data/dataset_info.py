@@ -90,6 +90,7 @@ def _read(info: Path) -> dict[str, Any]:
         with info.open("rb") as stream:
             text, _ = decode_text(stream.read(LIMIT_BYTES), info)
         document = json.loads(text)
+        json.dumps(document, ensure_ascii=False).encode()  # half an emoji (\ud800) is in no name
     except OSError as error:
         raise BadInput(
             say("{path} cannot be read.", path=info),
@@ -170,10 +171,14 @@ def _beside(info: Path, name: str, file_name: str) -> Path:
     """
     folder = info.parent.resolve()
     wanted = folder / file_name
-    if not wanted.resolve().is_relative_to(folder) or wanted.resolve() == folder:
+    try:
+        there, is_there = wanted.resolve(), wanted.exists()
+    except (OSError, ValueError):  # a zero, or far too long
+        there, is_there = folder, False
+    if not there.is_relative_to(folder) or there == folder:
         why = say("`file_name` must name a file or folder beside it, not outside")
         raise _unusable(info, say("entry `{name}`: {why}", name=name, why=why))
-    if not wanted.exists():
+    if not is_there:
         raise BadInput(
             say("{path} is not there.", path=wanted),
             why=say("the entry `{name}` of {path} names it", name=name, path=info),

@@ -114,6 +114,8 @@ def _asked_columns(sample: Sample, file: DataFile, path: Path) -> dict[str, str]
     """
     asked = {}
     for field, column in file.columns.items():
+        if field == "messages" and not column:
+            continue  # a conversation without turns is none: as if nothing were said
         found = sample.find(column) if column else ""
         if found is None and field in REQUIRED and not (field == "response" and file.columns.get("rejected")):
             raise BadInput(
