@@ -86,8 +86,9 @@ class Verified:
 def verify(medium: Medium, trust: Trust, progress: Progress | None = None) -> Verified:
     """Judge a whole bundle, reading every byte once; runtime.tar.gz twice, because its hash comes first.
 
-    Raises: UntrustedBundle, DamagedBundle: the first reason found, in the order above.
+    Raises: BadInput, UntrustedBundle, DamagedBundle: the first reason found, in the order above.
     """
+    medium.check_bundle()
     root = check_roots(medium, trust)
     sums = medium.read_small(names.SUMS, names.SMALL_BYTES)
     check_signatures(medium, sums, root)
@@ -101,8 +102,7 @@ def verify(medium: Medium, trust: Trust, progress: Progress | None = None) -> Ve
 
 
 def check_roots(medium: Medium, trust: Trust) -> Root:
-    """Step 1. The newest root, believed. Raises: BadInput, UntrustedBundle, DamagedBundle."""
-    medium.check_bundle()
+    """Step 1. The newest root, believed. Raises: UntrustedBundle, DamagedBundle."""
     present = {int(m[1]): name for name in medium.names() if (m := names.ROOT.fullmatch(name))}
     texts = {version: medium.read_small(name, names.SMALL_BYTES) for version, name in sorted(present.items())}
     believed = parse_root(_root_name(trust.root), trust.root) if trust.root is not None else None

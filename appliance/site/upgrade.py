@@ -78,8 +78,9 @@ class Upgrade:
 def judge_lists(medium: Medium, trust: Trust) -> Verified:
     """Everything that can be judged without reading the volumes.
 
-    Raises: UntrustedBundle, DamagedBundle: the first reason found, in the order of `verify`.
+    Raises: BadInput, UntrustedBundle, DamagedBundle: the first reason found, in the order of `verify`.
     """
+    medium.check_bundle()
     root = check_roots(medium, trust)
     sums = medium.read_small(names.SUMS, names.SMALL_BYTES)
     check_signatures(medium, sums, root)
