@@ -19,7 +19,7 @@ _VALUE = (
 _RECORD = re.compile(
     r"(?:住院|病案|病历|门诊|就诊|急诊|挂号|登记|体检|检查|检验|标本|样本|条码|病理|影像|放射|超声|内镜|胃镜|心电|脑电|核磁|医保"
     r"|社保|社会保障|参保|患者|病人|健康|床|卡|流水|发票|收据|处方|申请单|报告|CT|MRI?|DR|DSA|X线|ID|HIS|PACS)"
-    rf"(?:卡|证)?(?:登记)?(?:号码|编号|号|ID|id)(?:是|为|\))?{_VALUE}"
+    rf"(?:卡|证)?(?:登记)?(?:号码|编号|编码|号|ID|id)(?:是|为|\))?{_VALUE}"
 )
 _NUMBER_OF = re.compile(
     r"(?:编号|单号|证号|条码)[:号 ]{0,3}(?P<value>[A-Za-z]{0,5}-?[0-9][0-9-]{3,20}[A-Za-z]?)(?![0-9A-Za-z])"
@@ -32,7 +32,7 @@ _NUMBERED = (
 _ENGLISH_RECORD = re.compile(
     any_case(_NUMBERED, r"(?: (?i:ID|number|num|no\.?|#)|(?= ?#))")[:-1]
     + "|"
-    + any_case(("MRN", "CSN", "HAR", "accession", "medical record"))[3:-1]
+    + any_case(("MRN", "CSN", "HAR", "acct", "accession", "medical record"))[3:-1]
     + r"|FIN(?= ?[#:])|ID(?=[ :#]{1,2}[A-Z]{0,5}-?[0-9]{4}))(?: is| was)?"
     + _VALUE
 )

@@ -7,6 +7,7 @@ Where a form asks for a name (`姓名：`), whatever fills the field up to its e
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from string import ascii_letters, digits
 
 from appliance.data.privacy.alternatives import any_of, crossed
@@ -30,6 +31,27 @@ from appliance.data.privacy.words import (
 _HAN = "\u4e00-\u9fff"
 _SURNAME = f"(?:{'|'.join(sorted(DOUBLE_SURNAMES))}|[{''.join(sorted(SURNAMES))}])"
 
+
+@dataclass(frozen=True)
+class _Opening:
+    """What may stand at the start of a text, or behind one of a few words."""
+
+    at_start: re.Pattern[str]
+    behind: re.Pattern[str]
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        """All its places."""
+        first = self.at_start.match(text)
+        if first:
+            yield first
+        yield from self.behind.finditer(text)
+
+
+def _opening(leads: str, pattern: str) -> _Opening:
+    """leads: patterns that begin with a plain character, divided by blanks."""
+    return _Opening(re.compile(pattern), re.compile(any_of(leads.split(" ")) + pattern))
+
+
 _LABEL = re.compile(
     any_of(["姓 {0,4}名", *FORM_FIELDS, *crossed(ROLES, ("医师", "医生"))])
     + rf"(?:姓名|签名|签字)?(?:是|为|叫)?(?P<between>{BETWEEN})"
@@ -42,7 +64,9 @@ _NEAR = re.compile(
 """Words that a name often follows, and often something else."""
 
 _TITLE = any_of([*TITLES, *crossed(("之", "的", r"\("), RELATIONS)])
-_DETAIL = r"(?:男|女)性?[ ]{0,2}(?:[,、;)。/ ]|[0-9]|$)|[0-9]{1,3} ?(?:岁|月龄|个月)"
+_DETAIL = (
+    r"(?:男|女)性?[ ]{0,2}(?:[,、;)。/ ]|[0-9]|$)|[0-9]{1,3} ?(?:岁|月龄|个月)|[一二三四五六七八九十]{2,3}岁"
+)
 """What notes say of a person behind the name: sex or age."""
 
 _VERB = (
@@ -59,18 +83,21 @@ _SAYS_MORE = re.compile(rf"{_TITLE}|{_BETWEEN}(?:{_DETAIL})")
 _GOES_ON = re.compile(_VERB)
 _TITLES = re.compile(_TITLE)
 _BEFORE_TITLE = re.compile(
-    rf"(?:^|[^{_HAN}]|[由请经与和及找是为叫对向给随被让呼家者师生士员属])(?P<name>{_SURNAME}[{_HAN}]{{0,2}})$"
+    rf"(?:^|[^{_HAN}]|[由请经与和及找是为叫对向给随被让呼家者师生士员属科室])(?P<name>{_SURNAME}[{_HAN}]{{0,2}})$"
 )
 _DETAILS = re.compile(
-    r"[男女0-9FM](?:(?<=[男女])性?[ ]{0,2}(?:[,、;)。/ ]|[0-9]|$)|(?<=[0-9])[0-9]{0,2} ?(?:岁|月龄|个月)"
-    r"|(?<=[, ][FM])[, ]{1,2}[0-9])"
+    r"[男女0-9FM一二三四五六七八九](?:(?<=[男女])性?[ ]{0,2}(?:[,、;)。/ ]|[0-9]|$)"
+    r"|(?<=[0-9])[0-9]{0,2} ?(?:岁|月龄|个月)"
+    r"|(?<=[, ][FM])[, ]{1,2}[0-9]|(?<=[一二三四五六七八九])[一二三四五六七八九十]{1,2}岁)"
 )
 _BEFORE_DETAIL = re.compile(rf"(?:^|[^{_HAN}]|[者为是人儿叫])(?P<name>{_SURNAME}[{_HAN}]{{1,3}}){_BETWEEN}$")
+_ADDRESSED = re.compile(rf"(?:^|[^{_HAN}])(?P<name>{_SURNAME}[{_HAN}]{{1,2}})(?=先生|女士|小姐|太太|同志)")
 _REACH = 9
 """Characters before a title or a detail in which a name and what it stands behind have room."""
 
-_DESCRIBED = re.compile(
-    rf"(?:^|[\n。;])[ ]?(?P<name>[{_HAN}]{{2,12}})(?=, ?[男女]性?, ?(?:[0-9]|[{_HAN}]{{1,2}}族))"
+_CIVIL = re.compile(any_of(["先生", "女士", "小姐", "太太", "同志"]))
+_DESCRIBED = _opening(
+    r"\n 。 ;", rf"[ ]?(?P<name>[{_HAN}]{{2,12}})(?=, ?[男女]性?, ?(?:[0-9]|[{_HAN}]{{1,2}}族))"
 )
 """Also names that begin with no known surname."""
 
@@ -80,16 +107,17 @@ _LEADS_IN = re.compile(
     rf"^(?:[{_HAN}]族)?(?:患者|病人|患儿|死者|家属|牧民|农民|医生|医师|护士|[其之][子女妻夫父母]|[由请经与和及为是叫找])+"
 )
 _CALLED = re.compile(rf"(?P<name>[小老](?<![{_HAN}].)[{''.join(sorted(SURNAMES))}])(?=[说讲诉来去头,。])")
-_LINE_START = re.compile(
-    rf"(?:^|[\n。;,]|今[日晨天晚]|昨[日晚]|[上下]午)[ ]*(?P<name>{_SURNAME}[{_HAN}]{{1,2}})"
-    r"(?=[ ]?:|于|因|来院|入院|出院|转院|转入|复诊|就诊|自诉|诉|否认|要求|拒绝|签字|既往)"
+_LINE_START = _opening(
+    r"\n 。 ; , 今日 今晨 今天 今晚 昨日 昨晚 上午 下午",
+    rf"[ ]*(?P<name>{_SURNAME}[{_HAN}]{{1,2}})"
+    r"(?=[ ]?:|于|因|来院|入院|出院|转院|转入|复诊|就诊|自诉|诉|否认|要求|拒绝|签字|既往)",
 )
-_ALONE = re.compile(rf"(?:^|[\s|、;,])(?P<name>{_SURNAME}[{_HAN}]{{2}})(?=[\s|、;,]|$)")
+_ALONE = _opening(r"\n \t \x20 \| 、 ; ,", rf"(?P<name>{_SURNAME}[{_HAN}]{{2}})(?=[\s|、;,]|$)")
 """A name with nothing beside it, as in a list of shifts."""
 
 _SURNAME_ALONE = re.compile(rf"姓(?P<name>{_SURNAME})(?=[,。;、) ]|$)")
 _OF_A_PEOPLE = re.compile(
-    rf"[{_HAN}]{{1,5}}族(?:患者|病人|患儿|男性|女性|同胞),?(?P<name>[{_HAN}]{{2,8}})(?=[,(。]|$)"
+    rf"[{_HAN}]{{1,5}}族(?:[男女]性?)?(?:患者|病人|患儿|产妇|同胞|(?<=性)),?(?P<name>[{_HAN}]{{2,8}})(?=[,(。]|$)"
 )
 _WHO = re.compile(r"[者人员][:|] ?")
 _SPACED = re.compile(rf"(?P<name>{_SURNAME} {{1,3}}(?P<given>[{_HAN}]{{1,2}}))(?=[ ,。;:)|\n]|$)")
@@ -107,6 +135,10 @@ def chinese_names(text: str) -> Iterator[Found]:
             yield from _candidate(text, start, 0.75, sure=False)
     yield from _before(text, _TITLES, _BEFORE_TITLE)
     yield from _before(text, _DETAILS, _BEFORE_DETAIL)
+    if _CIVIL.search(text):
+        for match in _ADDRESSED.finditer(text):
+            if may_be_name(match["name"]):
+                yield Found(Kind.NAME, *match.span("name"), 0.85)
     for match in _DESCRIBED.finditer(text):
         start = match.start("name") + _lead(match["name"])
         if match.end() - start >= 2 and not _is_no_filling(text[start : match.end()]):

@@ -52,6 +52,7 @@ _LABEL = re.compile(
             "referring doctor",
             "referring physician",
             "cc",
+            "re",
             "author",
             "witness",
         )
@@ -88,8 +89,19 @@ _NEAR = re.compile(
     )  # fmt: skip
     + rf"(?:,| is)? (?P<name>{_WORD}{_INITIAL}(?:{_NEXT}){{1,2}})"
 )
+_STAFF = (
+    "pharmacist", "interpreter", "therapist", "caregiver", "roommate", "student", "resident", "scribe",
+    "message from", "call from", "Dear",
+)  # fmt: skip
+_KIN_FIRST = re.compile(
+    any_of(word.capitalize() for word in _KIN)
+    + rf" (?P<name>{_WORD})(?= (?:at|is|was|has|had|in|reports|states|called))"
+)
+_BY_AGE = re.compile(
+    rf"[0-9](?<![0-9A-Za-z].)[0-9]?[MF] (?P<name>{_FULL})(?= (?:s/p|with|who|h/o|p/w|presents|admitted))"
+)
 _KIN_ALONE = re.compile(
-    any_of([*_KIN, *(f"{word.capitalize()}(?=, {_WORD},)" for word in _KIN)])
+    any_of([*_KIN, *_STAFF, *(f"{word.capitalize()}(?=, {_WORD},)" for word in _KIN)])
     + rf"(?:,? | ?\()(?P<name>{_WORD})(?![A-Za-z'’-])"
 )
 _RUN = re.compile(
@@ -97,7 +109,10 @@ _RUN = re.compile(
     rf"(?:{_INITIAL}{_NEXT}){{1,3}}"
 )
 _DESCRIBED = re.compile(
-    r" (?:is|was) an? [0-9]{1,3}[- ]?(?:y|month|week)|, [0-9]{1,3}[- ]?(?:y|M\b|F\b)|, an? [0-9]{1,3}[- ]year"
+    r" (?:presents|presented|is here|was admitted|complains|denies) "
+    r"| \((?:wife|husband|son|daughter|mother|father|brother|sister|partner)\)"
+    r"| (?:is|was) an? [0-9]{1,3}[- ]?(?:y|month|week)"
+    r"|, [0-9]{1,3}[- ]?(?:y|M\b|F\b)|, an? [0-9]{1,3}[- ]year"
 )
 _LAST_FIRST = re.compile(
     rf"[{_UP}](?<![A-Za-z'’-].)(?:['’]?[{_UP}]+(?:-[{_UP}]{{2,}})?, (?P<first>[A-Z]{{2,12}})"
@@ -108,7 +123,7 @@ _CREDENTIAL = re.compile(r",? (?:MD|DO|RN|LPN|NP|FNP|PA-C|PA|PhD|PharmD|DNP|MBBS
 _ONE_DESCRIBED = re.compile(
     rf"[{_UP}](?<![A-Za-z'’.-].)[{_LOW}]{{2,}}(?= (?:is|was) an? [0-9]{{1,3}}[- ]?(?:y|month|week|day))"
 )
-_CELL = re.compile(rf"(?:^|\n|\| ?)(?P<name>{_CAPS}, {_CAPS}(?: [A-Z])?)(?= ?\|)")
+_CELL = re.compile(rf"(?:(?:^|\n|\| ?)(?=[^|\n]*\|)|NAME )(?P<name>{_CAPS}, {_CAPS}(?: [A-Z](?![A-Za-z]))?)")
 _WORDS = re.compile(rf"[{_UP}{_LOW}'’.-]+")
 _FOLLOWS = re.compile(r" ?(?:['’]s )?([a-z]+)")
 
@@ -123,6 +138,9 @@ def english_names(text: str) -> Iterator[Found]:
         yield from _name(text, *match.span("name"), 0.65, least_words=2)
     for match in _matches(_KIN_ALONE, text):
         yield from _name(text, *match.span("name"), 0.6)
+    for pattern in (_KIN_FIRST, _BY_AGE):
+        for match in pattern.finditer(text):
+            yield from _name(text, *match.span("name"), 0.6)
     for match in _RUN.finditer(text):
         if _DESCRIBED.match(text, match.end()) or _CREDENTIAL.match(text, match.end()):
             yield from _name(text, *match.span(), 0.85, least_words=2)
@@ -130,7 +148,7 @@ def english_names(text: str) -> Iterator[Found]:
             yield from _name(text, *match.span(), 0.7)
     for match in _ONE_DESCRIBED.finditer(text):
         yield from _name(text, *match.span(), 0.7)
-    if "|" in text:
+    if "|" in text or "NAME" in text:
         for match in _CELL.finditer(text):
             yield from _name(text, *match.span("name"), 0.6, least_words=2)
     if ", " in text:

@@ -65,7 +65,9 @@ _SAID_SSN = re.compile(
     r"(?P<value>[0-9]{3}[ -]?[0-9]{2}[ -]?[0-9]{4})(?![0-9A-Za-z])"
 )
 _SAYS_ID = re.compile(r"身份证|证件|[Ii]dentity|\bID\b")
-_SAYS_CARD = re.compile(r"银行卡|账号|账户|卡号|开户|储蓄卡|信用卡|行卡|退款|[Cc]ard|[Aa]ccount|Visa|Master")
+_SAYS_CARD = re.compile(
+    r"银行卡|账号|账户|卡号|开户|储蓄卡|信用卡|行卡|退款|打款|汇款|转账|[Cc]ard|[Aa]ccount|Visa|Master"
+)
 _SAYS_PHONE = re.compile(r"电话|手机|联系|致电|来电|拨打|[Pp]hone|[Mm]obile|[Cc]ell|[Tt]el")
 
 
