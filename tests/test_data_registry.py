@@ -407,6 +407,14 @@ def test_added_listed_kept_and_removed_by_commands(site: Site, tmp_path: Path) -
     assert SECRET not in site.audit.read_text(encoding="utf-8")
 
 
+def test_what_the_audit_log_cannot_tell_of_is_not_added(site: Site, tmp_path: Path) -> None:
+    site.audit.mkdir()  # in the place of the log
+    (tmp_path / "a.json").write_text(json.dumps([{"instruction": "q", "output": SECRET}]), encoding="utf-8")
+    assert islet(site, "data", "add", "ward", str(tmp_path / "a.json")).exit_code != 0
+    assert list_all(site.datasets).versions == ()
+    assert [path for path in site.datasets.rglob("*") if path.is_file()] == []
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -44,6 +44,7 @@ def add(
     from appliance.data.registry.record import check_name, check_words
     from appliance.data_commands.incoming import check_trainer, choose, shown_name, stream_all
     from appliance.data_view import print_added
+    from appliance.run.removal import remove_folder
     from appliance.run.retention import read_day
     from appliance.supervisor.record import record
 
@@ -56,7 +57,11 @@ def add(
     wish = Wish(name, _myself(), made_from, check_words(note), day, max_bad_share)
     version, tally = put(site.datasets, wish, stream_all(chosen, group))
     kept = version.record
-    record(site, "dataset", dataset=kept.reference, sha256=kept.sha256, rows=kept.rows)
+    try:
+        record(site, "dataset", dataset=kept.reference, sha256=kept.sha256, rows=kept.rows)
+    except BaseException:  # what the log does not tell of is not here
+        remove_folder(version.folder)
+        raise
     print_added(version, tally, as_json=as_json)
 
 
