@@ -18,7 +18,7 @@ from appliance.errors import ApplianceError
 from appliance.run.plan import DataFile
 
 SHOWN_VALUES = 3
-SHOWN_CHARACTERS = 60
+SHOWN_CHARACTERS = 24
 
 
 @dataclass(frozen=True)

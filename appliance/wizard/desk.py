@@ -31,6 +31,8 @@ from appliance.wizard.running import RunView
 Found = TypeVar("Found")
 NOT_STARTED = LookState()
 SHOWN_ROWS = 3
+FIRST_LOOK_S = 0.3
+"""How long a page may wait for the first rows of a file before it says that it waits."""
 RUNS_FRESH_S = 1.0
 """How old the list of runs may be that a page shows."""
 
@@ -42,13 +44,18 @@ class Later(Generic[Found]):
         self.value: Found | None = None
         self.error: Exception | None = None
         self._find = find
-        threading.Thread(target=self._work, daemon=True).start()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
 
     def _work(self) -> None:
         try:
             self.value = self._find()
         except Exception as error:  # told on the page that needs the value
             self.error = error
+
+    def wait(self, seconds: float) -> None:
+        """Come back when it is done, or after so long."""
+        self._thread.join(seconds)
 
     @property
     def done(self) -> bool:
@@ -132,6 +139,7 @@ class Desk:
         key = msgspec.json.encode(file)
         if key not in self._first_looks:
             self._first_looks[key] = Later(lambda: look_first(file))
+            self._first_looks[key].wait(FIRST_LOOK_S)  # most files: no page between two questions
         return self._first_looks[key]
 
     # the data, as the model sees it

@@ -186,7 +186,7 @@ def _verdict(desk: Desk) -> Verdict:
     if not _can_be_asked(desk):
         return Verdict("fail", "Go back and choose another file, or mend this one.", stops=True)
     names = listed([one_line(name) for name in unsettled])
-    return Verdict("info", say("Say how {files} are to be read.", files=names), stops=True)
+    return Verdict("info", say("Say how to read {files}.", files=names), stops=True)
 
 
 COLUMNS = Step(
