@@ -115,6 +115,7 @@ def print_rate(notes: Sequence[Note], runs: int) -> bool:
     by_kind = [[note.text for at, note in enumerate(notes) if at % 10 in places] for places in KINDS.values()]
     loads = dict(zip(KINDS, map(turns, by_kind), strict=True))
     about, plain = sum(list(loads.values())[:-1], []), loads[PLAIN]
+    loads["all notes, one by one"] = [note.text for note in notes]
     loads[MIXED] = about + plain * (3 * sum(map(len, about)) // sum(map(len, plain)))
     print(f"\nTurns of about {TURN_CHARACTERS} characters, {runs} runs, load {os.getloadavg()[0]:.1f}:\n")
     print("| text | characters | one finding in | M characters a CPU second |\n|---|---|---|---|")
