@@ -13,6 +13,7 @@ import pytest
 
 from appliance.data.files import open_sources
 from appliance.data.judge import RowRefused
+from appliance.data.read import read_file
 from appliance.errors import BadInput
 
 Write = Callable[[Path, pyarrow.Table], None]
@@ -148,3 +149,12 @@ def test_refuses_a_batch_that_would_fill_the_memory(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("appliance.data.files.arrow.PIECE_LIMIT_BYTES", 100_000)
     with pytest.raises(BadInput, match="cannot be read piece by piece"):
         open_sources(tmp_path / "rows.arrow")
+
+
+def test_a_name_of_a_column_that_is_no_utf8_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    write_parquet(path, pyarrow.table({"prompt": ["a"], "completion": ["b"]}))
+    path.write_bytes(path.read_bytes().replace(b"prompt", b"pr\xe8mpt"))
+    for read in (open_sources, read_file):
+        with pytest.raises(BadInput, match="is damaged"):
+            read(path)

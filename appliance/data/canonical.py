@@ -87,7 +87,7 @@ def is_canonical(path: Path) -> bool:
             if file.read(4) != b"PAR1":
                 return False
         found = pyarrow.parquet.read_schema(path)
-    except (OSError, pyarrow.ArrowException):
+    except (OSError, ValueError, pyarrow.ArrowException):  # a name may be no UTF-8
         return False
     return set(_schema().names) - {"group"} <= set(found.names)
 
@@ -113,7 +113,7 @@ def stream_rows(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches(batch_size=ROWS_PER_GROUP):
                 for document in batch.to_pylist():
                     yield _row(document)
-    except (OSError, KeyError, pyarrow.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
         raise StepFailed(
             say("{path} cannot be read.", path=path),
             why=reason(error),
