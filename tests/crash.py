@@ -47,11 +47,15 @@ AT_HAND = re.compile(r"(^|/)\.[^/]*\.part(/|$)")
 
 @contextmanager
 def memory_folder(name: str) -> Iterator[Path]:
-    """A folder on a disk in memory, where there is one: what is synced there waits for nobody."""
+    """A folder on a disk in memory, where there is one with room from which programs may run: what is synced
+    there waits for nobody.
+    """
     memory = Path("/dev/shm")  # noqa: S108  (a new folder in it, of one user)
-    with tempfile.TemporaryDirectory(
-        prefix=f"islet-{name}-", dir=memory if os.access(memory, os.W_OK) else None
-    ) as folder:
+    fits = False
+    if os.access(memory, os.W_OK):
+        facts = os.statvfs(memory)
+        fits = not facts.f_flag & os.ST_NOEXEC and facts.f_bavail * facts.f_frsize > 2_000_000_000
+    with tempfile.TemporaryDirectory(prefix=f"islet-{name}-", dir=memory if fits else None) as folder:
         yield Path(folder)
 
 
