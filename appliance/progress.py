@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -157,7 +158,8 @@ def _fitted(head: str, parts: list[str], cells: int | None) -> str:
 
 
 def _label(what: str) -> str:
-    return f"  {what:<{LABEL_CELLS}}"
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in what)
+    return f"  {what:<{LABEL_CELLS - wide}}"
 
 
 def duration_text(seconds: float) -> str:

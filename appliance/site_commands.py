@@ -60,18 +60,18 @@ def install(
     """
     from appliance.bundle.medium import Medium
     from appliance.bundle.verify import verify
-    from appliance.progress import Terminal
     from appliance.site.trust import read_trust
     from appliance.site.upgrade import judge_lists, plan_upgrade, resident_installer, run_installer
     from appliance.site_view import print_upgrade, voice
+    from appliance.spoken_progress import spoken
 
     if bool(accept) != bool(reason.strip()):
         raise click.UsageError("--accept and --reason go together.")
     site, source = site_of(context), Medium(medium)
     resident_installer(site)
     trust = read_trust(site, accept=frozenset(accept))  # type: ignore[arg-type]  # click.Choice gave them
-    judged = verify(source, trust, Terminal()) if check_only else judge_lists(source, trust)
-    plan = plan_upgrade(site, source, judged, Terminal())
+    judged = verify(source, trust, spoken()) if check_only else judge_lists(source, trust)
+    plan = plan_upgrade(site, source, judged, spoken())
     print_upgrade(plan)
     if check_only:
         click.echo(
@@ -107,9 +107,9 @@ def rollback(context: click.Context, number: int | None, yes: bool) -> None:
 @click.pass_context
 def gc(context: click.Context, keep: int, yes: bool) -> None:
     """Free the room of releases and files that nothing needs any more; show them first."""
-    from appliance.progress import Terminal
     from appliance.site.collect import collect, plan_collection, tidy
     from appliance.site_view import print_collection, voice
+    from appliance.spoken_progress import spoken
 
     site = site_of(context)
     plan = plan_collection(site, keep)
@@ -117,7 +117,7 @@ def gc(context: click.Context, keep: int, yes: bool) -> None:
     if plan.is_empty:
         tidy(site)
     elif agreed(voice()("Remove it?"), yes):
-        collect(site, plan, keep, Terminal())
+        collect(site, plan, keep, spoken())
 
 
 @click.command()
@@ -126,10 +126,10 @@ def gc(context: click.Context, keep: int, yes: bool) -> None:
 @click.pass_context
 def uninstall(context: click.Context, with_data: bool, yes: bool) -> None:
     """Remove the software from this box; data, runs, exports and the audit log stay."""
-    from appliance.progress import Terminal
     from appliance.site.uninstall import plan_removal
     from appliance.site.uninstall import uninstall as remove
     from appliance.site_view import print_removal, voice
+    from appliance.spoken_progress import spoken
 
     site, say = site_of(context), voice()
     plan = plan_removal(site, with_data=with_data)
@@ -138,7 +138,7 @@ def uninstall(context: click.Context, with_data: bool, yes: bool) -> None:
         return
     if with_data and not agreed(say("Remove data, runs and exports for ever?"), yes):
         return
-    remove(site, plan, Terminal())
+    remove(site, plan, spoken())
     click.echo(say("Islet was removed. The audit log is in {folder}.", folder=site.state))
 
 
@@ -147,11 +147,11 @@ def uninstall(context: click.Context, with_data: bool, yes: bool) -> None:
 @click.pass_context
 def backup(context: click.Context, folder: Path) -> None:
     """Save data, runs, exports and the audit log in FOLDER, which must be new; a run at work is left out."""
-    from appliance.progress import Terminal
     from appliance.site.backup import make_backup
     from appliance.site_view import print_backup
+    from appliance.spoken_progress import spoken
 
-    print_backup(make_backup(site_of(context), folder.absolute(), Terminal()))
+    print_backup(make_backup(site_of(context), folder.absolute(), spoken()))
 
 
 @click.command()
@@ -161,18 +161,18 @@ def backup(context: click.Context, folder: Path) -> None:
 @click.pass_context
 def restore(context: click.Context, folder: Path, check_only: bool, yes: bool) -> None:
     """Put the backup in FOLDER back; what is here is never overwritten."""
-    from appliance.progress import Terminal
     from appliance.site.restore import plan_restoration
     from appliance.site.restore import restore as put_back
     from appliance.site_view import print_restoration, voice
+    from appliance.spoken_progress import spoken
 
     site, say = site_of(context), voice()
-    plan = plan_restoration(site, folder, Terminal())
+    plan = plan_restoration(site, folder, spoken())
     print_restoration(site, plan)
     if check_only:
         click.echo(say("Nothing was changed."))
     elif agreed(say("Restore it?"), yes):
-        put_back(site, folder, plan, Terminal())
+        put_back(site, folder, plan, spoken())
         click.echo(say("It was restored."))
 
 

@@ -288,7 +288,7 @@ def check_bytes(medium: Medium, hashes: dict[str, str], contents: Contents, prog
             raise damaged_file(name)
     files = {entry.path: hashlib.sha256() for entry in contents.entries}
     with (
-        progress.stage("reading the volumes", total=sum(v.size for v in contents.volumes)) as advance,
+        progress.stage(say("reading the volumes"), total=sum(v.size for v in contents.volumes)) as advance,
         Beside() as beside,
     ):
         for volume in contents.volumes:

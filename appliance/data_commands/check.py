@@ -1,7 +1,6 @@
 """`islet data check`: what is in files of rows, and what is wrong with them."""
 
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,10 @@ import click
 from appliance.data_commands.files import How, how_options
 from appliance.data_commands.incoming import choose, inputs_argument
 from appliance.data_commands.reading import Reader
-from appliance.locale import language_of
-from appliance.locale.voice import Voice
-from appliance.progress import Advance, Progress, Silent, Terminal
+from appliance.progress import Progress, Silent
 from appliance.run.plan import is_path
 from appliance.site_commands import json_option, site_of
+from appliance.spoken_progress import spoken
 
 if TYPE_CHECKING:
     from appliance.data.checks.tokens import Tokens
@@ -98,24 +96,9 @@ def check(
         raise click.exceptions.Exit(MUST_BE_MENDED)
 
 
-class _Spoken:
-    """Names stages in the person's language."""
-
-    def __init__(self, shown: Progress) -> None:
-        self._shown, self._tell = shown, Voice(language_of())
-
-    def stage(self, what: str, *, total: int | None, unit: str = "B") -> AbstractContextManager[Advance]:
-        """Open a stage of that name."""
-        return self._shown.stage(self._tell.again(what), total=total, unit=self._tell.again(unit))
-
-    def note(self, text: str) -> None:
-        """Say what is being waited for."""
-        self._shown.note(self._tell.again(text))
-
-
 def watched() -> Progress:
     """Shows how far the work is to a person at a terminal, and nothing in a log."""
-    return _Spoken(Terminal()) if sys.stderr.isatty() else Silent()
+    return spoken() if sys.stderr.isatty() else Silent()
 
 
 def tokens_of(context: click.Context, model: str, max_tokens: int) -> "Tokens":

@@ -67,7 +67,7 @@ def make_backup(site: Site, folder: Path, progress: Progress) -> Made:
         make_folder(folder)
         remove_parts(folder)
         _check_room(folder, total)
-        with progress.stage("backing up", total=total) as advance:
+        with progress.stage(say("backing up"), total=total) as advance:
             saved = _save_all(site, folder / FILES, paths, advance)
         # A worker that came up meanwhile may have changed what was read before.
         late = {name for name in active_runs(site) if f"runs/{name}" not in skipped}

@@ -116,7 +116,7 @@ def collect(site: Site, shown: Collection, keep: int, progress: Progress) -> Non
         for number in shown.releases:
             (site.release(number) / "installed.json").unlink()
             sync_folder(site.release(number))
-        with progress.stage("removing", total=shown.release_bytes + shown.file_bytes) as advance:
+        with progress.stage(say("removing"), total=shown.release_bytes + shown.file_bytes) as advance:
             for name in (*map(str, shown.releases), *shown.cut_off):
                 shutil.rmtree(site.prefix / "releases" / name)
             advance(shown.release_bytes)

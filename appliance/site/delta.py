@@ -46,7 +46,7 @@ def check_required(
     lacking = [entry for entry in required if not _is_there(site, entry)]
     if lacking:
         raise _lacking(site, release, lacking, len(required))
-    with progress.stage("checking what stays", total=sum(entry.size for entry in required)) as advance:
+    with progress.stage(say("checking what stays"), total=sum(entry.size for entry in required)) as advance:
         for entry in required:
             _check_stored(site, release, entry)
             advance(entry.size)

@@ -64,7 +64,9 @@ def plan_restoration(site: Site, folder: Path, progress: Progress) -> Restoratio
     backup, sha256 = read_list(folder)
     check_forward(backup.state_format, CURRENT)
     files = {each.sha256: each for each in backup.saved if each.sha256}
-    with progress.stage("checking the backup", total=sum(each.size for each in files.values())) as advance:
+    with progress.stage(
+        say("checking the backup"), total=sum(each.size for each in files.values())
+    ) as advance:
         for each in files.values():
             _check_saved(folder, each, advance)
     wanted = [_placed(each, backup) for each in backup.saved if each.path != NOTE]
@@ -109,7 +111,7 @@ def restore(site: Site, folder: Path, plan: Restoration, progress: Progress) -> 
         aside = site.state / f".restore.{os.getpid()}"
         aside.mkdir(mode=0o700)
         try:
-            with progress.stage("restoring", total=plan.new_bytes) as advance:
+            with progress.stage(say("restoring"), total=plan.new_bytes) as advance:
                 for each in plan.new:
                     _copy(folder, each, aside / each.path, advance)
             write_whole(aside / NOTE, f"{PREFIX}{plan.backup.state_format}\n".encode())

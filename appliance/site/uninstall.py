@@ -69,7 +69,7 @@ def uninstall(site: Site, shown: Removal, progress: Progress) -> None:
         audit.append(site.audit, "uninstall", releases=len(shown.releases), with_data=int(shown.with_data))
         remove_unit(site)
         last = {site.current, current, current.parent, site.prefix / STATE_NOTE, site.prefix / ".lock"}
-        with progress.stage("removing", total=None):
+        with progress.stage(say("removing"), total=None):
             for path in _data(site) if shown.with_data else ():
                 _remove(path)
             for path in (*_entries(current.parent), *_own(site)):
