@@ -133,9 +133,9 @@ class Box:
         return self.place.with_name(f"{self.place.name}.{name}")
 
     def install_command(self, bundle: Workshop) -> list[str | Path]:
-        """What the administrator types."""
+        """What the administrator types, with the copy of install.sh that he compared."""
         where: list[str | Path] = ["--prefix", self.site.prefix, "--state", self.site.state]
-        return ["sh", bundle.bundle / "install.sh", *where, "--anchor", bundle.anchor(), bundle.bundle]
+        return ["sh", bundle.root / "install.sh", *where, "--anchor", bundle.anchor(), bundle.bundle]
 
     def run(self, command: Sequence[str | Path]) -> "subprocess.CompletedProcess[str]":
         """Run a command undisturbed."""

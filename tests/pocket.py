@@ -157,7 +157,8 @@ def _fill(shop: Workshop, number: int, held: Mapping[str, int]) -> None:
     contents = lay_out(items, VOLUME_BYTES, held, file_sha256(runtime))
     write_volumes(contents, items, shop.bundle, Silent())
     (shop.bundle / "contents.json").write_bytes(format_contents(contents))
-    shutil.copyfile(INSTALLER, shop.bundle / "install.sh")
+    for folder in (shop.bundle, shop.root):  # the second is the administrator's copy on the box
+        shutil.copyfile(INSTALLER, folder / "install.sh")
     shop.release(number=number, disk_bytes=DISK_BYTES)
     shop.list_and_sign()
     if contents.requires_runtime:
