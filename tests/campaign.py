@@ -157,7 +157,7 @@ def main(wanted: list[str]) -> int:
     started = time.monotonic()
     counts: list[Count] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for number, (name, found) in enumerate(pool.map(_apart, names), 1):
+        for number, (name, found) in enumerate(pool.map(apart, names), 1):
             counts += found
             wrong = sum(count.wrong for count in counts)
             print(f"[{number}/{len(names)}] {name} ended; wrong until now: {wrong}", flush=True)
@@ -166,7 +166,7 @@ def main(wanted: list[str]) -> int:
     return 1 if any(count.wrong for count in counts) else 0
 
 
-def _apart(name: str) -> tuple[str, list[Count]]:
+def apart(name: str) -> tuple[str, list[Count]]:
     """A section in a process of its own, its lines passed on as they come, each with its name."""
     started = time.monotonic()
     with tempfile.NamedTemporaryFile(prefix="islet-campaign-") as answer:
