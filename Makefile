@@ -3,7 +3,7 @@
 # make pictures  every page of the wizard in both languages, into docs/pictures
 # make test    every test
 # make quick   the tests that take seconds
-# make campaign  the hard tests in their long form: attacks, flips, truncations, kills, counted
+# make campaign  the hard tests in their long form, two sections at a time, with a table of counts at the end
 # make check   format, lint, types, import directions, shell scripts, quick tests
 
 PYTHON ?= python3
