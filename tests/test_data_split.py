@@ -210,7 +210,9 @@ def test_no_patient_is_on_two_sides_of_a_split_file(tmp_path: Path) -> None:
         assert PATIENT.encode() not in path.read_bytes()
         assert path.stat().st_mode & 0o777 == 0o600
     assert PATIENT not in done.output
-    assert max(map(len, done.output.splitlines())) <= 80
+    *table, written = done.output.splitlines()
+    assert written == f"Written: {out}"
+    assert max(map(len, table)) <= 80
 
 
 def test_a_patient_is_the_same_over_files_and_named_by_nothing_that_tells_whom(tmp_path: Path) -> None:

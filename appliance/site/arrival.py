@@ -22,8 +22,8 @@ WAITING = 32
 WRITE_BACK_BYTES = 32 * 1024 * 1024
 """How much of a file gathers in memory before the disk begins to write it."""
 
-SYNCING = 64
-"""How many whole files may wait for the disk; each is open meanwhile."""
+SYNCING = 32
+"""How many whole files may wait for the disk; each is open meanwhile, and a box may allow few."""
 
 
 class _Arriving:
