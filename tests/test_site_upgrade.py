@@ -274,7 +274,9 @@ def test_install_sh_is_refused_while_another_command_is_at_work(honest: Workshop
 
 def test_another_command_is_refused_while_install_sh_is_at_work(prefix: Site) -> None:
     # Two commands: of one alone a shell makes itself that program, and is no install.sh any more.
-    child = subprocess.Popen(["sh", "-c", "sleep 60; :", "install.sh"])
+    child = subprocess.Popen(["sh", "-c", "echo; sleep 60; :", "install.sh"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()  # a program that was just started has no command line for a moment
     left = prefix.prefix / f"quarantine.{child.pid}"
     try:
         left.mkdir()
@@ -283,6 +285,7 @@ def test_another_command_is_refused_while_install_sh_is_at_work(prefix: Site) ->
     finally:
         child.kill()
         child.wait()
+        child.stdout.close()
     with alone(prefix, "gc"):  # it has ended: what it left does not count, and goes
         assert not left.exists()
 
