@@ -321,6 +321,20 @@ def test_refuses_a_table_whose_quote_is_never_closed_with_the_row_before_it(tmp_
     assert "after row 2 (line 2)" in refused.value.why
 
 
+def test_a_table_of_very_many_columns_is_read_and_two_of_one_name_are_found_among_them(
+    tmp_path: Path,
+) -> None:
+    names = [
+        f"c{number}x" for number in range(300_000)
+    ]  # a quarter of an hour, if each were compared with all
+    header = ",".join(("prompt", "completion", *names))
+    _, [(row, fields)] = read(write(tmp_path, f"{header}\na,b{',' * 300_000}\n", "rows.csv"))
+    assert row == 2 and (fields["prompt"], fields["c299999x"]) == ("a", "")
+    with pytest.raises(BadInput) as refusal:
+        read(write(tmp_path, f"{header},c7x\na,b{',' * 300_001}\n", "again.csv"))
+    assert refusal.value.why == "columns 10 and 300003 are named alike"
+
+
 def test_asks_what_separates_cells_where_two_would_do(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="What separates the cells"):
         open_sources(write(tmp_path, "a;b,c;d\n1;2,3;4\n", "rows.csv"))

@@ -1,12 +1,14 @@
 """Workbooks to items: what a person sees in the cells, or words for why it is not certain."""
 
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.data.files import open_sources
+from appliance.data.files.sheet import read_merged
 from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
 from tests.workbooks import number, row, sheet, text, workbook
@@ -84,6 +86,7 @@ def test_dates_of_old_macs_begin_in_1904(tmp_path: Path) -> None:
     ("cell", "what"),
     [
         (number("B2", "1.10101199003071E+17"), "more than 15 digits"),
+        (number("B2", "110101199003071234", "zeros"), "more than 15 digits"),
         ('<c r="B2" t="e"><v>#N/A</v></c>', "the error #N/A"),
         ('<c r="B2"><f>SUM(C1:C9)</f></c>', "whose result is not stored"),
         ('<c r="B2"><f>[1]Sheet1!A1</f></c>', "whose result is not stored"),
@@ -123,6 +126,12 @@ def test_a_span_over_many_rows_is_seen_behind_any_number_of_small_ones(tmp_path:
     path = one(tmp_path, row(1, "q", "a", "x", "y"), *rows, merged=("A2:B95", *small))
     refused = [number for number, item in items(path) if isinstance(item, RowRefused)]
     assert refused == list(range(2, 96))
+
+
+def test_merged_cells_are_seen_in_either_quotes_and_begun_ones_are_each_looked_at_once() -> None:
+    assert read_merged(BytesIO(b"<mergeCell ref='A2:A4'/>")).down == {2: [(0, 4)]}
+    begun = b"<!-- " + b"<mergeCell " * 4_000_000 + b"-->"  # hours, if each were followed to the end
+    assert not read_merged(BytesIO(begun + b'<mergeCells><mergeCell ref="B5:B6"/></mergeCells>')).wide
 
 
 @pytest.mark.parametrize(

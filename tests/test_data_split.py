@@ -17,6 +17,8 @@ from appliance.data.split import Index, Parted, Side, Wanted, part, quotas, spli
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile
 from appliance.run.rows import Message, Row
+from tests.workbooks import number, sheet, workbook
+from tests.workbooks import row as row_of_sheet
 
 PATIENT = "病历号-889-canary"
 
@@ -249,6 +251,22 @@ def test_two_files_of_one_name_keep_their_own_patients(tmp_path: Path) -> None:
         column.open(file)
         rows += [each for each in stream(file) if isinstance(each, Row)]
     assert [column.of(each) for each in rows] == ["p0", "p1"]
+
+
+def test_a_patient_whose_number_a_spreadsheet_lost_is_no_patient_of_all_such_rows(tmp_path: Path) -> None:
+    lines = [
+        row_of_sheet(at, f"问 {at}", "答", number(f"C{at}", str(110101199003070000 + at))) for at in (2, 3, 4)
+    ]
+    last = row_of_sheet(5, "问 5", "答", "住院-5")
+    path = workbook(tmp_path / "ward.xlsx", {"a": sheet(row_of_sheet(1, "问题", "回答", "号"), *lines, last)})
+    refused = islet("data", "convert", path, "--out", tmp_path / "rows.parquet", "--group", "号")
+    assert refused.exit_code == 6 and "3 of 4 rows cannot be used" in refused.output
+    assert "号: is a number of more than 15 digits" in refused.output
+    assert not (tmp_path / "rows.parquet").exists()
+    words = ("--group", "号", "--max-bad-share", "0.8")
+    assert islet("data", "convert", path, "--out", tmp_path / "rows.parquet", *words).exit_code == 0
+    (kept,) = read_rows(tmp_path / "rows.parquet")
+    assert kept.row == 5 and kept.group
 
 
 @pytest.mark.parametrize(

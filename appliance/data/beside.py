@@ -12,6 +12,7 @@ from pathlib import Path
 from appliance.data.canonical import is_canonical
 from appliance.data.dataset_info import entry_of
 from appliance.data.files import Source, open_sources
+from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile
 from appliance.run.rows import Problem, Row
@@ -27,7 +28,7 @@ class Column:
         self.name = name
         self._sources: dict[tuple[str, str], Source] = {}
         self._at = ("", "")
-        self._values: dict[int, str] = {}
+        self._values: dict[int, str | RowRefused] = {}
 
     def open(self, file: DataFile) -> None:
         """Look for the column in a file.
@@ -54,7 +55,12 @@ class Column:
             self._sources[source.name, source.sha256] = source
 
     def of(self, row: Row) -> str:
-        """The value that stands beside `row`; "" where the cell is empty, or its file has no such column."""
+        """The value that stands beside `row`; "" where there is none, or none that is certain."""
+        value = self.value(row)
+        return "" if isinstance(value, RowRefused) else value
+
+    def value(self, row: Row) -> str | RowRefused:
+        """The same; why it is not certain, where a spreadsheet lost what was meant."""
         at = (row.file, row.source_sha256)
         if at != self._at:
             source = self._sources.get(at)
@@ -64,7 +70,11 @@ class Column:
                 held = (
                     (number, item.get(self.name)) for number, item in source.items() if isinstance(item, dict)
                 )
-                self._values = {number: str(value).strip() for number, value in held if value is not None}
+                self._values = {
+                    number: value if isinstance(value, RowRefused) else str(value).strip()
+                    for number, value in held
+                    if value is not None
+                }
         return self._values.get(row.row, "")
 
 
@@ -78,12 +88,14 @@ class Groups:
         """Rows whose cell is empty: they belong to nobody."""
 
     def through(self, items: Iterable[Row | Problem]) -> Iterator[Row | Problem]:
-        """The same rows, each with its group."""
+        """The same rows, each with its group; one whose group is not certain cannot be used."""
         for item in items:
             yield self._grouped(item) if isinstance(item, Row) else item
 
-    def _grouped(self, row: Row) -> Row:
-        value = self._column.of(row)
+    def _grouped(self, row: Row) -> Row | Problem:
+        value = self._column.value(row)
+        if isinstance(value, RowRefused):
+            return Problem(row.file, row.row, self._column.name, value.what, value.fix)
         if not value:
             self.without += 1
             return row

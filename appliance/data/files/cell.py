@@ -42,14 +42,14 @@ def number_value(text: str, shown_by: Format | None) -> Value:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError("no number of a spreadsheet")
+    if abs(number) >= 10**KEPT_DIGITS:  # whatever shows it: zeros before a number bring no digit back
+        what = say(
+            "is a number of more than {digits} digits: the spreadsheet lost the last", digits=KEPT_DIGITS
+        )
+        return RowRefused("cell", what, "format the column as text, then enter or export these numbers again")
     if shown_by is not None:
         return shown_by(number)
-    if number != int(number):
-        return format(number, ".15g")
-    if abs(number) < 10**KEPT_DIGITS:
-        return str(int(number))
-    what = say("is a number of more than {digits} digits: the spreadsheet lost the last", digits=KEPT_DIGITS)
-    return RowRefused("cell", what, "format the column as text, then enter or export these numbers again")
+    return str(int(number)) if number == int(number) else format(number, ".15g")
 
 
 def error_value(text: str) -> RowRefused:

@@ -91,13 +91,14 @@ def check_names(names: Sequence[str], source: Path, *, unnamed: bool = False) ->
             why="it holds control characters, or half an emoji",
             next_step="Name the column anew, of letters, digits and spaces.",
         )
+    firsts: dict[str, int] = {}
     for position, name in enumerate(names):
-        if name in names[:position] and (name or not unnamed):
+        if firsts.setdefault(name, position) < position and (name or not unnamed):
             raise BadInput(
                 say("{source} has two columns of one name.", source=source),
                 why=say(
                     "columns {first} and {second} are named alike",
-                    first=names.index(name) + 1,
+                    first=firsts[name] + 1,
                     second=position + 1,
                 ),
                 next_step="Give each column a name of its own, or delete the column that is not wanted.",

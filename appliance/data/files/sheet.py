@@ -18,7 +18,9 @@ LAST_ROW, LAST_COLUMN = 1_048_576, 16_384
 """Source: ECMA-376; Excel's specifications and limits."""
 
 MERGED_LIMIT = 200_000
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*ref="([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})"')
+_MERGED = re.compile(
+    rb"<(?:\w+:)?mergeCell\s[^<>]*?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']"
+)
 _LONGEST_MERGED = 200
 """Bytes of one such element."""
 
