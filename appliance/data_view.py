@@ -113,6 +113,8 @@ class SplitShown:
     counted: bool
     """Whether tokens were counted."""
     written: bool
+    by_words: bool
+    """Whether what each side has its share of is told by words of rows: answers, values of a column."""
 
 
 SIDE_WORDS: dict[str, Sentence] = {
@@ -128,7 +130,10 @@ def print_split(split: SplitShown, *, as_json: bool) -> None:
     if as_json:
         facts = {"folder": str(split.out), "written": split.written, "rows": dict(parted.rows)}
         lengths = {"tokens": dict(parted.tokens)} if split.counted else {}
-        strata = {name: dict(sides) for name, sides in parted.strata.items()}
+        strata = {
+            str(number) if split.by_words else name: dict(sides)
+            for number, (name, sides) in enumerate(parted.strata.items(), start=1)
+        }
         print_json({**facts, **lengths, "groups": split.groups, "refused": split.tally.refused, "by": strata})
         return
     tell = voice()

@@ -13,8 +13,12 @@ from click.testing import CliRunner, Result
 
 from appliance.cli import main
 from appliance.data.canonical import read_rows
-from appliance.data.checks.clean import DROPPABLE, OF_A_MODEL, OF_A_VALIDATION
+from appliance.data.checks.check import check_rows
+from appliance.data.checks.clean import DROPPABLE, OF_A_MODEL, OF_A_VALIDATION, Wishes, write_clean
 from appliance.data.checks.finding import KINDS
+from appliance.data_commands.reading import Reader
+from appliance.errors import BadInput
+from appliance.run.plan import DataFile
 from tests.tiny import tiny_model
 
 SECRET = "慕容雪晴"
@@ -217,6 +221,18 @@ def test_trained_rows_that_the_validation_has_are_left_out_of_the_trained_ones(t
     assert [(row.file, row.row) for row in read_rows(out)] == [("rows.csv", 3)]
     report = json.loads((tmp_path / "out.parquet.clean.json").read_text(encoding="utf-8"))
     assert report["dropped"] == [{"file": "rows.csv", "row": 2, "codes": ["leakage"]}]
+
+
+def test_rows_of_a_file_that_changes_after_the_check_are_not_left_out_by_what_it_found(
+    tmp_path: Path,
+) -> None:
+    path = table(tmp_path / "rows.csv", ("一", "甲"), ("一", "甲"), ("二", "乙"))
+    rows = Reader([DataFile(str(path))])
+    checked = check_rows(rows)
+    table(path, ("二", "乙"), ("三", "丙"), ("一", "甲"))
+    with pytest.raises(BadInput, match="changed while they were read"):
+        write_clean(tmp_path / "new.jsonl", rows, checked, 0, Wishes())
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.csv"]
 
 
 def test_clean_writes_over_nothing_and_knows_its_codes(tmp_path: Path, faulty: Path) -> None:

@@ -3,11 +3,14 @@
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.cli import main
 from appliance.data.mix import STRATEGIES, Part, Plan, Recipe, Strategy, look_through, mixed, plan_mix
 from appliance.errors import BadInput
 from appliance.run.rows import Message, Problem, Row
@@ -146,6 +149,8 @@ def test_a_file_that_changes_meanwhile_is_never_mixed(after: list[Row]) -> None:
         (Recipe(shares=(1, -1)), "more than 0"),
         (Recipe(shares=(1, float("nan"))), "more than 0"),
         (Recipe("under", (1, float("inf"))), "more than 0"),
+        (Recipe("under", (1e308, 1e308)), "more than 0"),
+        (Recipe(shares=(5e-324, 5e-324)), "more than 0"),
         (Recipe(caps=(1, -1)), "less than 0"),
         (Recipe("over", (1, 1e-12)), "no end"),
     ],
@@ -153,6 +158,13 @@ def test_a_file_that_changes_meanwhile_is_never_mixed(after: list[Row]) -> None:
 def test_refuses(recipe: Recipe, words: str) -> None:
     with pytest.raises(BadInput, match=words):
         plan_mix(parts_of(2, 2)[0], recipe)
+
+
+def test_a_cap_that_is_no_number_of_rows_is_refused_and_not_read_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b"}\n')
+    done = CliRunner().invoke(main, ["data", "mix", str(path), "--caps", "0.5", "--check"])
+    assert done.exit_code == 2 and "--caps takes numbers of rows" in done.output
 
 
 def test_an_empty_set_is_named() -> None:

@@ -189,6 +189,15 @@ def test_changed_rows_are_never_trained_on(datasets: Path) -> None:
         check_rows(version)
 
 
+@pytest.mark.parametrize("name", ["²", "③", "1.5", "x"])
+def test_a_folder_whose_name_only_looks_like_a_number_is_no_version(name: str, datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows("一"))
+    version.folder.with_name(name).mkdir()
+    assert find(datasets, "ward").record == version.record
+    assert [each.record.version for each in list_all(datasets).versions] == [1]
+    assert add(datasets, wish(), rows("二"))[0].record.version == 2
+
+
 def test_a_damaged_record_is_listed_and_refused(datasets: Path) -> None:
     version, _ = add(datasets, wish(), rows("一"))
     (version.folder / "dataset.json").write_text("{}")

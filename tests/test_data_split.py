@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from appliance.cli import main
 from appliance.data.beside import Column, Groups
 from appliance.data.canonical import read_rows
+from appliance.data.read import stream
 from appliance.data.split import Index, Parted, Side, Wanted, part, quotas, split_held_out
+from appliance.data.tally import Tally
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile
 from appliance.run.rows import Message, Row
@@ -225,8 +227,6 @@ def test_a_patient_is_the_same_over_files_and_named_by_nothing_that_tells_whom(t
         groups = Groups(column)
         found: dict[str, set[str]] = {}
         for path in (first, second):
-            from appliance.data.read import stream
-
             file = DataFile(str(path))
             column.open(file)
             for each in groups.through(stream(file)):
@@ -245,8 +245,6 @@ def test_two_files_of_one_name_keep_their_own_patients(tmp_path: Path) -> None:
         folder.mkdir()
         path = folder / "ward.json"
         path.write_text(json.dumps([{"instruction": f"q{at}", "output": "a", "patient": f"p{at}"}]))
-        from appliance.data.read import stream
-
         file = DataFile(str(path))
         column.open(file)
         rows += [each for each in stream(file) if isinstance(each, Row)]
@@ -284,6 +282,33 @@ def test_refuses_to_split(words: list[str], said: str, tmp_path: Path) -> None:
     done = islet("data", "split", ward(tmp_path), "--out", tmp_path / "out", *words)
     assert done.exit_code in (2, 6) and said in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_json_names_kinds_and_files_and_no_answer_and_nobody(tmp_path: Path) -> None:
+    path, options = ward(tmp_path), ("--validation", "25%", "--check", "--json")
+    found = {
+        by: json.loads(islet("data", "split", path, "--out", tmp_path / "out", "--by", by, *options).stdout)
+        for by in ("file", "answer", "column:patient")
+    }
+    assert {by: list(each["by"])[:2] for by, each in found.items()} == {
+        "file": ["ward.csv"],
+        "answer": ["1", "2"],
+        "column:patient": ["1", "2"],
+    }
+    assert found["answer"]["by"] == {
+        "1": {"train": 30, "validation": 10, "test": 0},
+        "2": {"train": 90, "validation": 30, "test": 0},
+    }
+    assert len(found["column:patient"]["by"]) == 40 and PATIENT not in json.dumps(found)
+
+
+def test_a_file_that_changes_while_it_is_split_is_not_split(tmp_path: Path) -> None:
+    first, second = ward(tmp_path), ward(tmp_path, "other.csv")
+    tally = Tally()
+    read = [each for path in (first, second) for each in stream(DataFile(str(path)))]
+    assert len(list(tally.through(read[:160]))) == len(list(tally.again(read[:160]))) == 160
+    with pytest.raises(BadInput, match="changed while they were read"):
+        list(tally.again(read[160:]))
 
 
 def test_shows_what_would_come_out_and_writes_nothing(tmp_path: Path) -> None:

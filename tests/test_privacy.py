@@ -274,6 +274,14 @@ def test_what_a_person_objects_to_is_not_written(rows_file: Path, tmp_path: Path
     assert done.returncode == 0 and out.exists()
 
 
+def test_a_row_that_is_looked_at_does_nothing_to_the_terminal(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    asked = {"prompt": "谁？\u001b[8m隐\r去\u202e", "completion": "a\nb"}
+    rows.write_text(json.dumps(asked), encoding="utf-8")
+    done = privacy(rows, "--out", tmp_path / "clean.jsonl", "--review", "1", answers="n\n")
+    assert "user: 谁？<U+001B>[8m隐<U+000D>去<U+202E>\nassistant: a\nb\n" in done.stderr
+
+
 def test_nothing_is_written_over_and_nothing_into_a_folder_that_is_not_there(rows_file: Path) -> None:
     before = rows_file.read_bytes()
     for out in (rows_file, rows_file.parent / "gone/clean.jsonl"):

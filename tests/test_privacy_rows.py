@@ -14,7 +14,7 @@ from appliance.data.privacy.fields import json_field
 from appliance.data.privacy.kinds import Kind
 from appliance.data.privacy.spread import Spread
 from appliance.data.read import read_file
-from appliance.errors import BadInput
+from appliance.errors import BadInput, HostNotReady
 from appliance.run.rows import Message, Problem, Row, ToolCall
 
 SAID = "患者张伟，男，56岁，手机13812345678"
@@ -159,6 +159,14 @@ def test_rows_that_cannot_be_used_are_counted_and_what_a_person_says_stops_every
     done = write_clean(out, rows, wishes, lambda done: Review(len(done.sample), ()))
     report = json.loads((tmp_path / "new.jsonl.privacy.json").read_text(encoding="utf-8"))
     assert (done.rows, done.refused, report["rows_in"], report["review"]["looked_at"]) == (1, 1, 2, 1)
+
+
+def test_new_rows_do_not_stay_where_their_report_cannot_be_written(tmp_path: Path) -> None:
+    out = tmp_path / f"{'x' * 235}.jsonl"  # a name that is too long once the report's ending stands behind it
+    rows = [row(Message("user", SAID), Message("assistant", "好"))]
+    with pytest.raises(HostNotReady, match="cannot be written"):
+        write_clean(out, rows, Wishes(), lambda done: Review(0, ()))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_looked_at_is_spread_over_all_rows() -> None:

@@ -13,7 +13,6 @@ same seed gives the same order there. Shares by tokens: turns are weighted by th
 Of each row its length is kept, and nothing else.
 """
 
-import math
 import random
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +34,9 @@ MIXED = "mixed"
 
 DRAWN_AT_ONCE = 1000
 """Turns that are drawn together. Source: datasets 4.x, arrow_dataset.py, `_interleave_map_style_datasets`."""
+LEAST_SHARE = 1e-100
+"""Less than any share that is meant, and its inverse more: what is reckoned with others stays a number."""
+
 MOST_ROWS = 50_000_000
 """More than any mixture that is meant; a share near nothing, used up once, would make endless ones."""
 
@@ -174,7 +176,7 @@ def _check(parts: Sequence[Part], recipe: Recipe) -> None:
                 why=say("each set needs one, in the same order"),
                 next_step="Give as many numbers as files, with commas between them.",
             )
-    if not all(math.isfinite(share) and share > 0 for share in recipe.shares):
+    if not all(LEAST_SHARE < share < 1 / LEAST_SHARE for share in recipe.shares):
         raise BadInput(
             "A share must be more than 0.",
             why=say("a set without a share takes no part"),

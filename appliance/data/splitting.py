@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from appliance.data.split import SIDES, Parted, Side
+from appliance.data.tally import files_changed
 from appliance.data.written import WRITERS
 from appliance.durable import sync_folder
 from appliance.errors import BadInput, HostNotReady
@@ -67,18 +68,10 @@ def _write(parted: Parted, files: Mapping[Side, Path], rows: Iterable[Row]) -> N
         writers = {side: stack.enter_context(WRITERS[path.suffix](path)) for side, path in files.items()}
         for row in rows:
             if place == len(parted.sides):
-                raise _changed()
+                raise files_changed()
             writers[parted.side_of(place)](row)
             place += 1
         if place != len(parted.sides):
-            raise _changed()
+            raise files_changed()
     for path in files.values():
         path.chmod(0o600)
-
-
-def _changed() -> BadInput:
-    return BadInput(
-        "The files changed while they were split.",
-        why=say("their rows are not those that were counted a moment ago"),
-        next_step="Run the command again when nobody writes to them.",
-    )

@@ -39,6 +39,16 @@ class Tally:
                 self.groups.add(item.group)
             yield item
 
+    def again(self, items: Iterable[Row | Problem]) -> Iterator[Row]:
+        """The rows once more, which passed before; at their end, it is judged whether they are still those.
+
+        Raises: BadInput, when the bytes of a file are others, or other rows of it could be used.
+        """
+        second = Tally()
+        yield from second.through(items)
+        if second.origins != self.origins:
+            raise files_changed()
+
     def checked(self, items: Iterable[Row | Problem], max_bad_share: float) -> Iterator[Row]:
         """The rows; at their end, it is judged whether enough of them can be used.
 
@@ -46,6 +56,15 @@ class Tally:
         """
         yield from self.through(items)
         check_refused(self.rows, self.refused, self.problems, max_bad_share)
+
+
+def files_changed() -> BadInput:
+    """The error for files that a second look found otherwise: what the first told is of other rows."""
+    return BadInput(
+        "The files changed while they were read.",
+        why=say("their rows are not those that were counted a moment ago"),
+        next_step="Run the command again when nobody writes to them.",
+    )
 
 
 def check_refused(rows: int, refused: int, problems: Sequence[Problem], max_bad_share: float) -> None:

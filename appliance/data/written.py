@@ -1,6 +1,7 @@
 """Writing rows where a person said: Parquet or JSON lines by the name's ending, never over what is there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.data.canonical import row_writer
@@ -59,9 +60,28 @@ def write(out: Path, rows: Iterable[Row]) -> int:
                 count += 1
         out.chmod(0o600)
     except OSError as error:
-        raise HostNotReady(
-            say("{path} cannot be written.", path=out),
-            why=reason(error),
-            next_step="Free some space, or choose another place.",
-        ) from error
+        raise _unwritten(out, error) from error
     return count
+
+
+@contextmanager
+def with_report(out: Path) -> Iterator[None]:
+    """For writing the report on the rows at `out`: where that fails, the rows do not stay without it.
+
+    Raises: HostNotReady, when the disk is full.
+    """
+    try:
+        yield
+    except BaseException as error:
+        out.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritten(out, error) from error
+        raise
+
+
+def _unwritten(out: Path, error: OSError) -> HostNotReady:
+    return HostNotReady(
+        say("{path} cannot be written.", path=out),
+        why=reason(error),
+        next_step="Free some space, or choose another place.",
+    )

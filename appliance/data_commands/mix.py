@@ -84,7 +84,7 @@ def mix(
     parts = [look_through(shown_name(file), _rows(file), tokens) for file in chosen]
     for part in parts:
         check_refused(len(part.lengths), part.refused, part.problems, max_bad_share)
-    numbers = _numbers(shares, "--shares"), tuple(int(cap) for cap in _numbers(caps, "--caps"))
+    numbers = _numbers(shares, "--shares"), _whole(_numbers(caps, "--caps"))
     recipe = Recipe(strategy, *numbers, measure=measure, seed=seed)  # type: ignore[arg-type]
     plan = plan_mix(parts, recipe)
     counted = model is not None
@@ -102,6 +102,12 @@ def _rows(file: "DataFile") -> "Iterable[Row | Problem]":
     from appliance.data.read import stream
 
     return stream(file)
+
+
+def _whole(caps: tuple[float, ...]) -> tuple[int, ...]:
+    if not all(cap.is_integer() for cap in caps):
+        raise click.UsageError("--caps takes numbers of rows: 0,500.")
+    return tuple(map(int, caps))
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

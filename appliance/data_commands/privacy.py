@@ -129,5 +129,7 @@ def _review(cleaned: "Cleaned") -> "Review":
 
 def _names_somebody(number: int, row: "Row") -> bool:
     from appliance.privacy_view import asks_about
+    from appliance.wizard.cells import visible
 
-    return click.confirm(asks_about(number, row), prompt_suffix=" ", err=True)
+    # A row is data: nothing of it acts on the terminal, which could hide the very name that is looked for.
+    return click.confirm(visible(asks_about(number, row)), prompt_suffix=" ", err=True)

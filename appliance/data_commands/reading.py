@@ -21,13 +21,20 @@ class Reader:
     def __call__(self) -> "Iterator[Row | Problem]":
         """The rows of all files in order, and what is wrong with those that are none.
 
-        Raises: BadInput, when a file cannot be read as a whole.
+        Raises: BadInput, when a file cannot be read as a whole, or is not what it was the last time.
         """
         from appliance.data.read import stream
+        from appliance.data.tally import files_changed
 
         reports: list[FileReport] = []
         for file in self._files:
             streamed = stream(file)
             yield from streamed
             reports += streamed.reports
+        if self.reports and _hashes(self.reports) != _hashes(reports):
+            raise files_changed()
         self.reports = tuple(reports)
+
+
+def _hashes(reports: "Sequence[FileReport]") -> list[str]:
+    return [report.sha256 for report in reports]

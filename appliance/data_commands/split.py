@@ -79,8 +79,16 @@ def split(
         index.add(row)
     parted = part(index, wanted)
     if not check_only:
-        write_sides(out, parted, wanted, Tally().through(stream_all(chosen, group)), jsonl=jsonl)
-    shown = SplitShown(out, parted, index.groups, tally, counted=model is not None, written=not check_only)
+        write_sides(out, parted, wanted, tally.again(stream_all(chosen, group)), jsonl=jsonl)
+    shown = SplitShown(
+        out,
+        parted,
+        index.groups,
+        tally,
+        counted=model is not None,
+        written=not check_only,
+        by_words=by not in (None, "kind", "file"),
+    )
     print_split(shown, as_json=as_json)
 
 

@@ -14,7 +14,7 @@ from appliance.data.checks.batch import answer_of, without_thoughts
 from appliance.data.checks.check import Checked, Rows
 from appliance.data.checks.finding import KINDS
 from appliance.data.checks.marks import KNOWN, pattern_of
-from appliance.data.written import check_free, check_place, write
+from appliance.data.written import check_free, check_place, with_report, write
 from appliance.durable import whole_file
 from appliance.run.rows import Message, Problem, Row
 
@@ -80,7 +80,8 @@ def write_clean(out: Path, rows: Rows, checked: Checked, first: int, wishes: Wis
     check_out(out)
     cleaned = Cleaned()
     write(out, _clean(rows(), _codes(checked, first, wishes.drop), wishes, cleaned))
-    _write_report(out, cleaned, wishes)
+    with with_report(out):
+        _write_report(out, cleaned, wishes)
     return cleaned
 
 

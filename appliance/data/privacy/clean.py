@@ -16,7 +16,7 @@ from appliance.data.privacy.measure import measured_document
 from appliance.data.privacy.redact import Action, Redactor
 from appliance.data.privacy.spread import Spread
 from appliance.data.privacy.surrogates import Surrogates
-from appliance.data.written import check_free, write
+from appliance.data.written import check_free, check_place, with_report, write
 from appliance.durable import write_whole
 from appliance.errors import BadInput
 from appliance.run.rows import Problem, Row
@@ -143,7 +143,8 @@ def write_clean(
 
     look: what a person says of the new rows, asked before they are at their place; what it raises stops all
 
-    Raises: BadInput, as `check_both_free`, and when a person saw somebody named; HostNotReady; OSError.
+    Raises: BadInput, as `check_both_free`, and when a person saw somebody named; HostNotReady, when the disk is
+    full.
     """
     check_both_free(out)
     cleaning = Cleaning(wishes)
@@ -155,13 +156,12 @@ def write_clean(
         check_review(reviews[0])
 
     write(out, looked_at())
-    with out.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     cleaned = cleaning.result()
-    document = _report(cleaned, wishes, reviews[0], sha256)
-    write_whole(
-        report_of(out), json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n", mode=0o600
-    )
+    with with_report(out):
+        with out.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        document = json.dumps(_report(cleaned, wishes, reviews[0], sha256), ensure_ascii=False, indent=1)
+        write_whole(report_of(out), document.encode() + b"\n", mode=0o600)
     return cleaned
 
 
@@ -193,12 +193,7 @@ def report_of(out: Path) -> Path:
 def check_both_free(out: Path) -> None:
     """Pass if rows can be written to `out`, and the report beside. Raises: BadInput."""
     check_free(out)
-    if report_of(out).exists():
-        raise BadInput(
-            say("{path} is there already.", path=report_of(out)),
-            why="nothing is written over",
-            next_step="Give another name, or move the old file away.",
-        )
+    check_place(report_of(out))
 
 
 def _report(cleaned: Cleaned, wishes: Wishes, review: Review, sha256: str) -> dict[str, Any]:

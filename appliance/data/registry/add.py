@@ -138,14 +138,14 @@ def _publish(home: Path, aside: Path, record: Record, wish: Wish, *, shared: boo
 def _next_number(home: Path) -> int:
     """One more than any version that is or was there."""
     numbers = [path.name.removesuffix(GONE) for path in home.iterdir()]
-    return max((int(number) for number in numbers if number.isdigit()), default=0) + 1
+    return max((int(number) for number in numbers if number.isdecimal()), default=0) + 1
 
 
 def _versions(home: Path) -> Iterator[Version]:
     """Those that can be read."""
     for path in numbered(home):
         with suppress(OSError, ApplianceError):
-            if path.name.isdigit():
+            if path.name.isdecimal():
                 yield read_version(path)
 
 

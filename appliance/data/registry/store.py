@@ -87,7 +87,7 @@ def find(datasets: Path, name: str, version: int | None = None) -> Version:
     home = datasets / name
     wanted = f"{name}@{version}" if version else name
     try:
-        numbers = [int(path.name) for path in numbered(home) if path.name.isdigit()]
+        numbers = [int(path.name) for path in numbered(home) if path.name.isdecimal()]
         number = version or max(numbers, default=0)
         if number not in numbers:
             raise _absent(home, wanted, number)
@@ -133,7 +133,7 @@ def _absent(home: Path, wanted: str, number: int) -> BadInput:
         gone = read_document(home / f"{number}{GONE}", Removed)
         why = say("it was removed on {day}: {reason}", day=gone.removed[:10], reason=gone.reason)
         return BadInput(say("There is no data set {reference}.", reference=wanted), why=why, next_step=_LIST)
-    there = [path.name for path in numbered(home) if path.name.isdigit()]
+    there = [path.name for path in numbered(home) if path.name.isdecimal()]
     if there:
         why = say("its versions are {versions}", versions=", ".join(there))
     return BadInput(say("There is no data set {reference}.", reference=wanted), why=why, next_step=_LIST)
@@ -157,7 +157,7 @@ def read_version(folder: Path) -> Version:
 def numbered(home: Path) -> Sequence[Path]:
     """Versions that are or were there, by number; none where there is no folder."""
     try:
-        found = [path for path in home.iterdir() if path.name.removesuffix(GONE).isdigit()]
+        found = [path for path in home.iterdir() if path.name.removesuffix(GONE).isdecimal()]
     except FileNotFoundError:
         return ()
     return sorted(found, key=lambda path: int(path.name.removesuffix(GONE)))
