@@ -76,6 +76,7 @@ def print_added(version: "Version", tally: "Tally", *, as_json: bool) -> None:
     print(tell("Added: {reference}", reference=f"dataset:{record.reference}"))
     print(f"  {kinds_text(record.kinds, tell)}, {amount_text(record.size, 'B')}")
     print(f"  SHA-256 {record.sha256}")
+    _print_of_none(tally, tell)
     print_refused(record.refused, tally.problems, tell)
     if version.retention:
         print(tell("  It may be kept until {day}.", day=version.retention.until))
@@ -91,7 +92,14 @@ def print_converted(out: Path, tally: "Tally", *, as_json: bool) -> None:
     print(tell("Written: {out}, {kinds}", out=out, kinds=kinds_text(tally.kinds, tell)))
     if tally.groups:
         print(tell("  groups: {count}", count=len(tally.groups)))
+    _print_of_none(tally, tell)
     print_refused(tally.refused, tally.problems, tell)
+
+
+def _print_of_none(tally: "Tally", tell: Voice) -> None:
+    """How many rows are of no group where others are: whose they are is not known."""
+    if tally.groups and tally.of_none:
+        print(tell("  rows of no group: {count}", count=tally.of_none))
 
 
 def print_refused(refused: int, problems: "Sequence[Problem]", tell: Voice) -> None:
@@ -151,6 +159,7 @@ def print_split(split: SplitShown, *, as_json: bool) -> None:
     Console().print(view)
     if split.groups:
         print(tell("None of {count} groups is on two sides.", count=split.groups))
+    _print_of_none(split.tally, tell)
     print(tell("No question is on two sides."))
     print_refused(split.tally.refused, split.tally.problems, tell)
     print(tell("Written: {folder}", folder=split.out) if split.written else tell("Nothing was written."))

@@ -189,6 +189,13 @@ def test_changed_rows_are_never_trained_on(datasets: Path) -> None:
         check_rows(version)
 
 
+def test_rows_that_are_gone_are_told_and_not_a_failure_of_ours(site: Site) -> None:
+    version, _ = add(site.datasets, wish(), rows("一"))
+    version.rows.unlink()
+    result = islet(site, "data", "check", "dataset:ward")
+    assert result.exit_code == 5 and "The data set ward@1 cannot be read." in result.output
+
+
 @pytest.mark.parametrize("name", ["²", "③", "1.5", "x"])
 def test_a_folder_whose_name_only_looks_like_a_number_is_no_version(name: str, datasets: Path) -> None:
     version, _ = add(datasets, wish(), rows("一"))

@@ -284,6 +284,15 @@ def test_refuses_to_split(words: list[str], said: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_rows_of_nobody_are_told_where_others_are_of_somebody(tmp_path: Path) -> None:
+    path = ward(tmp_path)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("ward.csv 问 x？,阴性,\nward.csv 问 y？,阴性, \n")
+    words = (path, "--out", tmp_path / "out", "--validation", "25%", "--check")
+    assert "  rows of no group: 2\n" in islet("data", "split", *words, "--group", "patient").output
+    assert "no group" not in islet("data", "split", *words).output
+
+
 def test_json_names_kinds_and_files_and_no_answer_and_nobody(tmp_path: Path) -> None:
     path, options = ward(tmp_path), ("--validation", "25%", "--check", "--json")
     found = {

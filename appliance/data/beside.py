@@ -84,8 +84,6 @@ class Groups:
     def __init__(self, column: Column) -> None:
         self._column = column
         self._names: dict[str, str] = {}
-        self.without = 0
-        """Rows whose cell is empty: they belong to nobody."""
 
     def through(self, items: Iterable[Row | Problem]) -> Iterator[Row | Problem]:
         """The same rows, each with its group; one whose group is not certain cannot be used."""
@@ -97,8 +95,7 @@ class Groups:
         if isinstance(value, RowRefused):
             return Problem(row.file, row.row, self._column.name, value.what, value.fix)
         if not value:
-            self.without += 1
-            return row
+            return row  # of nobody
         name = self._names.get(value)
         if name is None:
             # Of the file's bytes, so that the same number from another file is another group's.

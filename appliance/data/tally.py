@@ -22,6 +22,8 @@ class Tally:
     steps: dict[str, None] = field(default_factory=dict)
     origins: Counter[tuple[str, str]] = field(default_factory=Counter)
     groups: set[str] = field(default_factory=set)
+    of_none: int = 0
+    """Rows that name no group."""
 
     def through(self, items: Iterable[Row | Problem]) -> Iterator[Row]:
         """The rows; the problems are counted."""
@@ -37,6 +39,8 @@ class Tally:
             self.origins[item.file, item.source_sha256] += 1
             if item.group:
                 self.groups.add(item.group)
+            else:
+                self.of_none += 1
             yield item
 
     def again(self, items: Iterable[Row | Problem]) -> Iterator[Row]:

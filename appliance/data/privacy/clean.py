@@ -143,8 +143,8 @@ def write_clean(
 
     look: what a person says of the new rows, asked before they are at their place; what it raises stops all
 
-    Raises: BadInput, as `check_both_free`, and when a person saw somebody named; HostNotReady, when the disk is
-    full.
+    Raises: BadInput, as `check_both_free`, and when a person saw somebody named; HostNotReady, when the disk
+    is full.
     """
     check_both_free(out)
     cleaning = Cleaning(wishes)

@@ -93,17 +93,19 @@ def find(datasets: Path, name: str, version: int | None = None) -> Version:
             raise _absent(home, wanted, number)
         return read_version(home / str(number))
     except OSError as error:
-        raise HostNotReady(
-            say("The data set {reference} cannot be read.", reference=wanted),
-            why=reason(error),
-            next_step="Ask who added it, or an administrator.",
-        ) from error
+        raise _unreadable(wanted, error) from error
 
 
 def check_rows(version: Version) -> None:
-    """Pass if the rows are what was added. Raises: StepFailed; OSError."""
-    with version.rows.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    """Pass if the rows are what was added.
+
+    Raises: StepFailed, when they are not; HostNotReady, when they are gone, or not this account's to read.
+    """
+    try:
+        with version.rows.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(version.record.reference, error) from error
     if sha256 != version.record.sha256:
         raise StepFailed(
             say("The rows of {reference} are not what was added.", reference=version.record.reference),
@@ -124,6 +126,14 @@ def keep_until(version: Version, until: datetime.date, *, by: str) -> Version:
             why=reason(error),
             next_step="Ask who added it, or an administrator.",
         ) from error
+
+
+def _unreadable(reference: str, error: OSError) -> HostNotReady:
+    return HostNotReady(
+        say("The data set {reference} cannot be read.", reference=reference),
+        why=reason(error),
+        next_step="Ask who added it, or an administrator.",
+    )
 
 
 def _absent(home: Path, wanted: str, number: int) -> BadInput:
