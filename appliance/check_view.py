@@ -133,7 +133,7 @@ def _reasons(files: "Iterable[FileReport]", tell: Voice) -> Iterator[str]:
     for file in files:
         said = [tell.again(file.why), *(tell.again(each) for each in file.notices)]
         if file.ignored_fields:
-            said.append(tell("not read: {fields}", fields=", ".join(file.ignored_fields)))
+            said.append(tell("not read: {fields}", fields=tell(", ").join(file.ignored_fields)))
         if file.left_out:
             said.append(tell("rows left out, as fewer are wanted: {count:,}", count=file.left_out))
         yield from (f"{file.name}: {each}" for each in said if each)
@@ -172,7 +172,10 @@ def _verdict(checked: "Checked", tell: Voice) -> str:
         case None:
             return tell("Nothing found. Checks see the form of rows, not whether an answer is right.")
         case "refused":
-            return tell("Mend the rows that are REFUSED: training does not take them.")
+            return tell(
+                "Mend the rows that are REFUSED: training does not take them. `--annotate COPY` writes a "
+                "copy of your file with what was found beside each row."
+            )
     return tell("Training takes all rows. What is found may still harm what the model learns.")
 
 

@@ -122,7 +122,13 @@ main.add_command(data)
 
 
 @main.command()
-@click.option("--plan", "plan_file", type=FILE, required=True, help="All choices of the run (TOML).")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=FILE,
+    required=True,
+    help="All choices of the run (TOML); the wizard saves one before it starts.",
+)
 @click.option("--detach", is_flag=True, help="Return at once; the run goes on by itself.")
 @json_option
 @click.pass_context

@@ -17,6 +17,9 @@ from appliance.locale import LANGUAGES, VARIABLE, catalogue, language_of
 from appliance.sentence import Sentence, say
 from appliance.trace import keep_trace
 
+LONGEST_SENTENCE = 200
+"""Letters of a command's first sentence in the list of commands; far more than any has."""
+
 
 def _choose_language(context: click.Context, option: click.Parameter, language: str | None) -> None:
     if language:
@@ -69,6 +72,14 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the journey, not of the alphabet."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the whole first sentence of its help, wrapped where click would cut it."""
+        commands = {name: self.commands[name] for name in self.list_commands(ctx)}
+        rows = [(name, each.get_short_help_str(LONGEST_SENTENCE)) for name, each in commands.items()]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
 
 def _disk_failure(error: OSError) -> HostNotReady:

@@ -126,7 +126,7 @@ class SplitShown:
 
 
 SIDE_WORDS: dict[str, Sentence] = {
-    "train": say("training"),
+    "train": say("train"),
     "validation": say("validation"),
     "test": say("test"),
 }

@@ -36,7 +36,9 @@ def test_every_command_has_help(name: str) -> None:
     listed = run(name, "--help")
     assert listed.returncode == 0
     commands = [
-        line.split()[0] for line in listed.stdout.split("Commands:\n")[1].splitlines() if line.strip()
+        line.split()[0]
+        for line in listed.stdout.split("Commands:\n")[1].splitlines()
+        if line.startswith("  ") and line[2] != " "
     ]
     assert len(commands) >= 5
     for command in commands:

@@ -2,6 +2,7 @@
 
 import click
 
+from appliance.commands import Commands
 from appliance.data_commands.check import check
 from appliance.data_commands.clean import clean
 from appliance.data_commands.convert import convert
@@ -12,14 +13,14 @@ from appliance.data_commands.show import show
 from appliance.data_commands.split import split
 
 
-@click.group()
+@click.group(cls=Commands)
 def data() -> None:
-    """Look at files of rows, clean, mix and split them, keep them as data sets."""
+    """Look at files of rows, clean, mix and split them, keep them as data sets.
+
+    The usual way: check FILES, mend or clean what is wrong, take out patients' data with privacy, look with
+    show, keep the rows with add. A plan and every command here then know them as dataset:NAME@VERSION.
+    """
 
 
-data.add_command(check)
-data.add_command(clean)
-data.add_command(privacy)
-data.add_command(measure)
-for _command in (show, convert, mix, split, add, list_datasets, keep, remove):
+for _command in (check, show, clean, privacy, add, list_datasets, split, mix, convert, keep, remove, measure):
     data.add_command(_command)

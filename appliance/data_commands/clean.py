@@ -1,6 +1,8 @@
 """`islet data clean`: the same rows without the faults that the check finds."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +14,12 @@ from appliance.data_commands.check import (
     watched,
 )
 from appliance.data_commands.files import How, how_options
-from appliance.data_commands.incoming import choose, inputs_argument
+from appliance.data_commands.incoming import choose, group_option, grouped, inputs_argument
 from appliance.data_commands.reading import Reader
 from appliance.site_commands import json_option
+
+if TYPE_CHECKING:
+    from appliance.run.rows import Problem, Row
 
 
 def _codes(allowed: "tuple[str, ...]", given: str) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ def _check_found(codes: tuple[str, ...], named: tuple[str, ...], option: str, gi
     callback=_mendable,
     help="Mend these instead: control-tokens, template-marks, thinking-mixed.",
 )
+@group_option
 @validation_option
 @model_option
 @max_tokens_option
@@ -84,6 +90,7 @@ def clean(
     out: Path,
     drop: tuple[str, ...],
     mend: tuple[str, ...],
+    group: str | None,
     validation: tuple[str, ...],
     model: str | None,
     max_tokens: int,
@@ -102,7 +109,12 @@ def clean(
     _check_found(OF_A_VALIDATION, drop, "--validation", validation)
     check_out(out)  # before all rows are looked at for nothing
     tokens = tokens_of(context, model, max_tokens) if model else None
-    rows, held = Reader(choose(context, files, how)), Reader(choose(context, validation, how))
+    chosen = choose(context, files, how)
+    reader, held = Reader(chosen), Reader(choose(context, validation, how))
+
+    def rows() -> "Iterator[Row | Problem]":
+        return grouped(reader(), chosen, group)
+
     # The validation comes first: what is told of a row that was seen before is then told of the trained one.
     sides = (held, rows) if validation else (rows,)
     checked = check_rows(*sides, tokens=tokens, progress=watched())

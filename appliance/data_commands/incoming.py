@@ -1,7 +1,8 @@
 """Rows that a command takes in: files, and data sets of the site by their names, one row at a time."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from appliance.data_commands.files import How
 from appliance.run.plan import DataFile
 from appliance.run.rows import Problem, Row
+from appliance.sentence import say
 from appliance.site.layout import Site
 from appliance.site_commands import site_of
 
@@ -42,11 +44,28 @@ def _chosen(context: click.Context, file: str, how: How) -> DataFile:
     from appliance.data.registry.reference import is_reference, resolve
 
     if not is_reference(file):
+        _check_not_a_name(file)
         return how.file(Path(file))
     version = resolve(file, site_of(context).datasets)
     return DataFile(
         str(version.rows), "auto", registered=version.record.reference, sha256=version.record.sha256
     )
+
+
+def _check_not_a_name(file: str) -> None:
+    """Pass unless `file` is there by no such path, and can only be a data set's name.
+
+    Raises: BadInput.
+    """
+    from appliance.data.registry.record import NAME
+    from appliance.errors import BadInput
+
+    if NAME.fullmatch(file.partition("@")[0]) and not Path(file).exists():
+        raise BadInput(
+            say("There is no file {file}.", file=file),
+            why="a name alone is a file's; before a data set's name stands dataset:",
+            next_step=say("If it is a data set, write dataset:{name}; else correct the path.", name=file),
+        )
 
 
 def shown_name(file: DataFile) -> str:
@@ -61,19 +80,27 @@ def stream_all(files: Sequence[DataFile], group: str | None = None) -> Iterator[
 
     Raises: BadInput, when a file cannot be read as a whole, or has no such column.
     """
-    from appliance.data.beside import Column, Groups
     from appliance.data.read import stream
 
+    yield from grouped(chain.from_iterable(map(stream, files)), files, group)
+
+
+def grouped(
+    items: Iterable[Row | Problem], files: Sequence[DataFile], group: str | None
+) -> Iterator[Row | Problem]:
+    """Rows that were read of the files in order, each with its group; as they are where there is no `group`.
+
+    Raises: BadInput, when a file has no such column.
+    """
+    from appliance.data.beside import Column, Groups
+
     if group is None:
-        for file in files:
-            yield from stream(file)
+        yield from items
         return
     column = Column(group)
-    groups = Groups(column)
     for file in files:
         column.open(file)
-    for file in files:
-        yield from groups.through(stream(file))
+    yield from Groups(column).through(items)
 
 
 def check_trainer(site: Site) -> None:

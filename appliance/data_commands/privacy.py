@@ -7,7 +7,7 @@ import click
 
 from appliance.data.privacy.kinds import Kind
 from appliance.data_commands.files import FILE, How, how_options
-from appliance.data_commands.incoming import inputs_argument
+from appliance.data_commands.incoming import group_option, inputs_argument
 from appliance.site_commands import json_option
 
 if TYPE_CHECKING:
@@ -35,9 +35,19 @@ if TYPE_CHECKING:
 @click.option("--names", type=FILE, help="Names that are looked for exactly, one a line.")
 @click.option("--forget-names", is_flag=True, help="Overwrite and remove the file of names afterwards.")
 @click.option(
-    "--record-number", "patterns", multiple=True, help="A regular expression of your own record numbers."
+    "--record-number",
+    "patterns",
+    multiple=True,
+    metavar="PATTERN",
+    help="A regular expression of your own record numbers.",
 )
-@click.option("--review", type=click.IntRange(1, 1000), help="Show so many new rows, and ask about each.")
+@click.option(
+    "--review",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Show so many new rows, and ask about each.",
+)
+@group_option
 @json_option
 @click.pass_context
 def privacy(
@@ -51,6 +61,7 @@ def privacy(
     forget_names: bool,
     patterns: tuple[str, ...],
     review: int | None,
+    group: str | None,
     as_json: bool,
 ) -> None:
     """What in FILES names a patient; with --out, the same rows without it. FILES stay as they are.
@@ -74,7 +85,7 @@ def privacy(
         patterns,
         review or 0,
     )
-    rows = stream_all(choose(context, files, how))
+    rows = stream_all(choose(context, files, how), group)
     if out is None:
         print_cleaned(clean.look_for(rows, wishes), as_json=as_json)
         return

@@ -35,7 +35,8 @@ PACKED = (b"PK\x03\x04", b"\x1f\x8b")
 def check_annotatable(file: DataFile, out: Path) -> Source:
     """Pass if a copy of `file` can be written to `out`; what is in it.
 
-    Raises: BadInput, when it is of a kind without room for a remark, or `out` is there, or its folder is not.
+    Raises: BadInput, when it is of a kind without room for a remark, or `out` is there, or its folder is not,
+        or its name ends otherwise than the file's.
     """
     check_place(out)
     path, entry = Path(file.path), entry_of(file)
@@ -45,6 +46,12 @@ def check_annotatable(file: DataFile, out: Path) -> Source:
             say("{path} has no room for remarks.", path=path),
             why="only CSV, TSV, Excel, JSON and JSON lines are copied with remarks",
             next_step="Leave --annotate out, and use --json for a list of all findings.",
+        )
+    if out.suffix.lower() != path.suffix.lower():  # a workbook by another name opens nowhere
+        raise BadInput(
+            say("{path} cannot be written.", path=out),
+            why=say("the copy is of the same kind as {path}", path=path.name),
+            next_step=say("Give it a name that ends with {ending}.", ending=path.suffix or path.name),
         )
     return sources[0]
 

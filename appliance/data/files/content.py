@@ -108,7 +108,7 @@ def unreadable(path: Path, error: Exception) -> BadInput:
     return BadInput(
         say("{path} cannot be read.", path=path),
         why=(isinstance(error, OSError) and error.strerror) or reason(error),
-        next_step="Correct the path in the plan, or the file's permissions.",
+        next_step="Correct the path of the file, or its permissions.",
     )
 
 

@@ -238,7 +238,7 @@ def _for_example(sample: Sample, known: Sequence[str]) -> Sentence:
     if named and all(sample.can_show(each) for each in named):
         options = _options(("prompt", named[0]), ("response", named[1]))
     else:
-        options = _options(("prompt", "NAME"), ("response", "NAME"))
+        options = _options(*((field, _one_of(sample, meant)) for field, meant in names.PAIRS.items()))
     how = say(
         "Say which is which, for example: {options}; in a plan: columns.prompt and columns.response.",
         options=listed(options, " "),
@@ -246,6 +246,12 @@ def _for_example(sample: Sample, known: Sequence[str]) -> Sentence:
     if all(isinstance(value, str) for item in sample.items for value in item.values()):  # a table
         return say("{how} If the first row holds no names, write them above it first.", how=how)
     return how
+
+
+def _one_of(sample: Sample, meant: Sequence[str]) -> str:
+    """The one column of the file that is known by such a name; else a word that stands for it."""
+    there = sample.candidates(meant)
+    return there[0] if len(there) == 1 and sample.can_show(there[0]) else "NAME"
 
 
 def _options(*columns: tuple[str, str]) -> list[str]:

@@ -7,11 +7,12 @@ from types import MappingProxyType
 PROMPT = (
     "prompt", "instruction", "question", "query", "user", "human", "ask",
     "问题", "提问", "问", "问句", "用户问题", "患者问题", "患者提问", "咨询问题", "咨询内容",
-    "指令", "提示词", "题目",
+    "患者咨询", "病人问题", "指令", "提示词", "题目",
 )  # fmt: skip
 RESPONSE = (
     "response", "completion", "output", "answer", "reply", "assistant",
-    "答案", "回答", "回复", "答", "答复", "解答", "医生回答", "医生回复", "参考答案", "标准答案", "输出",
+    "答案", "回答", "回复", "答", "答复", "解答", "医生回答", "医生回复", "医生答复", "医生解答",
+    "医师回答", "医师回复", "医师答复", "参考答案", "标准答案", "输出",
 )  # fmt: skip
 
 ALPACA: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -208,6 +208,8 @@ DATA = Step(
         "GB18030 or UTF-16.",
         "Choose several files to learn from all of them. The run keeps a copy of the rows; your files stay "
         "as they are.",
+        "Rows that may name patients: `islet data privacy FILE --out NEW.parquet` counts what does, and "
+        "writes them without it. Choose the new file here.",
     ),
     blocks=lambda desk: (Paragraph("Choose the files with questions and answers to learn from."),),
     verdict=_data_verdict,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from appliance.data.registry.store import list_all
 from appliance.errors import ApplianceError
 from appliance.locale import LANGUAGES, OWN_NAMES, find_language
 from appliance.run.overview import AT_WORK, RunLine
@@ -130,12 +131,21 @@ def _software(desk: Desk) -> str:
 
 
 def _data(desk: Desk) -> str:
-    """How many files of rows lie where the site keeps them."""
+    """The data sets of the site, and files of rows that lie beside them."""
     folders = (desk.site.state / "datasets", desk.site.current / "datasets")
-    found = [path for folder in folders for path in _inside(folder) if is_file(path)]
+    files = [path.name for folder in folders for path in _inside(folder) if is_file(path)]
+    found = [*_registered(desk), *files]
     if not found:
         return say("none in {folder}; any folder can be chosen", folder=folders[0])
-    return listed([path.name for path in found[:4]] + (["…"] if len(found) > 4 else []))
+    return listed(found[:4] + (["…"] if len(found) > 4 else []))
+
+
+def _registered(desk: Desk) -> list[str]:
+    """`NAME@VERSION` of each data set that this account may read."""
+    try:
+        return [each.record.reference for each in list_all(desk.site.datasets).versions]
+    except ApplianceError:
+        return []
 
 
 def _inside(folder: Path) -> list[Path]:
