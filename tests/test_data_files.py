@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.data.files import json_list, open_sources
+from appliance.data.files import json_list, open_sources, table
 from appliance.data.files.encoding import decode_text
 from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
@@ -333,6 +333,16 @@ def test_a_table_of_very_many_columns_is_read_and_two_of_one_name_are_found_amon
     with pytest.raises(BadInput) as refusal:
         read(write(tmp_path, f"{header},c7x\na,b{',' * 300_001}\n", "again.csv"))
     assert refusal.value.why == "columns 10 and 300003 are named alike"
+
+
+def test_a_line_of_a_table_that_would_fill_the_memory_is_refused_with_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "LINE_LIMIT", 100)
+    assert len(read(write(tmp_path, f"a,b\n{'x' * 97},y\n", "rows.csv"))[1]) == 1
+    with pytest.raises(BadInput) as refusal:
+        read(write(tmp_path, f"a,b\n{'x' * 98},y\n", "rows.csv"))
+    assert refusal.value.why == "line 2 has more than 100 characters"
 
 
 def test_asks_what_separates_cells_where_two_would_do(tmp_path: Path) -> None:

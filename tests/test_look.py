@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.data.checks.lengths import bounds_of
 from appliance.data.read import FileReport
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice
@@ -23,7 +24,6 @@ from appliance.training.looked import (
     Look,
     Looking,
     LookState,
-    bounds_of,
     estimate_packs,
     estimate_seconds,
     estimate_steps,

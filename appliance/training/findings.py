@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.data.checks.check import check_rows
+from appliance.data.checks.lengths import bounds_of
 from appliance.data.kinds import of_kind
 from appliance.data.read import Reading, read_files
 from appliance.errors import BadInput
@@ -15,7 +16,7 @@ from appliance.model.base import load_tokenizer
 from appliance.run.plan import Plan
 from appliance.run.rows import Message, Problem, Row
 from appliance.training.encode import Encoder, Example
-from appliance.training.looked import SHOWN_PROBLEMS, Device, Look, Piece, Shown, bounds_of
+from appliance.training.looked import SHOWN_PROBLEMS, Device, Look, Piece, Shown
 from appliance.training.memory import estimate_memory, find_shape
 from appliance.training.packing import best_fit_decreasing, most_learned
 from appliance.training.prepare import split_rows

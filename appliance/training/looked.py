@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -318,17 +317,3 @@ def _died(code: int) -> ApplianceError:
         why=say("its process ended with code {code}", code=code),
         next_step=say("Look again; if it ends so again, run `islet doctor`."),
     )
-
-
-def bounds_of(lengths: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """(at most so many tokens, how many): bounds double, from the shortest length to the longest."""
-    if not lengths:
-        return ()
-    bound = 1 << (max(min(lengths), 1) - 1).bit_length()
-    counted = []
-    below = 0
-    while below < len(lengths):
-        upto = sum(length <= bound for length in lengths)
-        counted.append((bound, upto - below))
-        below, bound = upto, bound * 2
-    return tuple(counted)

@@ -18,6 +18,9 @@ DELIMITERS = ("\t", ",", ";", "|")
 CELL_LIMIT = 10_000_000
 """Characters in one cell; more means that a quote was never closed."""
 
+LINE_LIMIT = 64 << 20
+"""Characters in one line; more is no row, but a file whose line ends were lost, and would fill the memory."""
+
 LOOKED_ROWS = 20
 """Rows that are looked at to tell the delimiter."""
 
@@ -29,10 +32,10 @@ def table_items(text: TextIO, source: Path, delimiter: str) -> Iterator[Item]:
 
     text: opened with newline=""; rows are counted as a spreadsheet does, so the header is row 1
 
-    Raises: BadInput, when there is no header, or a quote is never closed.
+    Raises: BadInput, when there is no header, a quote is never closed, or a line is absurdly long.
     """
     csv.field_size_limit(CELL_LIMIT)
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(text, source), delimiter=delimiter, strict=True)
     numbered = enumerate(reader, start=1)
     row, line = 0, 0
     try:
@@ -53,6 +56,20 @@ def table_items(text: TextIO, source: Path, delimiter: str) -> Iterator[Item]:
             why=say("after row {row} (line {line}): {error}", row=row, line=line, error=error),
             next_step='Close every quote; write a quote inside a cell twice ("").',
         ) from None
+
+
+def _lines(text: TextIO, source: Path) -> Iterator[str]:
+    """The lines of `text`. Raises: BadInput, when one is absurdly long."""
+    number = 0
+    while line := text.readline(LINE_LIMIT + 1):
+        number += 1
+        if len(line) > LINE_LIMIT:
+            raise BadInput(
+                say("{source} is no proper CSV.", source=source),
+                why=say("line {line} has more than {limit} characters", line=number, limit=LINE_LIMIT),
+                next_step="Export it again, with each row on a line of its own.",
+            )
+        yield line
 
 
 def find_delimiter(sample: str, whole: bool, source: Path) -> str:
