@@ -242,6 +242,20 @@ def test_a_better_answer_that_is_the_worse_one_is_found() -> None:
     assert found(check([one, other]), "same-choice") == [(1, "is the same as the better answer")]
 
 
+def test_a_pair_of_answers_that_call_a_tool_otherwise_is_one() -> None:
+    def pair(better: str, worse: str, number: int) -> Row:
+        turns = [
+            Message("assistant", "", (ToolCall("find_bed", f'{{"ward": "{ward}"}}'),))
+            for ward in (better, worse)
+        ]
+        asked = Message("user", "今天哪个病区还有空床可以收治新病人？")
+        return Row((asked, turns[0]), "a.json", "0" * 64, number, rejected=turns[1])
+
+    checked = check([pair("内科", "外科", 1), pair("内科", "儿科", 2), pair("骨科", "骨科", 3)])
+    assert [place for place, _ in found(checked, "same-choice")] == [3]
+    assert found(checked, "near-duplicates") == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -14,7 +14,7 @@ from appliance.data.read import Reading, read_files
 from appliance.errors import BadInput
 from appliance.model.base import load_tokenizer
 from appliance.run.plan import Plan
-from appliance.run.rows import Message, Problem, Row
+from appliance.run.rows import Message, Problem, Row, ToolCall
 from appliance.training.encode import Encoder, Example
 from appliance.training.looked import SHOWN_PROBLEMS, Device, Look, Piece, Shown
 from appliance.training.memory import estimate_memory, find_shape
@@ -142,12 +142,13 @@ def remarks(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
 
 def count_doubles(rows: Sequence[Row]) -> tuple[int, int]:
     """(rows whose question and answer one before had, questions that are answered differently)."""
-    answers: dict[tuple[Message, ...], set[str]] = {}
+    answers: dict[tuple[Message, ...], set[tuple[str, tuple[ToolCall, ...]]]] = {}
     duplicates = 0
     for row in rows:
-        known = answers.setdefault(row.question, set())
-        duplicates += row.answer in known
-        known.add(row.answer)
+        known, last = answers.setdefault(row.question, set()), row.messages[-1]
+        answer = (last.content, last.calls)
+        duplicates += answer in known
+        known.add(answer)
     return duplicates, sum(len(known) > 1 for known in answers.values())
 
 

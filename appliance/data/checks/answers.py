@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from appliance.data.checks.batch import Batch
+from appliance.data.checks.batch import Batch, said
 from appliance.data.checks.finding import Hits
 from appliance.data.checks.spots import Spots
 from appliance.run.rows import Row
@@ -98,7 +98,7 @@ class Answers:
         """What one answer shows."""
         if refuses(answer):
             self._spots.add("refusals", "answer", at)
-        if row.rejected is not None and row.rejected.content.strip() == row.answer.strip():
+        if row.rejected is not None and said(row.rejected).strip() == said(row.messages[-1]).strip():
             self._spots.add("same-choice", "rejected", at)
         how = cut_off(row.answer, answer, units)
         if how in (UNCLOSED, OPEN_END):

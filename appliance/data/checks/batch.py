@@ -46,14 +46,14 @@ def batches(rows: Iterable[Row], first: int = 0) -> Iterator[Batch]:
 
 def question_of(row: Row) -> str:
     """What is asked in a row."""
-    return "\n".join(_said(message) for message in row.question if message.role != "system")
+    return "\n".join(said(message) for message in row.question if message.role != "system")
 
 
 def answer_of(row: Row) -> str:
     """What a row teaches to say last, without thoughts."""
     if not row.messages:
         return row.text
-    text = _said(row.messages[-1])
+    text = said(row.messages[-1])
     return without_thoughts(text) if OPEN in text else text
 
 
@@ -72,7 +72,8 @@ def hash_of(data: bytes) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
 
 
-def _said(message: Message) -> str:
+def said(message: Message) -> str:
+    """What a turn says: its text, and the calls of tools that it makes."""
     if not message.calls:
         return message.content
     calls = (f"{call.name} {call.arguments}" for call in message.calls)

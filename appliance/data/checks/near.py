@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.data.checks.batch import Batch, hash_of
+from appliance.data.checks.batch import Batch, hash_of, said
 from appliance.data.checks.finding import Hits
 from appliance.data.checks.letters import numbers_of
 from appliance.data.checks.places import Places
@@ -157,7 +157,7 @@ def _beside(row: Row) -> int:
     """What parts rows with the same question and answer: the label, the worse answer."""
     if row.label is None and row.rejected is None:
         return 0
-    rejected = row.rejected.content if row.rejected else ""
+    rejected = said(row.rejected) if row.rejected else ""
     return hash_of(f"{row.label}\x1e{rejected}".encode("utf-8", "surrogatepass"))
 
 
