@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.data.canonical import stream_rows, write_rows
-from appliance.data.checks.annotate import annotate
+from appliance.data.checks.annotate import annotate, check_annotatable
 from appliance.data.checks.check import check_rows
 from appliance.data.read import Reading, read_file
 from appliance.errors import ApplianceError, BadInput
@@ -302,9 +302,8 @@ def _check(reading: Reading, path: Path) -> None:
     checked = check_rows(lambda: [*reading.rows, *reading.problems])
     copy = path.with_name("copy" + path.suffix)
     try:
-        annotate(
-            DataFile(str(path)), copy, checked, "check", lambda found: " ".join(each.code for each in found)
-        )
+        source = check_annotatable(DataFile(str(path)), copy)
+        annotate(source, copy, checked, "check", lambda found: " ".join(each.code for each in found))
     except BadInput:  # of a kind that has no room for remarks, or damaged where no row is
         return
     copy.unlink()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.data.checks.annotate import annotate
+from appliance.data.checks.annotate import annotate, check_annotatable
 from appliance.data.checks.annotate_sheet import letters_of
 from appliance.data.checks.check import check_rows
 from appliance.data.checks.remarks import Remarks, safe_cell
@@ -25,8 +25,9 @@ from tests.workbooks import row, sheet, workbook
 def annotated(path: Path, out: Path, *, sheet: str = "") -> int:
     """The copy, with the codes of a row as its remark; how many remarks found no place."""
     file = DataFile(str(path), sheet=sheet)
+    source = check_annotatable(file, out)
     checked = check_rows(lambda: stream(file))
-    return annotate(file, out, checked, "check", lambda found: " ".join(each.code for each in found))
+    return annotate(source, out, checked, "check", lambda found: " ".join(each.code for each in found))
 
 
 def cells(path: Path, encoding: str, delimiter: str = ",") -> list[list[str]]:
@@ -234,7 +235,18 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
     file = DataFile(str(path))
     checked = check_rows(lambda: stream(file))
     with pytest.raises(ZeroDivisionError):
-        annotate(file, out, checked, "check", lambda found: str(1 // 0))
+        annotate(check_annotatable(file, out), out, checked, "check", lambda found: str(1 // 0))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_changes_after_the_check_has_no_copy(tmp_path: Path) -> None:
+    path, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    path.write_text("prompt,completion\na,\nb,c\n", encoding="utf-8")
+    file = DataFile(str(path))
+    source, checked = check_annotatable(file, out), check_rows(lambda: stream(file))
+    path.write_text("prompt,completion\nb,c\na,\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="changed while they were read"):
+        annotate(source, out, checked, "check", lambda found: "wrong")
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -246,5 +258,5 @@ def test_what_is_wrong_with_validation_rows_stands_in_no_copy_of_the_trained_one
     file, held = DataFile(str(path)), DataFile(str(other))
     checked = check_rows(lambda: stream(file), lambda: stream(held))
     assert checked.counts() == {"unusable": 1, "leakage": 1}
-    assert annotate(file, out, checked, "check", lambda found: "wrong") == 0
+    assert annotate(check_annotatable(file, out), out, checked, "check", lambda found: "wrong") == 0
     assert "wrong" not in out.read_text(encoding="utf-8-sig")

@@ -79,7 +79,7 @@ def check(
     if annotate is not None:
         if len(files) > 1:
             raise click.UsageError("--annotate takes one FILE.")
-        copies.check_annotatable(chosen[0], annotate)  # before all rows are looked at for nothing
+        source = copies.check_annotatable(chosen[0], annotate)  # before all rows are looked at for nothing
     tokens = tokens_of(context, model, max_tokens) if model else None
     rows, held = Reader(chosen), Reader(choose(context, validation, how))
     checked = check_rows(rows, held if validation else None, tokens=tokens, progress=watched())
@@ -89,7 +89,7 @@ def check(
     else:
         print_checked(checked, reports, show=show)
     if annotate is not None:
-        left = copies.annotate(chosen[0], annotate, checked, column_title(), remark)
+        left = copies.annotate(source, annotate, checked, column_title(), remark)
         if not as_json:
             print_annotated(annotate, left)
     if checked.worst() in (("refused", "warning") if strict else ("refused",)):

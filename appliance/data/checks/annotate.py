@@ -9,6 +9,8 @@ from appliance.data.checks.finding import Finding
 from appliance.data.checks.remarks import Remarks, Write
 from appliance.data.dataset_info import entry_of
 from appliance.data.files import Source, open_sources
+from appliance.data.files.content import digest, file_content
+from appliance.data.tally import files_changed
 from appliance.data.written import check_place
 from appliance.durable import whole_file
 from appliance.errors import BadInput
@@ -56,14 +58,18 @@ def check_annotatable(file: DataFile, out: Path) -> Source:
     return sources[0]
 
 
-def annotate(file: DataFile, out: Path, checked: Checked, title: str, words: Words) -> int:
-    """Write a copy of `file`, whose rows `checked` was told to train, to `out` with a column `title`.
+def annotate(source: Source, out: Path, checked: Checked, title: str, words: Words) -> int:
+    """Write a copy of a file, whose rows `checked` was told to train, to `out` with a column `title`.
+
+    source: what `check_annotatable` gave before the rows were looked at
 
     Returns how many remarks found no place.
 
-    Raises: BadInput, as `check_annotatable`; OSError.
+    Raises: BadInput, when `out` is there by now, or the file is not what it was; OSError.
     """
-    source = check_annotatable(file, out)
+    check_place(out)
+    if digest(file_content(source.path))[0] != source.sha256:  # remarks would stand beside other rows
+        raise files_changed()
     remarks = Remarks((row, words(found)) for row, found in checked.trained())
     with whole_file(out, mode=0o600) as sink:  # as private as the file may have to be
         WRITERS[source.container](source, sink, title, remarks)
