@@ -20,6 +20,8 @@ from appliance.sentence import Sentence, listed, reason, say
 
 FILE_NAME = "dataset_info.json"
 LIMIT_BYTES = 10_000_000
+MOST_SAMPLES = 50_000_000
+"""More than any number of rows that is meant: a few rows, taken so often, would come without end."""
 
 FORMATS = {"alpaca": "alpaca", "sharegpt": "sharegpt", "openai": "messages"}
 REMOTE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "cloud_file_name")
@@ -158,10 +160,9 @@ def _refuse_remote(entry: Listed, info: Path, name: str) -> None:
     if entry.split != "train":
         why = say("`split` is {split}, and a file has only train", split=entry.split)
         raise _unusable(info, say("entry `{name}`: {why}", name=name, why=why))
-    if entry.num_samples is not None and entry.num_samples < 1:
-        raise _unusable(
-            info, say("entry `{name}`: {why}", name=name, why=say("`num_samples` must be 1 or more"))
-        )
+    if entry.num_samples is not None and not 1 <= entry.num_samples <= MOST_SAMPLES:
+        why = say("`num_samples` must be from 1 to {most:,}", most=MOST_SAMPLES)
+        raise _unusable(info, say("entry `{name}`: {why}", name=name, why=why))
 
 
 def _beside(info: Path, name: str, file_name: str) -> Path:
