@@ -48,6 +48,22 @@ class Silent:
         """Say nothing."""
 
 
+class Words:
+    """What stands between the figures, in English."""
+
+    def of(self, done: str, total: str) -> str:
+        """How much of how much."""
+        return f"{done} of {total}"
+
+    def left(self, time: str) -> str:
+        """How long it will take from now."""
+        return f"{time} left"
+
+    def took(self, done: str, time: str) -> str:
+        """How much was done in how long."""
+        return f"{done} in {time}"
+
+
 class Terminal:
     """One line a stage: a bar that is redrawn on a terminal, plain lines now and then elsewhere.
 
@@ -55,8 +71,9 @@ class Terminal:
     shown there is left out, the percentage last.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, words: Words | None = None) -> None:
         self._stream = stream or sys.stderr
+        self._words = words or Words()
         self._live = self._stream.isatty()
         self._lock = threading.RLock()
 
@@ -75,7 +92,8 @@ class Terminal:
                 pace.add(amount, now)
                 if now - shown >= (REDRAW_S if self._live else LOG_EVERY_S):
                     shown = now
-                    self._write(progress_line(what, pace, total, unit, now, self._cells()), end="")
+                    line = progress_line(what, pace, total, unit, now, self._cells(), self._words)
+                    self._write(line, end="")
 
         try:
             yield advance
@@ -84,7 +102,9 @@ class Terminal:
                 self._stream.write("\n")
             raise
         took_s = time.monotonic() - pace.started
-        tail = f"{amount_text(pace.done, unit)} in {took_s:.1f} s" if pace.done else f"{took_s:.1f} s"
+        tail = f"{took_s:.1f} s"
+        if pace.done:
+            tail = self._words.took(amount_text(pace.done, unit), tail)
         self._write(f"{_label(what)} {tail}", end="\n")
 
     def note(self, text: str) -> None:
@@ -128,7 +148,9 @@ class _Pace:
         return max(self.done - before, 0) / (now - since) if now > since else 0.0
 
 
-def progress_line(what: str, pace: _Pace, total: int | None, unit: str, now: float, cells: int | None) -> str:
+def progress_line(
+    what: str, pace: _Pace, total: int | None, unit: str, now: float, cells: int | None, words: Words
+) -> str:
     """One line on work that goes on, of at most `cells` - 1 cells (None: as long as it is)."""
     rate = pace.rate(now)
     speed = f"{amount_text(int(rate), unit)}/s"
@@ -137,8 +159,8 @@ def progress_line(what: str, pace: _Pace, total: int | None, unit: str, now: flo
     share = min(max(pace.done / total, 0.0), 1.0)
     filled = int(BAR_CELLS * share)
     bar = "[" + "#" * filled + "-" * (BAR_CELLS - filled) + "]"
-    amount = f"{amount_text(pace.done, unit)} of {amount_text(total, unit)}"
-    left = f"{duration_text((total - pace.done) / rate)} left" if rate else "? left"
+    amount = words.of(amount_text(pace.done, unit), amount_text(total, unit))
+    left = words.left(duration_text((total - pace.done) / rate) if rate else "?")
     parts = [f"{share:4.0%}", amount, speed, left]
     line = _fitted(f"{_label(what)} {bar}", parts, cells)
     if cells is not None and not line.endswith(left):  # the bar is the first to go
@@ -149,17 +171,23 @@ def progress_line(what: str, pace: _Pace, total: int | None, unit: str, now: flo
 def _fitted(head: str, parts: list[str], cells: int | None) -> str:
     """`head` and as many of `parts` as fit; the head is cut when not even the first does."""
     line = "  ".join([head, *parts])
-    if cells is None or len(line) < cells:
+    if cells is None or _cells_of(line) < cells:
         return line
     if len(parts) > 1:
         return _fitted(head, parts[:-1], cells)
-    room = cells - 1 - len(parts[0]) - 2
-    return f"{head[:room]}  {parts[0]}"
+    room = cells - 1 - _cells_of(parts[0]) - 2
+    while _cells_of(head) > room:
+        head = head[:-1]
+    return f"{head}  {parts[0]}"
 
 
 def _label(what: str) -> str:
-    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in what)
-    return f"  {what:<{LABEL_CELLS - wide}}"
+    return f"  {what}{' ' * (LABEL_CELLS - _cells_of(what))}"
+
+
+def _cells_of(text: str) -> int:
+    """Cells that a terminal gives a text; a Chinese sign takes two."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def duration_text(seconds: float) -> str:

@@ -1,10 +1,11 @@
 """Progress whose stages are named in the language of who looks on."""
 
 from contextlib import AbstractContextManager
+from typing import TextIO
 
 from appliance.locale import language_of
 from appliance.locale.voice import Voice
-from appliance.progress import Advance, Progress, Terminal
+from appliance.progress import Advance, Progress, Terminal, Words
 
 
 class Spoken:
@@ -22,6 +23,25 @@ class Spoken:
         self._shown.note(self._tell.again(text))
 
 
-def spoken() -> Progress:
+class SpokenWords(Words):
+    """The same in the person's language."""
+
+    def __init__(self) -> None:
+        self._tell = Voice(language_of())
+
+    def of(self, done: str, total: str) -> str:
+        """How much of how much."""
+        return self._tell("{done} of {total}", done=done, total=total)
+
+    def left(self, time: str) -> str:
+        """How long it will take from now."""
+        return self._tell("{time} left", time=time)
+
+    def took(self, done: str, time: str) -> str:
+        """How much was done in how long."""
+        return self._tell("{done} in {time}", done=done, time=time)
+
+
+def spoken(stream: TextIO | None = None) -> Progress:
     """What a command shows of its work at a terminal, or in a log."""
-    return Spoken(Terminal())
+    return Spoken(Terminal(stream, SpokenWords()))

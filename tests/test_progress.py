@@ -8,13 +8,24 @@ import re
 import struct
 import termios
 import threading
+from collections.abc import Callable
+from typing import TextIO
 
 import pytest
+from wcwidth import wcswidth
 
-from appliance.progress import Terminal, amount_text, duration_text
+from appliance.progress import Progress, Terminal, amount_text, duration_text
+from appliance.spoken_progress import spoken
 
 
-def drawn(columns: int, total: int | None = 4_000_000_000, done: int = 1_000_000_000) -> list[str]:
+def drawn(
+    columns: int,
+    total: int | None = 4_000_000_000,
+    done: int = 1_000_000_000,
+    *,
+    make: Callable[[TextIO], Progress] = Terminal,
+    what: str = "Fetch organisation/a-model-with-a-long-name",
+) -> list[str]:
     """Every line that a terminal of so many columns is sent for one stage, the note in it included."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -31,8 +42,8 @@ def drawn(columns: int, total: int | None = 4_000_000_000, done: int = 1_000_000
     listener = threading.Thread(target=listen)
     listener.start()
     with os.fdopen(theirs, "w", encoding="utf-8") as stream:
-        shown = Terminal(stream)
-        with shown.stage("Fetch organisation/a-model-with-a-long-name", total=total) as advance:
+        shown = make(stream)
+        with shown.stage(what, total=total) as advance:
             advance(done // 2)
             threading.Event().wait(0.25)  # longer than it redraws
             advance(done - done // 2)
@@ -64,6 +75,18 @@ def test_no_line_that_is_redrawn_is_wider_than_the_terminal(columns: int) -> Non
     line = bar(drawn(columns))
     assert len(line) < columns
     assert "25%" in line
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 120])
+def test_no_line_in_chinese_is_wider_than_the_terminal_or_half_english(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISLET_LANG", "zh_CN")
+    lines = drawn(columns, make=spoken, what="looking at the rows")
+    assert all(wcswidth(line) < columns for line in lines if "%" in line)
+    assert "25%" in bar(lines) and "正在检查数据" in lines[0]
+    assert "，用时 " in lines[-1]
+    assert ("还需 " in bar(lines)) == (columns > 60)
 
 
 def test_without_a_total_it_shows_what_was_done() -> None:

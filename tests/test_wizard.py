@@ -15,14 +15,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.data.registry.add import Wish, add
+from appliance.data.registry.record import Maker
 from appliance.locale import catalogue
 from appliance.run.plan import DataFile, Plan, field_problem, write_plan
+from appliance.run.rows import Message, Row
 from appliance.sentence import Sentence
 from appliance.site.layout import Site
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
 from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, ORDER, STEPS
-from appliance.wizard.page import Page
+from appliance.wizard.page import Facts, Page
 from appliance.wizard.question import WrongAnswer
 from appliance.wizard.session import Wizard
 from appliance.wizard.step import Step, to_page
@@ -325,6 +328,13 @@ def test_a_draft_about_a_run_that_is_gone_opens_at_home(site: Site) -> None:
     wizard = Wizard(site)
     assert wizard.page().name == "home"
     wizard.close()
+
+
+def test_home_names_the_data_sets_of_the_site_and_the_files_beside_them(desk: Desk) -> None:
+    row = Row((Message("user", "几楼？"), Message("assistant", "三楼")), "ward.csv", "a" * 64, 2)
+    add(desk.site.datasets, Wish("ward", Maker(1000, "li.na"), ("ward.csv",)), [row])
+    facts = [fact for block in STEPS["home"].blocks(desk) if isinstance(block, Facts) for fact in block.rows]
+    assert [str(fact.value) for fact in facts if fact.label == "Data"] == ["ward@1, rows.json"]
 
 
 # The fingerprint
