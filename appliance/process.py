@@ -1,10 +1,14 @@
-"""The one way to run another program. Standard library only."""
+"""The one way to run another program, and to end this one when it is told to. Standard library only."""
 
 import signal
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from appliance.errors import StepFailed
 from appliance.sentence import reason, say
@@ -76,3 +80,27 @@ def _stop(child: subprocess.Popen[str]) -> None:
         child.wait(STOP_WITHIN_S)
     except subprocess.TimeoutExpired:
         child.kill()
+
+
+@contextmanager
+def unwinds_on(*numbers: signal.Signals) -> Iterator[None]:
+    """These signals unwind the stack, as an interrupt does, instead of ending the process where it stands.
+
+    So what lies aside, and may hold rows, goes with it. One that is ignored (nohup) stays so.
+    """
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)  # a second one would break the cleaning up
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [each for each in numbers if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, end) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

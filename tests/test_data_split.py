@@ -2,6 +2,10 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -282,6 +286,19 @@ def test_refuses_to_split(words: list[str], said: str, tmp_path: Path) -> None:
     done = islet("data", "split", ward(tmp_path), "--out", tmp_path / "out", *words)
     assert done.exit_code in (2, 6) and said in done.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_split_that_is_ended_leaves_no_row_behind(number: signal.Signals, tmp_path: Path) -> None:
+    path = ward(tmp_path, patients=5000)
+    words = ("data", "split", str(path), "--out", str(tmp_path / "out"), "--validation", "10%")
+    with subprocess.Popen([sys.executable, "-m", "appliance.cli", *words]) as child:
+        while not list(tmp_path.glob(".out.*")):
+            assert child.poll() is None
+            time.sleep(0.005)
+        child.send_signal(number)
+    assert child.returncode == 128 + number
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_rows_of_nobody_are_told_where_others_are_of_somebody(tmp_path: Path) -> None:

@@ -3,16 +3,14 @@
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
 
 from appliance.durable import DISK_FULL
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.job.state import JobFiles, Kind
+from appliance.process import unwinds_on
 from appliance.progress import Advance, Progress
 from appliance.run.events import EventLog
 from appliance.run.failure import failure_fields, place_of
@@ -80,7 +78,7 @@ def at_work(
     files = JobFiles(run, kind)
     try:
         files.folder.mkdir(mode=0o750, exist_ok=True)
-        with worker_lock(files.lock, refusal=busy(kind), patience_s=patience_s), _ends_on_sigterm():
+        with worker_lock(files.lock, refusal=busy(kind), patience_s=patience_s), unwinds_on(signal.SIGTERM):
             files.events.unlink(missing_ok=True)
             with contextlib.closing(EventLog(files.events)) as events:
                 events.append("started", pid=os.getpid())
@@ -149,21 +147,3 @@ def _own_bug(error: Exception) -> ApplianceError:
         why=say("{kind} at {place}", kind=type(error).__name__, place=place_of(error)),
         next_step=say("Start it again; if it fails in the same place, hand in the logs of the run."),
     )
-
-
-@contextmanager
-def _ends_on_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds the stack, as an interrupt does, instead of ending the process where it stands."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)  # a second one would break the cleaning up
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
