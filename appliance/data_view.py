@@ -63,7 +63,7 @@ def print_json(value: Any) -> None:
 
 def kinds_text(kinds: dict[Any, int], tell: Voice) -> str:
     """Rows by what they teach: `120 conversations, 8 texts`."""
-    return ", ".join(f"{count:,} {tell.again(KINDS[kind])}" for kind, count in kinds.items())
+    return tell(", ").join(f"{count:,} {tell.again(KINDS[kind])}" for kind, count in kinds.items())
 
 
 def print_added(version: "Version", tally: "Tally", *, as_json: bool) -> None:
@@ -74,7 +74,7 @@ def print_added(version: "Version", tally: "Tally", *, as_json: bool) -> None:
         return
     tell, record = voice(), version.record
     print(tell("Added: {reference}", reference=f"dataset:{record.reference}"))
-    print(f"  {kinds_text(record.kinds, tell)}, {amount_text(record.size, 'B')}")
+    print("  " + tell(", ").join((kinds_text(record.kinds, tell), amount_text(record.size, "B"))))
     print(f"  SHA-256 {record.sha256}")
     _print_of_none(tally, tell)
     print_refused(record.refused, tally.problems, tell)
@@ -299,7 +299,8 @@ def print_removal(plan: "RemovalPlan", reach: Reach) -> None:
     tell, record = voice(), plan.version.record
     print(tell("To be removed: {reference}", reference=f"dataset:{record.reference}"))
     size, sha256 = amount_text(plan.size, "B"), line(record.sha256)
-    print(f"  {kinds_text(record.kinds, tell)}, {size}, SHA-256 {sha256}")
+    print("  " + tell(", ").join((kinds_text(record.kinds, tell), size)))
+    print(f"  SHA-256 {sha256}")
     if plan.runs:
         print(tell("These runs were made from it and hold copies of its rows, which stay:"))
         for name in plan.runs[:SHOWN_RUNS]:

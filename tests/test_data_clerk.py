@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from wcwidth import wcswidth
 
 from appliance.cli import main
 from appliance.data.canonical import read_rows
@@ -113,6 +114,17 @@ def test_the_commands_on_rows_stand_in_the_order_of_the_work() -> None:
     lines = islet("data", "--help").output.split("Commands:\n")[1].splitlines()
     names = [line.split()[0] for line in lines if line[2:3].strip()]
     assert names[:7] == ["check", "show", "clean", "privacy", "add", "list", "split"]
+
+
+def test_a_data_set_is_told_with_the_commas_of_the_language_in_lines_that_fit(tmp_path: Path) -> None:
+    (tmp_path / "state" / "datasets").mkdir(parents=True)
+    place = ("--prefix", tmp_path / "opt", "--state", tmp_path / "state")
+    words = (*place, "data", "add", "ward", export(tmp_path / "rows.csv"))
+    said = islet(*words, language="zh_CN").output.splitlines()
+    assert said[1].startswith("  16 条对话，")
+    assert max(map(wcswidth, said)) <= 80
+    shown = islet(*place, "data", "remove", "ward@1", "--reason", "x").stdout.splitlines()
+    assert shown[1].startswith("  16 conversations, ") and shown[2].startswith("  SHA-256 ")
 
 
 def test_rows_that_must_be_mended_come_with_the_way_to_find_them(tmp_path: Path) -> None:
