@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from appliance.data.files import json_list, open_sources, table
 from appliance.data.files.encoding import decode_text
 from appliance.data.judge import RowRefused
+from appliance.data.read import stream
 from appliance.errors import BadInput
+from appliance.run.plan import DataFile
 
 CHINESE = "门诊在几楼？"
 ROWS = [{"prompt": CHINESE, "completion": "一楼"}, {"prompt": "x", "completion": "y"}]
@@ -421,6 +423,8 @@ def test_refuses_what_is_no_file(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match="cannot be read") as refused:
             open_sources(tmp_path / name)
         assert why in refused.value.why
+    with pytest.raises(BadInput, match="cannot be read"):  # and is not waited for
+        stream(DataFile(str(tmp_path / "pipe.json")))
     with pytest.raises(BadInput, match="has no sheet x"):
         open_sources(write(tmp_path, "[]", "rows.json"), sheet="x")
 

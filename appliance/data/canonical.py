@@ -83,6 +83,8 @@ def is_canonical(path: Path) -> bool:
     import pyarrow.parquet
 
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as file:
             if file.read(4) != b"PAR1":
                 return False
