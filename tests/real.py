@@ -6,6 +6,7 @@ build/cache, which the demonstration shares. What is called a box is a namespace
 this machine's Python, environment and caches are mounted over.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,14 +166,35 @@ def install_command(bundle: RealBundle, prefix: Path, state: Path) -> list[str |
 
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
-    """A folder under build/tests that goes at the end: these trees are too large for /tmp."""
+    """A folder under build/tests that goes at the end: these trees are too large for /tmp.
+
+    Tests that were killed leave theirs, some gigabytes each: whoever makes the next removes it.
+    """
     WORK.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=WORK))
-    folder.chmod(0o755)
+    with _held(WORK):  # nobody else looks between a folder's making and its holding
+        for left in WORK.iterdir():
+            with suppress(OSError), _held(left, wait=False):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=WORK))
+        folder.chmod(0o755)
+        in_use = ExitStack()
+        in_use.enter_context(_held(folder))
+    with in_use:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds `folder` for this process. Raises: BlockingIOError, when another does and it is not to `wait`."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield folder
+        fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(number)
 
 
 def _make(folder: Path, manifest: str, hub: str) -> RealBundle:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from appliance.data.canonical import read_rows, write_rows
-from appliance.data.read import check_bad_share, read_file, read_files
+from appliance.data.read import read_file, read_files
 from appliance.data.split import split_held_out
+from appliance.data.tally import check_bad_share
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile
-from appliance.run.rows import Message, Row, ToolCall
+from appliance.run.rows import Message, Problem, Row, ToolCall
 
 CHINESE = "星河医院心内科的分机号是多少？"
 
@@ -308,17 +309,27 @@ def test_refuses_a_json_list_that_is_cut_off(tmp_path: Path) -> None:
 def test_stops_above_the_share_of_bad_rows_and_shows_the_first(tmp_path: Path) -> None:
     path = alpaca(tmp_path, [GOOD] * 8 + [{"instruction": "a"}] * 2)
     reading = read_files([DataFile(str(path))])
-    check_bad_share(len(reading.rows), reading.problems, 0.2)
+    check_bad_share(8, 2, reading.problems, 0.2, remedy="Correct them.")
     with pytest.raises(BadInput) as refused:
-        check_bad_share(len(reading.rows), reading.problems, 0.1)
+        check_bad_share(8, 2, reading.problems, 0.1, remedy="Correct them.")
     assert refused.value.what == "2 of 10 rows cannot be used."
     assert "rows.json, row 9, output: is missing" in refused.value.why
+    assert refused.value.next_step == "Correct them."
+
+
+@pytest.mark.parametrize("percent", [7, 14, 28, 29, 55, 57, 58])
+def test_as_many_bad_rows_as_the_share_says_are_allowed(percent: int) -> None:
+    """100 times the nearest float of these shares is not the whole number that a person means."""
+    problem = Problem("rows.json", 1, "output", "is missing", "write it")
+    check_bad_share(100 - percent, percent, [problem], percent / 100, remedy="Correct them.")
+    with pytest.raises(BadInput):
+        check_bad_share(99 - percent, percent + 1, [problem], percent / 100, remedy="Correct them.")
 
 
 def test_stops_when_no_row_is_left_even_if_all_may_be_bad(tmp_path: Path) -> None:
     reading = read_files([DataFile(str(alpaca(tmp_path, [{"instruction": "a"}])))])
     with pytest.raises(BadInput):
-        check_bad_share(len(reading.rows), reading.problems, 1.0)
+        check_bad_share(0, 1, reading.problems, 1.0, remedy="Correct them.")
 
 
 def rows_of(count: int) -> tuple[Row, ...]:

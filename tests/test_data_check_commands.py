@@ -235,6 +235,16 @@ def test_rows_of_a_file_that_changes_after_the_check_are_not_left_out_by_what_it
     assert [each.name for each in tmp_path.iterdir()] == ["rows.csv"]
 
 
+@pytest.mark.parametrize("command", ["clean", "privacy"])
+def test_where_no_row_can_be_used_nothing_is_written_and_it_is_said(tmp_path: Path, command: str) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"messages": [{"role": "user", "content": "问"}]}\n', encoding="utf-8")
+    done = islet(command, source, "--out", tmp_path / "out.parquet")
+    assert done.exit_code == 6
+    assert done.stderr.splitlines()[0] == "islet: No row is left to write."
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
 def test_clean_writes_over_nothing_and_knows_its_codes(tmp_path: Path, faulty: Path) -> None:
     out = tmp_path / "out.parquet"
     (tmp_path / "out.parquet.clean.json").write_text("{}")

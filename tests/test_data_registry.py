@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -107,7 +108,7 @@ def test_nothing_of_a_row_is_in_what_is_written_beside_it(datasets: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda: (wish(), []), "There is no row"),
+        (lambda: (wish(), []), "There are no rows"),
         (lambda: (wish(), [*rows("一"), Problem("w", 3, "f", "is odd", "mend it")]), "1 of 2 rows"),
         (lambda: (wish("Ward 1"), rows("一")), "cannot be called 'Ward 1'"),
         (lambda: (wish("../x"), rows("一")), "cannot be called"),
@@ -227,7 +228,7 @@ def plan(*paths: str) -> Plan:
 def test_a_plan_names_a_version_and_keeps_its_hash(datasets: Path) -> None:
     add(datasets, wish(), rows("一"))
     second, _ = add(datasets, wish(), rows("二"))
-    placed, used = place(plan("dataset:ward@1", "other.json", "dataset:ward"), datasets)
+    placed, used = place(plan("dataset:ward@1", "other.json", "dataset:ward"), datasets, datasets.parent)
     assert [version.record.reference for version in used] == ["ward@1", "ward@2"]
     first, other, newest = placed.data.train
     assert (first.path, first.registered) == (str(datasets / "ward/1/rows.parquet"), "ward@1")
@@ -237,6 +238,15 @@ def test_a_plan_names_a_version_and_keeps_its_hash(datasets: Path) -> None:
     remove(plan_removal(second, datasets.parent / "runs"), by=ME, why="over")
     with pytest.raises(BadInput, match="ward@2 is not what the run was made from"):
         check_unchanged(placed)
+
+
+def test_rows_of_the_site_that_are_named_by_their_path_are_the_data_set(datasets: Path) -> None:
+    version, _ = add(datasets, wish(), rows("一"))
+    shutil.copyfile(version.rows, datasets.parent / "rows.parquet")
+    named = ("ward/1/rows.parquet", "../datasets/ward/../ward/1/rows.parquet", "../rows.parquet")
+    placed, used = place(plan(*named), datasets, datasets)
+    assert [each.registered for each in placed.data.train] == ["ward@1", "ward@1", ""]
+    assert [each.record.reference for each in used] == ["ward@1", "ward@1"]
 
 
 def test_a_removal_names_the_runs_that_hold_copies(datasets: Path) -> None:

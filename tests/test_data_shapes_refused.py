@@ -329,6 +329,12 @@ def test_half_a_mapping_is_asked_for_the_other_half(tmp_path: Path) -> None:
     assert turns(row) == said("a", "b")
 
 
+def test_a_column_that_is_empty_in_every_row_is_named_as_empty_and_not_as_unknown(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is not known") as refused:
+        read(tmp_path, [{"prompt": "a", "completion": " "}])
+    assert refused.value.why == "nothing stands under `completion` in the rows looked at"
+
+
 def test_an_answer_by_its_chinese_name_is_no_plain_text(tmp_path: Path) -> None:
     items = [{"题": "a", "输出": "b"}]
     (row,) = read(tmp_path, items, format="alpaca", columns={"prompt": "题"}).rows

@@ -120,7 +120,7 @@ def test_a_full_stop_is_kept() -> None:
 
 def nested() -> Sentence:
     return say(
-        "at most {share:.0%} may be refused (data.max_bad_share):\n  {problems}",
+        "at most {share:.0%} may be refused:\n  {problems}",
         share=0.25,
         problems=listed(
             [Problem("a{b}.csv", 7, "prompt", say("is empty"), say("correct it")).sentence(), "x"]
@@ -129,18 +129,13 @@ def nested() -> Sentence:
 
 
 def test_a_sentence_is_its_english_text() -> None:
-    assert nested() == (
-        "at most 25% may be refused (data.max_bad_share):\n"
-        "  a{b}.csv, row 7, prompt: is empty (correct it), x"
-    )
+    assert nested() == ("at most 25% may be refused:\n  a{b}.csv, row 7, prompt: is empty (correct it), x")
     assert json.loads(json.dumps(nested())) == nested()
     assert copy.deepcopy(nested()).values == nested().values
 
 
 def test_sentences_within_sentences_are_said_in_chinese_and_their_braces_stay() -> None:
-    assert ZH.say(nested()) == (
-        "最多允许 25% 的行无法使用（data.max_bad_share）：\n  a{b}.csv 第 7 行，prompt：为空（请改正），x"
-    )
+    assert ZH.say(nested()) == ("最多允许 25% 的行无法使用：\n  a{b}.csv 第 7 行，prompt：为空（请改正），x")
 
 
 def test_a_name_that_happens_to_be_a_word_of_the_house_stays_as_it_is() -> None:
@@ -271,15 +266,15 @@ def test_what_stopped_a_worker_is_said_in_chinese_by_whoever_reads_its_events(tm
         train(run)
     assert str(refused.value) == (
         "1 of 24 rows cannot be used.\n"
-        "why: at most 0% may be refused (data.max_bad_share):\n"
+        "why: at most 0% may be refused:\n"
         "  rows.json, row 5, output: is missing (write it, or delete the row)\n"
-        "next: Correct these rows, or allow a larger share in the plan."
+        "next: Correct these rows, or allow a larger share in the plan (data.max_bad_share)."
     )
     assert ZH.say(refused.value.sentence()) == (
         "24 行数据中有 1 行无法使用。\n"
-        "原因：最多允许 0% 的行无法使用（data.max_bad_share）：\n"
+        "原因：最多允许 0% 的行无法使用：\n"
         "  rows.json 第 5 行，output：缺失（请填写，或删除该行）\n"
-        "下一步：请改正这些行，或在方案中调高允许的比例。"
+        "下一步：请改正这些行，或在方案中调高允许的比例（data.max_bad_share）。"
     )
     (line,) = (event for event in read_events(run.events) if event.kind == "failed")
     assert line.fields["what"] == {

@@ -18,9 +18,8 @@ from appliance.data.checks.lengths import bounds_of
 from appliance.data.read import FileReport
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, TrainingChoice
-from appliance.run.rows import Message, Row, ToolCall
 from appliance.sentence import Sentence
-from appliance.training.findings import count_doubles, find, read_rows, to_look
+from appliance.training.findings import find, read_rows, to_look
 from appliance.training.looked import (
     Look,
     Looking,
@@ -133,7 +132,7 @@ def test_the_rows_are_counted_as_one_would_by_hand(tmp_path: Path) -> None:
     ]
     assert look.too_long == 1
     assert look.longest_refused_tokens > 256
-    assert (look.duplicates, look.conflicts) == (1, 2)
+    assert (look.duplicates, look.conflicts) == (1, 6)
     assert sum(count for _, count in look.lengths) == 8
     assert refusal is None
 
@@ -407,15 +406,6 @@ def test_what_was_found_comes_through_the_pipe_whole() -> None:
     assert back == look
     assert isinstance(back.problems[0].what, Sentence)
     assert back.problems[0].what.values == {"tokens": 9}
-
-
-def test_answers_that_call_a_tool_otherwise_are_different_answers() -> None:
-    def asks(place: str) -> Row:
-        calls = (ToolCall("find_bed", f'{{"ward": "{place}"}}'),)
-        return Row((Message("user", "床？"), Message("assistant", "", calls)), "a.json", "a" * 64, 1)
-
-    assert count_doubles([asks("内科"), asks("外科")]) == (0, 1)
-    assert count_doubles([asks("内科"), asks("内科")]) == (1, 0)
 
 
 def test_lengths_are_counted_under_bounds_that_double() -> None:

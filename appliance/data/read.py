@@ -18,9 +18,8 @@ from appliance.data.taken import TakenItems
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile, FormatName
 from appliance.run.rows import Message, Problem, Row
-from appliance.sentence import from_document, listed, say, to_document
+from appliance.sentence import from_document, say, to_document
 
-SHOWN_PROBLEMS = 5
 SAMPLE_ROWS = 100
 """Rows that stand for a file when its shape is looked for."""
 
@@ -165,34 +164,6 @@ def report_of(document: Mapping[str, Any]) -> FileReport:
     notices = tuple(from_document(each) for each in document.get("notices", ()))
     plain = msgspec.convert({**document, "why": "", "notices": ()}, type=FileReport)
     return replace(plain, why=why, notices=notices)
-
-
-def check_bad_share(rows: int, problems: Sequence[Problem], max_bad_share: float) -> None:
-    """Stop where too many rows are refused, or none is left.
-
-    Raises: BadInput, with the first problems.
-    """
-    total = rows + len(problems)
-    if rows and len(problems) <= max_bad_share * total:
-        return
-    if not problems:
-        raise BadInput(
-            "There are no rows.",
-            why="the files hold no rows",
-            next_step="Name files with rows in the plan.",
-        )
-    lines: list[str] = [problem.sentence() for problem in problems[:SHOWN_PROBLEMS]]
-    if len(problems) > SHOWN_PROBLEMS:
-        lines.append(say("and {count} more", count=len(problems) - SHOWN_PROBLEMS))
-    raise BadInput(
-        say("{count} of {total} rows cannot be used.", count=len(problems), total=total),
-        why=say(
-            "at most {share:.0%} may be refused (data.max_bad_share):\n  {problems}",
-            share=max_bad_share,
-            problems=listed(lines, "\n  "),
-        ),
-        next_step="Correct these rows, or allow a larger share in the plan.",
-    )
 
 
 def _check_name(source: Source) -> None:

@@ -3,10 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from appliance.errors import BadInput
 from appliance.run.rows import Problem, Row
-from appliance.sentence import say
+from appliance.sentence import listed, say
+
+SHOWN_PROBLEMS = 5
+
+BY_OPTION = say("Correct them (`islet data check` lists all), or allow some with --max-bad-share.")
 
 
 @dataclass
@@ -59,7 +64,7 @@ class Tally:
         Raises: BadInput, when more are refused than may be, or none is left.
         """
         yield from self.through(items)
-        check_refused(self.rows, self.refused, self.problems, max_bad_share)
+        check_bad_share(self.rows, self.refused, self.problems, max_bad_share, remedy=BY_OPTION)
 
 
 def files_changed() -> BadInput:
@@ -71,24 +76,31 @@ def files_changed() -> BadInput:
     )
 
 
-def check_refused(rows: int, refused: int, problems: Sequence[Problem], max_bad_share: float) -> None:
+def check_bad_share(
+    rows: int, refused: int, problems: Sequence[Problem], max_bad_share: float, *, remedy: str
+) -> None:
     """Pass if enough rows can be used.
 
-    problems: the first of those that cannot
+    problems: of those that cannot, some or all
     max_bad_share: of all rows, 0 to 1
+    remedy: what to do where more are refused
 
     Raises: BadInput, when more are refused than may be, or none is left.
     """
     total = rows + refused
-    if refused > max_bad_share * total:
-        raise BadInput(
-            say("{count} of {total} rows cannot be used.", count=refused, total=total),
-            why=problems[0].sentence(),
-            next_step="Correct them (`islet data check` lists all), or allow some with --max-bad-share.",
-        )
-    if not rows:
-        raise BadInput(
-            "There is no row in these files.",
-            why=say("all of them are empty") if not problems else problems[0].sentence(),
-            next_step="Name files that hold rows.",
-        )
+    # As it was written: 29 of 100 are no more than 0.29, though the nearest float times 100 is below 29.
+    if rows and refused <= Fraction(str(max_bad_share)) * total:
+        return
+    if not total:
+        raise BadInput("There are no rows.", why="the files hold no rows", next_step="Name files with rows.")
+    lines: list[str] = [problem.sentence() for problem in problems[:SHOWN_PROBLEMS]]
+    if refused > len(lines):
+        lines.append(say("and {count} more", count=refused - len(lines)))
+    shown = listed(lines, "\n  ")
+    raise BadInput(
+        say("{count} of {total} rows cannot be used.", count=refused, total=total),
+        why=say("at most {share:.0%} may be refused:\n  {problems}", share=max_bad_share, problems=shown)
+        if rows
+        else say("none is left:\n  {problems}", problems=shown),
+        next_step=remedy,
+    )

@@ -49,7 +49,7 @@ def check_place(out: Path) -> None:
 def write(out: Path, rows: Iterable[Row]) -> int:
     """Write rows to `out`, for this account alone; how many there were.
 
-    Raises: BadInput, as `check_free`; HostNotReady, when the disk is full.
+    Raises: BadInput, as `check_free`, and when there are none; HostNotReady, when the disk is full.
     """
     check_free(out)
     count = 0
@@ -58,6 +58,12 @@ def write(out: Path, rows: Iterable[Row]) -> int:
             for row in rows:
                 add(row)
                 count += 1
+            if not count:
+                raise BadInput(
+                    "No row is left to write.",
+                    why="the files have none, or none that can be used",
+                    next_step="Look at what is wrong with them: `islet data check FILES`.",
+                )
         out.chmod(0o600)
     except OSError as error:
         raise _unwritten(out, error) from error

@@ -69,7 +69,7 @@ def mix(
     --shares 22.5,67.5,10.
     """
     from appliance.data.mix import Recipe, look_through, mixed, plan_mix
-    from appliance.data.tally import check_refused
+    from appliance.data.tally import BY_OPTION, check_bad_share
     from appliance.data.written import check_free, write
     from appliance.data_commands.incoming import choose, shown_name, tokens_in
     from appliance.data_view import mix_document, print_json, print_mix, print_mixed
@@ -83,7 +83,7 @@ def mix(
     chosen, tokens = choose(context, files, how), tokens_in(context, model)
     parts = [look_through(shown_name(file), _rows(file), tokens) for file in chosen]
     for part in parts:
-        check_refused(len(part.lengths), part.refused, part.problems, max_bad_share)
+        check_bad_share(len(part.lengths), part.refused, part.problems, max_bad_share, remedy=BY_OPTION)
     numbers = _numbers(shares, "--shares"), _whole(_numbers(caps, "--caps"))
     recipe = Recipe(strategy, *numbers, measure=measure, seed=seed)  # type: ignore[arg-type]
     plan = plan_mix(parts, recipe)

@@ -8,11 +8,13 @@ from typing import Literal
 
 from appliance.data.canonical import read_rows
 from appliance.data.kinds import of_kind
-from appliance.data.read import check_bad_share, read_file
+from appliance.data.read import read_file
+from appliance.data.tally import check_bad_share
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan
 from appliance.run.rows import Row
+from appliance.sentence import say
 
 OWN_SETS = {"trained": ("train.parquet", 50), "held-out": ("held_out.parquet", 200)}
 """Name of a set made of the run's own rows: its file in `data/`, and how many rows are asked at most."""
@@ -41,7 +43,8 @@ def read_questions(run: RunFolder, plan: Plan) -> list[Questions]:
     for choice in plan.evaluation.sets:
         path = Path(choice.path)
         reading = of_kind(read_file(path, system=plan.model.system), "chat")
-        check_bad_share(len(reading.rows), reading.problems, 0.0)
+        remedy = say("Correct these questions: every one is asked.")
+        check_bad_share(len(reading.rows), len(reading.problems), reading.problems, 0.0, remedy=remedy)
         sha256 = reading.files[0].sha256
         sets.append(Questions(choice.name, choice.judge, path, sha256, len(reading.rows), reading.rows))
     named = {each.name for each in sets}

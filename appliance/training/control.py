@@ -41,7 +41,7 @@ def prepare_run(
     a data set were changed; HostNotReady, when no run folder can be made.
     """
     beside = plan_file.resolve().parent
-    plan, used = place(read_plan(plan_file), runs_dir.with_name("datasets"))
+    plan, used = place(read_plan(plan_file), runs_dir.with_name("datasets"), beside)
     plan = absolute(plan, beside)
     base = resolve_base(plan.model.base, models_dir)
     check_base(base)

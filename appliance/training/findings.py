@@ -14,7 +14,7 @@ from appliance.data.read import Reading, read_files
 from appliance.errors import BadInput
 from appliance.model.base import load_tokenizer
 from appliance.run.plan import Plan
-from appliance.run.rows import Message, Problem, Row, ToolCall
+from appliance.run.rows import Problem, Row
 from appliance.training.encode import Encoder, Example
 from appliance.training.looked import SHOWN_PROBLEMS, Device, Look, Piece, Shown
 from appliance.training.memory import estimate_memory, find_shape
@@ -25,8 +25,8 @@ Advance = Callable[[int], None]
 Encoded = tuple[Row, list[Example]]
 
 NO_LIMIT = sys.maxsize
-COUNTED_APART = ("exact-duplicates", "conflicts")
-"""What `count_doubles` counts, and pages show in lines of their own."""
+DUPLICATES, CONFLICTS = "exact-duplicates", "conflicts"
+"""What the checks call those findings that pages show in lines of their own."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def to_look(
     """`found` in figures, with the plan's own settings."""
     capacity = plan.training.pack_tokens
     lengths = [_tokens(each) for each in found.encoded]
-    duplicates, conflicts = count_doubles([row for row, _ in found.encoded])
+    checked = check_rows(lambda: found.reading.rows).counts()
     most = most_learned(found.train, capacity)
     return Look(
         files=found.reading.files,
@@ -117,9 +117,9 @@ def to_look(
         learned_tokens=sum(each.learned_tokens for each in found.train),
         longest_tokens=max(lengths, default=0),
         lengths=bounds_of(lengths),
-        duplicates=duplicates,
-        conflicts=conflicts,
-        remarks=remarks(found.reading.rows),
+        duplicates=checked.get(DUPLICATES, 0),
+        conflicts=checked.get(CONFLICTS, 0),
+        remarks=tuple((code, n) for code, n in checked.items() if code not in (DUPLICATES, CONFLICTS)),
         shown=tuple(
             Shown(row.file, row.row, pieces(example, found.tokenizer))
             for row, examples in chosen(found.encoded, rows_shown)
@@ -132,24 +132,6 @@ def to_look(
         most_learned=most,
         estimated=_estimated(found, plan, base, most, device),
     )
-
-
-def remarks(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
-    """(code, rows) of what the checks find in `rows`, in the order in which it is shown."""
-    counts = check_rows(lambda: rows).counts()
-    return tuple((code, count) for code, count in counts.items() if code not in COUNTED_APART)
-
-
-def count_doubles(rows: Sequence[Row]) -> tuple[int, int]:
-    """(rows whose question and answer one before had, questions that are answered differently)."""
-    answers: dict[tuple[Message, ...], set[tuple[str, tuple[ToolCall, ...]]]] = {}
-    duplicates = 0
-    for row in rows:
-        known, last = answers.setdefault(row.question, set()), row.messages[-1]
-        answer = (last.content, last.calls)
-        duplicates += answer in known
-        known.add(answer)
-    return duplicates, sum(len(known) > 1 for known in answers.values())
 
 
 def chosen(encoded: Sequence[Encoded], count: int) -> list[Encoded]:

@@ -86,9 +86,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     lengths: tuple[tuple[int, int], ...]
     """(at most so many tokens, usable rows): each bound twice the one before; none below the shortest."""
     duplicates: int
-    """Usable rows whose question and answer another one before had."""
+    """Rows that are the same as one before."""
     conflicts: int
-    """Questions that usable rows answer differently."""
+    """Rows whose question another one answers differently."""
     remarks: tuple[tuple[str, int], ...]
     """(code, rows) of everything else that the checks of `islet data check` find without a model."""
     shown: tuple[Shown, ...]

@@ -6,9 +6,10 @@ from typing import Any
 
 from appliance.data.canonical import Check, read_check, read_rows, write_check, write_rows
 from appliance.data.kinds import of_kind
-from appliance.data.read import check_bad_share, read_files
+from appliance.data.read import read_files
 from appliance.data.registry.reference import check_unchanged
 from appliance.data.split import split_held_out
+from appliance.data.tally import check_bad_share
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan
@@ -72,7 +73,8 @@ def split_rows(
 
     Raises: BadInput, when more rows are refused than the plan allows, or none can be held out.
     """
-    check_bad_share(len(rows), problems, plan.data.max_bad_share)
+    remedy = say("Correct these rows, or allow a larger share in the plan (data.max_bad_share).")
+    check_bad_share(len(rows), len(problems), problems, plan.data.max_bad_share, remedy=remedy)
     train, held_out = split_held_out(rows, plan.data.held_out_share, seed=plan.training.seed)
     if plan.data.held_out_share > 0 and not held_out:
         raise BadInput(

@@ -26,11 +26,10 @@ HELD_LIMIT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class GzipContent:
-    """What is packed in a gzip file."""
+class _Within:
+    """Bytes of a file in another form; called what the file is."""
 
     inner: Content
-    packed_bytes: int
 
     @property
     def path(self) -> Path:
@@ -46,6 +45,13 @@ class GzipContent:
     def place(self) -> Path:
         """What errors call it."""
         return self.inner.place
+
+
+@dataclass(frozen=True)
+class GzipContent(_Within):
+    """What is packed in a gzip file."""
+
+    packed_bytes: int
 
     def open(self) -> BinaryIO:
         """The unpacked bytes, from the beginning."""
@@ -88,26 +94,8 @@ class MemberContent:
         return _unpacked(member, self, self.packed_bytes, stream)
 
 
-@dataclass(frozen=True)
-class HeldContent:
+class HeldContent(_Within):
     """Packed bytes that must be read here and there, not front to back: in memory while they are open."""
-
-    inner: Content
-
-    @property
-    def path(self) -> Path:
-        """The file on disk."""
-        return self.inner.path
-
-    @property
-    def name(self) -> str:
-        """What reports call it."""
-        return self.inner.name
-
-    @property
-    def place(self) -> Path:
-        """What errors call it."""
-        return self.inner.place
 
     def open(self) -> BinaryIO:
         """The bytes, from the beginning.

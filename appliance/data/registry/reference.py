@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.data.registry.record import NAME, ROWS
 from appliance.data.registry.store import Version, check_rows, find
 from appliance.errors import BadInput
 from appliance.run.plan import DataFile, Plan
@@ -16,6 +17,18 @@ PREFIX = "dataset:"
 def is_reference(text: str) -> bool:
     """Whether a path names a data set of the site."""
     return text.startswith(PREFIX)
+
+
+def reference_of(path: Path, datasets: Path) -> str:
+    """The `dataset:NAME@VERSION` of rows that are named by their path among the `datasets`; "" of others.
+
+    Who picks the file means the data set: its day of removal counts, and who removes it is told of the run.
+    """
+    folder = path.resolve().parent
+    of_site = path.name == ROWS and folder.parent.parent == datasets.resolve()
+    if not (of_site and NAME.fullmatch(folder.parent.name) and folder.name.isdecimal()):
+        return ""
+    return f"{PREFIX}{folder.parent.name}@{folder.name}"
 
 
 def read_reference(text: str) -> tuple[str, int | None]:
@@ -43,16 +56,23 @@ def resolve(text: str, datasets: Path) -> Version:
     return version
 
 
-def place(plan: Plan, datasets: Path) -> tuple[Plan, tuple[Version, ...]]:
+def place(plan: Plan, datasets: Path, beside: Path) -> tuple[Plan, tuple[Version, ...]]:
     """`plan` with the paths and hashes of the data sets that it names, and these.
+
+    beside: where relative paths of the plan start
 
     Raises: as `resolve`.
     """
     used: list[Version] = []
     files: list[DataFile] = []
     for file in plan.data.train:
-        if is_reference(file.path):
-            version = resolve(file.path, datasets)
+        named = (
+            file.path
+            if is_reference(file.path)
+            else reference_of(beside / Path(file.path).expanduser(), datasets)
+        )
+        if named:
+            version = resolve(named, datasets)
             used.append(version)
             file = msgspec.structs.replace(
                 file,

@@ -210,6 +210,14 @@ def _has_both(sample: Sample, columns: Mapping[str, str]) -> bool:
 def _unknown(sample: Sample, path: Path, half: Sequence[str]) -> BadInput:
     what = say("What the rows of {path} mean is not known.", path=path)
     columns = sample.shown(sample.names)
+    known = {*names.PROMPT, *names.RESPONSE}
+    empty = [each for each in sample.names if names.plain(each) in known and each not in sample.filled]
+    if empty:
+        return BadInput(
+            what,
+            why=say("nothing stands under {columns} in the rows looked at", columns=sample.shown(empty)),
+            next_step="Fill it in, or say with --column which columns hold question and answer.",
+        )
     if half:
         why = say("of the columns {columns} only {known} is known", columns=columns, known=sample.shown(half))
     else:
