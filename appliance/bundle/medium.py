@@ -18,6 +18,8 @@ from appliance.sentence import say
 
 CHUNK_BYTES = 2 * 1024 * 1024
 """Small enough to be hashed and written while it is still in the processor's cache."""
+FORGET_BYTES = 32 * 1024 * 1024
+"""How much of a file stays in the page cache: it is read once, and new pages cost more than used ones."""
 _HIDDEN_LAST = re.compile(rb"\.\..", re.DOTALL)
 _PLAIN = frozenset(string.ascii_letters + string.digits + "._-")
 
@@ -100,10 +102,15 @@ class Medium:
 
     def chunks(self, name: str, on_read: Callable[[int], None] = lambda length: None) -> Iterator[bytes]:
         """The bytes of a file, front to back; `on_read` hears how many came each time."""
+        come = forgotten = 0
         with self.open(name) as file:
             while chunk := _read(file, name, CHUNK_BYTES):
+                come += len(chunk)
                 on_read(len(chunk))
                 yield chunk
+                if come - forgotten >= FORGET_BYTES:
+                    os.posix_fadvise(file.fileno(), 0, come, os.POSIX_FADV_DONTNEED)
+                    forgotten = come
 
 
 def _read(file: BinaryIO, name: str, length: int) -> bytes:
