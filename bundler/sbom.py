@@ -90,7 +90,19 @@ def format_sbom(
     }
     body = json.dumps(document, sort_keys=True).encode()
     serial = uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(body).hexdigest())
-    return json.dumps({**document, "serialNumber": f"urn:uuid:{serial}"}, indent=1).encode("ascii") + b"\n"
+    return _a_line_each({**document, "serialNumber": f"urn:uuid:{serial}"}).encode("ascii")
+
+
+def _a_line_each(document: Mapping[str, Any]) -> str:
+    """JSON with a line for each component: a quarter smaller than indented; two compare by line."""
+    write = json.JSONEncoder(separators=(",", ":")).encode
+    lines = (
+        f'"{name}":[\n' + ",\n".join(map(write, value)) + "\n]"
+        if isinstance(value, list)
+        else f'"{name}":{write(value)}'
+        for name, value in document.items()
+    )
+    return "{" + ",\n".join(lines) + "}\n"
 
 
 def wheel_metadata(wheel: Path) -> Message:
