@@ -94,6 +94,29 @@ def test_a_damaged_checkpoint_in_the_way_is_replaced(tmp_path: Path) -> None:
     assert find_damage(newer) is None
 
 
+def test_a_damaged_newer_one_takes_the_place_of_none_that_is_kept(tmp_path: Path) -> None:
+    flip(two_checkpoints(tmp_path) / "optimizer.pt")
+    save_checkpoint(tmp_path, 15, fill, keep=1)
+    found, _ = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 15
+    assert not (tmp_path / "step-00000010").exists()
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_damage(tmp_path: Path) -> None:
+    newer = two_checkpoints(tmp_path)
+    lost = newer / "optimizer.pt"
+    manifest = newer / "manifest.json"
+    size = lost.stat().st_size
+    lost.unlink()
+    lost.symlink_to("/proc/self/mem")  # a plain file of no bytes, whose reading is an EIO
+    manifest.write_text(manifest.read_text().replace(f'"size": {size}', '"size": 0'))
+    found, damaged = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.step == 10
+    assert [each.why for each in damaged] == ["optimizer.pt is damaged"]
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_says_so(tmp_path: Path) -> None:
     settings = {"steps": 9, "dropout": 0.1, "checkpoint_every_steps": 3, "keep_checkpoints": 3}

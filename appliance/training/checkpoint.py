@@ -88,7 +88,8 @@ def save_checkpoint(folder: Path, step: int, fill: Callable[[Path], None], *, ke
             why=say("{folder}: {error}", folder=folder, error=error.strerror or error),
             next_step="Free some space there and start the run again; it goes on from the checkpoint before.",
         ) from error
-    for old in _numbered(folder)[keep:]:
+    # A higher number did not verify, or the run would have gone on from there: it takes no one's place.
+    for old in [path for path in _numbered(folder) if _step(path) <= step][keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return Checkpoint(place, step)
 
@@ -99,7 +100,7 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[Damage]]:
     for place in _numbered(folder):
         why = find_damage(place)
         if why is None:
-            return Checkpoint(place, int(place.name.removeprefix(PREFIX))), damaged
+            return Checkpoint(place, _step(place)), damaged
         damaged.append(Damage(place, why))
     return None, damaged
 
@@ -112,13 +113,17 @@ def find_damage(place: Path) -> str | None:
         return say("{name} is missing", name=MANIFEST)
     except (OSError, msgspec.MsgspecError):
         return say("{name} is damaged", name=MANIFEST)
-    if manifest.step != int(place.name.removeprefix(PREFIX)):
+    if manifest.step != _step(place):
         return say("{name} belongs to step {step}", name=MANIFEST, step=manifest.step)
     for name in sorted({*REQUIRED, *manifest.files}):
         entry, path = manifest.files.get(name), place / name
         if entry is None or not path.is_file():
             return say("{name} is missing", name=name)
-        if path.stat().st_size != entry.size or _sha256(path) != entry.sha256:
+        try:
+            whole = path.stat().st_size == entry.size and _sha256(path) == entry.sha256
+        except OSError:  # a disk that gives no bytes back: the checkpoint before may still be whole
+            whole = False
+        if not whole:
             return say("{name} is damaged", name=name)
     return None
 
@@ -136,7 +141,12 @@ def _seal(folder: Path, step: int) -> None:
 def _numbered(folder: Path) -> list[Path]:
     """Folders that are named like checkpoints, newest first."""
     found = [path for path in folder.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdecimal()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix(PREFIX)), reverse=True)
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(place: Path) -> int:
+    """The step in the name of a checkpoint's folder."""
+    return int(place.name.removeprefix(PREFIX))
 
 
 def _sha256(path: Path) -> str:
