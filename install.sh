@@ -26,6 +26,14 @@
 #
 # Needs sh, openssl, tar, gzip and the usual small tools; no Python. Works under dash, bash, busybox.
 
+# bash takes functions from its environment, and they come before programs: an "openssl" that says yes to
+# everything. With POSIXLY_CORRECT it finds its own `unset` first, whatever else is called so.
+POSIXLY_CORRECT=1
+unset -f unset set trap exit return shift eval exec export readonly break continue
+unset -f '[' 2>/dev/null || : # no name of a function in ksh
+unset -f cd command echo false kill printf pwd read test true umask wait
+unset -f awk cat cmp cut date df find grep gzip head id ls mkdir mktemp od openssl rm sed sort sync tail tar tr uniq wc
+
 set -eu
 
 refuse() { # CODE WHAT WHY NEXT
@@ -811,8 +819,8 @@ check_reason() { # overriding needs words for the audit log, and words without i
 main() {
     PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
     export PATH LC_ALL
-    unset OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES LD_PRELOAD LD_LIBRARY_PATH PYTHONPATH PYTHONHOME
-    unset CDPATH TAR_OPTIONS GZIP POSIXLY_CORRECT
+    unset OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES LD_PRELOAD LD_AUDIT LD_LIBRARY_PATH PYTHONPATH PYTHONHOME
+    unset CDPATH TAR_OPTIONS GREP_OPTIONS GZIP GLOBIGNORE BASH_ENV ENV POSIXLY_CORRECT
     umask 022
     small_bytes=1000000 quarantine='' release='' child='' said=''
     parse_arguments "$@"

@@ -529,6 +529,30 @@ def test_settings_of_the_session_change_nothing(shop: Workshop, tmp_path: Path) 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("options", [[], ["--posix"]], ids=["bash", "bash --posix"])
+def test_functions_of_the_session_are_no_programs(shop: Workshop, tmp_path: Path, options: list[str]) -> None:
+    """bash takes functions from its environment, and looks among them before it looks for a program."""
+    shutil.copytree(shop.bundle, tmp_path / "bundle")
+    (signature,) = (tmp_path / "bundle").glob("SHA256SUMS.sig.*")
+    signature.write_bytes(signature.read_bytes()[:40] + b"?" + signature.read_bytes()[41:])
+    says_yes = '() { case " $* " in *" -verify "*) return 0 ;; esac; command openssl "$@"; }'
+    odd = {"BASH_FUNC_openssl%%": says_yes, "BASH_FUNC_command%%": "() { return 0; }"}
+    command = [
+        "bash",
+        *options,
+        INSTALLER,
+        "--check",
+        "--prefix",
+        tmp_path / "opt",
+        "--anchor",
+        shop.anchor(),
+    ]
+    done = subprocess.run(
+        [*command, tmp_path / "bundle"], capture_output=True, text=True, env={**os.environ, **odd}
+    )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (3, f"islet: {signature.name} does not verify.")
+
+
 def test_files_that_the_store_holds_need_no_room_again(shop: Workshop, tmp_path: Path) -> None:
     """A killed install keeps what it stored; asking for all the room again could stop it for ever."""
     free = shutil.disk_usage(tmp_path).free
