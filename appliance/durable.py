@@ -56,9 +56,22 @@ def remove_parts(folder: Path) -> None:
     """Remove what `whole_file` left in `folder` where it was killed; what a living process writes stays."""
     for path in folder.glob(".*.part"):
         match = _PART.fullmatch(path.name)
-        if match and not Path("/proc", match[1]).exists():
+        if match and not _is_alive(match[1]):
             with suppress(OSError):  # somebody else's, who removes it when he writes here again
                 path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether a process may still write. One that was killed and that its parent has not asked for may not:
+    it keeps its number, for ever in a container whose first process asks for none.
+    """
+    try:
+        stat = Path("/proc", pid, "stat").read_bytes()  # proc(5)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
 
 
 def make_folder(folder: Path) -> None:

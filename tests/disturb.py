@@ -224,3 +224,4 @@ def note(
             tally.again += scenario.check_finishes()
     except Exception as error:  # (a tree in which nothing can be read is lost too)
         tally.lost.append(f"{scenario.name}, {what}: {error!r}"[:2000])
+        print(tally.lost[-1], flush=True)

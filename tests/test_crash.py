@@ -291,3 +291,11 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_no
     (tmp_path / f".other.{os.getpid()}.part").write_bytes(b"half")
     remove_parts(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [f".other.{os.getpid()}.part", "state"]
+
+
+def test_a_writer_that_was_killed_counts_as_dead_before_its_parent_asks_for_it(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the table of processes
+        (tmp_path / f".state.{child.pid}.part").write_bytes(b"half")
+        remove_parts(tmp_path)
+    assert not list(tmp_path.iterdir())
