@@ -12,7 +12,11 @@ TOKENS = re.compile(
     r"|\bxox[abprs]-[\w-]{10,}|\bsk-[A-Za-z0-9_-]{32,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 """Forms that the services which hand them out publish for secret scanners."""
-ADDRESS = re.compile(r"\b(?:https?|ftp|s3|gs|oci|conda|git\+https|git\+ssh|ssh)://[^\s\"'<>\\)\]}]+")
+ADDRESS = re.compile(
+    r"\b(?:https?|ftp|s3|gs|oci|conda|git\+https|git\+ssh|ssh)://[^\s\"'<>\\)\]}]+", re.IGNORECASE
+)
+LOGIN = re.compile(r"\bpassword\b[ \t]*[=: \t][ \t]*(\S+)", re.IGNORECASE)
+"""As `.netrc` (`password WORD`) and `.pypirc` (`password = WORD`) write it."""
 SECRET_PARAMETER = re.compile(
     r"[?&](?:[a-z_-]*(?:token|signature)|api_?key|password|sig)=[^&]{6,}", re.IGNORECASE
 )
@@ -31,6 +35,13 @@ def find_credential(text: str) -> str | None:
         if _has_credential(found[0]):
             return "it holds an address with a password or a token in it"
     return None
+
+
+def find_login(text: str) -> str | None:
+    """As `find_credential`, for a file whose purpose is to hold passwords."""
+    if any(not PLACEHOLDER.fullmatch(found[1]) for found in LOGIN.finditer(text)):
+        return "it holds a password"
+    return find_credential(text)
 
 
 def _has_credential(address: str) -> bool:

@@ -16,7 +16,6 @@ import uuid
 import zipfile
 from collections.abc import Mapping
 from email.message import Message
-from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +39,7 @@ from bundler.sources.conda import LockedPackage
 from bundler.sources.extras import LockedExtra
 from bundler.sources.hub import LockedModel
 from bundler.sources.wheels import LockedWheel
+from bundler.wheel_policy import read_headers
 
 Json = dict[str, Any]
 
@@ -109,7 +109,7 @@ def wheel_metadata(wheel: Path) -> Message:
     """The headers of METADATA in the wheel at that path; none, if it has no such file."""
     with zipfile.ZipFile(wheel) as archive:
         found = [n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n)]
-        return BytesHeaderParser().parsebytes(archive.read(found[0]) if found else b"")
+        return read_headers(archive.read(found[0]) if found else b"")
 
 
 def purl(kind: str, name: str, version: str, **qualifiers: str) -> str:

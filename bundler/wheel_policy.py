@@ -11,9 +11,10 @@ import hashlib
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
 from packaging.tags import Tag, parse_tag
@@ -28,8 +29,18 @@ PATH_CODE_ALLOWED = {
 }
 """`.pth` files that may hold an import line."""
 
-START_MODULES = frozenset({"sitecustomize.py", "usercustomize.py"})
-"""Run by every interpreter at its start."""
+START_MODULE = re.compile(r"(?:.*/)?(?:site|user)customize(?:/__init__)?\.(?:pyc?|(?:[\w-]+\.)?so)")
+"""Run by every interpreter at its start: a module, compiled or not, or a package. Source: Lib/site.py,
+`import sitecustomize`, and the suffixes in Lib/importlib/_bootstrap_external.py."""
+IMPORTED_FROM = re.compile(
+    r"[^/]+\.data/(?:purelib|platlib|data/lib(?:64)?/python[\d.]+(?:/site-packages)?)/(?P<rest>.+)"
+)
+"""Where a wheel's data lands in a folder that Python imports from. Source: the wheel specification, "The
+.data directory", and Lib/sysconfig.py, scheme `posix_prefix`."""
+REPLACES = re.compile(
+    r"[^/]+\.data/(?:data/lib(?:64)?/python[\d.]+/(?!site-packages/)|(?:data/bin|scripts)/python[\d.]*$)"
+)
+"""Data that would lie in the place of Python's own modules, or of its program."""
 
 SIGNATURES = frozenset({"RECORD.jws", "RECORD.p7s"})
 """In `.dist-info`, listed in no RECORD. Source: PEP 427, "Signed wheel files"."""
@@ -40,6 +51,19 @@ ADDRESS_HEADERS = ("Requires-Dist", "Home-page", "Download-URL", "Project-URL")
 MAX_RECORD_BYTES = 64 << 20
 MAX_METADATA_BYTES = 16 << 20
 READ_BYTES = 1 << 20
+
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    csv.Error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What the standard library raises for a zip, its compressed data, its names and RECORD's table."""
 
 Found = tuple[Rule, str, str]
 """A rule, the member that breaks it (empty: the wheel itself), and why."""
@@ -73,7 +97,7 @@ def _breaches(path: Path, *, hashes: bool) -> Iterator[Found]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield from _in_archive(path.name, archive, hashes)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError) as error:
+    except _UNREADABLE as error:
         yield "zip", "", f"it is not a readable zip file: {error}"
 
 
@@ -100,15 +124,17 @@ def _name_breaches(info: zipfile.ZipInfo) -> Iterator[Found]:
         yield "zip", "", f"{info.filename}: it is a symbolic link"
     if info.flag_bits & 1:
         yield "zip", "", f"{info.filename}: it is encrypted"
-    if parts[-1] in START_MODULES and _at_top(parts):
+    place = _import_path(info.filename)
+    if START_MODULE.fullmatch(place) and place.count("/") <= place.count("/__init__."):
         yield "start-code", info.filename, f"{info.filename}: it would run at every start of Python"
+    if REPLACES.match(info.filename):
+        yield "start-code", info.filename, f"{info.filename}: it would replace a part of Python itself"
 
 
-def _at_top(parts: list[str]) -> bool:
-    """Whether a file is installed into site-packages itself."""
-    return len(parts) == 1 or (
-        len(parts) == 3 and parts[0].endswith(".data") and parts[1] in ("purelib", "platlib")
-    )
+def _import_path(name: str) -> str:
+    """A member's path below the folder that Python imports it from; its own where it goes elsewhere."""
+    match = IMPORTED_FROM.fullmatch(name)
+    return name if match is None else match["rest"]
 
 
 def _identity_breaches(
@@ -141,8 +167,16 @@ def _identity_breaches(
 def _headers(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> Message:
     """The headers of a small member; none, where it is missing or too large."""
     info = members.get(name)
-    data = b"" if info is None or info.file_size > MAX_METADATA_BYTES else archive.read(info)
-    return BytesHeaderParser().parsebytes(data)
+    return read_headers(b"" if info is None or info.file_size > MAX_METADATA_BYTES else archive.read(info))
+
+
+def read_headers(data: bytes) -> Message:
+    """The headers of METADATA or WHEEL, which are UTF-8: every value is text.
+
+    Source: the core metadata specification. Parsed as bytes, a value that is not ASCII would come as an
+    object that is no text.
+    """
+    return HeaderParser().parsestr(data.decode("utf-8", "replace"))
 
 
 def _is_version(text: str, version: Version) -> bool:
@@ -197,9 +231,16 @@ def _matches(archive: zipfile.ZipFile, info: zipfile.ZipInfo, digest: str) -> bo
 def _path_code_breaches(archive: zipfile.ZipFile, names: list[str]) -> Iterator[Found]:
     """The `.pth` files that Python would execute at every start."""
     for name in names:
-        if not name.endswith(".pth") or not _at_top(name.split("/")):
-            continue
-        lines = archive.read(name).decode("utf-8-sig", "replace").splitlines()
-        runs = any(line.startswith(("import ", "import\t")) for line in lines)
-        if runs and name.split("/")[-1] not in PATH_CODE_ALLOWED:
+        place = _import_path(name)
+        if place.endswith(".pth") and "/" not in place and runs_code(place, archive.read(name)):
             yield "start-code", name, f"{name} runs code at every start of Python"
+
+
+def runs_code(name: str, body: bytes) -> bool:
+    """Whether Python executes a line of the `.pth` file `name` at every start, and that is not allowed.
+
+    Source: Lib/site.py, `addpackage`, which takes away a byte order mark and knows every end of a line that
+    text can have.
+    """
+    lines = body.decode("utf-8-sig", "replace").splitlines()
+    return name not in PATH_CODE_ALLOWED and any(line.startswith(("import ", "import\t")) for line in lines)

@@ -48,7 +48,14 @@ def canonical(folder: Path, files: dict[str, str], *accepts: Accept) -> list[str
         ("share/about.json", f'{{"channels": ["{SECRET}"]}}', "credential"),
         ("share/x.json", '{"url": "https://channel.example.org/t/ab-1234567/main/x.conda"}', "credential"),
         ("etc/tool.yaml", "token: hf_" + "aB3" * 11, "credential"),
+        ("etc/pip.conf", f"index-url = {SECRET.replace('https', 'HTTPS')}\n", "credential"),
+        (".netrc", "machine a.example.org login li password Tr0ub4dor\n", "credential"),
+        ("etc/.pypirc", "[a]\nusername = li\npassword: Tr0ub4dor\n", "credential"),
         (PATH_CODE, "import os\n", "start-code"),
+        (PATH_CODE, "\ufeffimport os\n", "start-code"),
+        (PATH_CODE, "#\x0cimport os\n", "start-code"),
+        ("lib/python3.12/site-packages/sitecustomize/__init__.py", "", "start-code"),
+        ("lib/python3.12/usercustomize.cpython-312-x86_64-linux-gnu.so", "", "start-code"),
         ("lib/python3.12/site-packages/sitecustomize.py", "", "start-code"),
     ],
 )
@@ -78,5 +85,6 @@ def test_what_a_standard_library_brings_passes(tmp_path: Path) -> None:
         "lib/python3.12/site-packages/distutils-precedence.pth": "import os\n",
         "lib/python3.12/site-packages/more.pth": "./more\n",
         "share/x.json": '{"home": "https://www.example.org/t/"}',
+        ".netrc": "machine a.example.org login anonymous\n",
     }
     assert canonical(tmp_path, files) == sorted(files)

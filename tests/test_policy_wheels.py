@@ -27,6 +27,15 @@ def test_an_ordinary_wheel_passes(tmp_path: Path) -> None:
         ({"x-1.0.data/purelib/evil.pth": b"import\tos\n"}, {}, "runs code"),
         ({"sitecustomize.py": b""}, {}, "sitecustomize.py: it would run at every start"),
         ({"x-1.0.data/platlib/usercustomize.py": b""}, {}, "it would run at every start"),
+        ({"sitecustomize/__init__.py": b""}, {}, "it would run at every start"),
+        ({"usercustomize.pyc": b""}, {}, "it would run at every start"),
+        ({"sitecustomize.abi3.so": b""}, {}, "it would run at every start"),
+        ({"x-1.0.data/purelib/sitecustomize/__init__.pyc": b""}, {}, "it would run at every start"),
+        ({"x-1.0.data/data/lib/python3.12/site-packages/a.pth": b"import os\n"}, {}, "runs code"),
+        ({"x-1.0.data/data/lib/python3.12/sitecustomize.py": b""}, {}, "it would run at every start"),
+        ({"x-1.0.data/data/lib/python3.12/os.py": b""}, {}, "it would replace a part of Python"),
+        ({"x-1.0.data/scripts/python3": b""}, {}, "it would replace a part of Python"),
+        ({"x-1.0.data/data/bin/python3.12": b""}, {}, "(rule start-code)"),
         ({"x/a.py": b"1"}, {"unlisted": ("x/a.py",)}, "x/a.py is not in its RECORD"),
         ({}, {"invented": ("x/b.py",)}, "x/b.py, which is not there"),
         ({"x/a.py": b"1"}, {"wrong": ("x/a.py",)}, "x/a.py is not what its RECORD says"),
@@ -44,7 +53,10 @@ def test_an_ordinary_wheel_passes(tmp_path: Path) -> None:
         ({"x-1.0.dist-info/WHEEL": b""}, {}, "it is for nothing"),
         ({"x-1.0.dist-info/METADATA": b"Name: y\nVersion: 1.0\n"}, {}, "METADATA says that it is y 1.0"),
         ({"x-1.0.dist-info/METADATA": b"Name: x\nVersion: 2\n"}, {}, "(rule wheel-name)"),
+        ({"x-1.0.dist-info/METADATA": "Name: é\nVersion: 1.0\n".encode()}, {}, "says that it is é 1.0"),
         ({}, {"needs": ("y @ https://u:Tr0ub4dor@example.org/y.whl",)}, "(rule credential)"),
+        ({}, {"needs": ("y @ HTTPS://u:Tr0ub4dor@example.org/y.whl",)}, "(rule credential)"),
+        ({}, {"invented": ("a" * 200_000,)}, "field larger than field limit"),
     ],
 )
 def test_refuses_a_wheel_that_breaks_a_rule(
@@ -80,6 +92,27 @@ def test_what_was_judged_once_is_not_hashed_again(tmp_path: Path) -> None:
     check_wheel(write_wheel(tmp_path, {"x/a.py": b"1"}, wrong=("x/a.py",)), mark=mark)
     with pytest.raises(BadInput):
         check_wheel(write_wheel(tmp_path, {"x/a.py": b"1"}, unlisted=("x/a.py",)), mark=mark)
+
+
+def test_a_wheel_that_calls_its_pages_in_chinese_passes(tmp_path: Path) -> None:
+    stated = "Metadata-Version: 2.4\nName: x\nVersion: 1.0\nProject-URL: 文档, https://example.org/zh\n"
+    data = {"x-1.0.data/data/share/x/python3": b"", "x-1.0.data/scripts/x-python": b""}
+    check_wheel(write_wheel(tmp_path, {"x-1.0.dist-info/METADATA": stated.encode(), **data}))
+
+
+def test_refuses_a_wheel_whose_compressed_data_are_garbage(tmp_path: Path) -> None:
+    sound = write_wheel(tmp_path)
+    path = sound.rename(tmp_path / "sound").with_name(sound.name)
+    with zipfile.ZipFile(tmp_path / "sound") as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        record = new.getinfo("x-1.0.dist-info/RECORD")
+    data = bytearray(path.read_bytes())
+    data[record.header_offset + 30 + len(record.filename)] = 0xFF  # a block type that deflate does not have
+    path.write_bytes(data)
+    with pytest.raises(BadInput) as caught:
+        check_wheel(path)
+    assert "not a readable zip" in caught.value.why
 
 
 @pytest.mark.parametrize("name", ["x.whl", "x-1.0.tar.gz", "x-one-py3-none-any.whl"])

@@ -18,10 +18,10 @@ from typing import IO
 from appliance.bundle.archive import END, padding
 from appliance.bundle.environment import Member
 from appliance.errors import StepFailed
-from bundler.disclosure import find_credential
+from bundler.disclosure import find_credential, find_login
 from bundler.rules import Breach, Exceptions, Rule
 from bundler.sources import READ_BYTES
-from bundler.wheel_policy import PATH_CODE_ALLOWED, START_MODULES
+from bundler.wheel_policy import START_MODULE, runs_code
 
 TIME_S = 946_684_800
 """2000-01-01T00:00:00Z, in seconds since 1970: the time of every file."""
@@ -29,6 +29,8 @@ GZIP_LEVEL = 4
 """Measured on an interpreter of 59 MB: level 6 takes 2.3 times as long and saves 2 % more."""
 SETTINGS = re.compile(r"\.?condarc|\.netrc|\.pypirc|pip\.(conf|ini)|.*\.(json|ya?ml|toml|ini|cfg|conf)")
 """Files of an environment in which somebody's channel addresses and tokens are left."""
+LOGINS = frozenset({".netrc", ".pypirc"})
+"""Files that are there for passwords, which stand in them beside no address."""
 MAX_SETTINGS_BYTES = 16 << 20
 
 LEFT_OUT = re.compile(r"conda-meta(/|$)|(.*/)?__pycache__(/|$)|.*\.py[co]$|etc/conda/test-files(/|$)")
@@ -145,13 +147,14 @@ def _not_relocatable(why: str) -> StepFailed:
 def _breaches(member: tarfile.TarInfo, body: IO[bytes]) -> Iterator[tuple[Rule, str]]:
     """The rules that a file of the environment breaks: code at every start, credentials in settings."""
     name = PurePosixPath(member.name).name
-    if name in START_MODULES:
+    if START_MODULE.fullmatch(member.name):
         yield "start-code", f"{member.name} runs code at every start of Python"
-    if name.endswith(".pth") and name not in PATH_CODE_ALLOWED:
-        if any(line.startswith((b"import ", b"import\t")) for line in body.read().splitlines()):
+    if name.endswith(".pth"):
+        if runs_code(name, body.read()):
             yield "start-code", f"{member.name} runs code at every start of Python"
         body.seek(0)
     if SETTINGS.fullmatch(name) and member.size <= MAX_SETTINGS_BYTES:
-        problem = find_credential(body.read().decode("utf-8", "replace"))
+        text = body.read().decode("utf-8", "replace")
+        problem = find_login(text) if name in LOGINS else find_credential(text)
         if problem is not None:
             yield "credential", f"{member.name}: {problem}"

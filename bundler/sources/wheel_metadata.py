@@ -14,7 +14,6 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import BytesHeaderParser
 from pathlib import Path
 
 from appliance.errors import DamagedBundle, StepFailed
@@ -22,6 +21,7 @@ from bundler.sources import wrong_bytes
 from bundler.sources.download import Source, fetch_text
 from bundler.sources.indexes import ListedFile
 from bundler.sources.web import Answer, Failure, opened, shown
+from bundler.wheel_policy import read_headers
 
 MAX_METADATA_BYTES = 16 << 20
 BLOCK_BYTES = 128 << 10
@@ -70,7 +70,7 @@ def read_facts(file: ListedFile, cache: Path) -> Facts:
 
 def parse_metadata(body: bytes) -> Metadata:
     """What METADATA says. Source: the core metadata specification, 2.4."""
-    headers = BytesHeaderParser().parsebytes(body)
+    headers = read_headers(body)
     return Metadata(_licence(headers), tuple(headers.get_all("Requires-Dist") or ()))
 
 
