@@ -15,6 +15,7 @@ export OMP_WAIT_POLICY = PASSIVE
 .PHONY: demo pictures test quick campaign check format setup clean
 
 demo: setup
+	@sh scripts/room.sh 5
 	@sh scripts/system-packages.sh unshare mount ip strace
 	@$(V)/python -m $(if $(WIZARD),demo.wizard,demo)
 
@@ -23,6 +24,7 @@ pictures: setup
 	@$(V)/python -m demo.pictures $(or $(PREFIX),build/demo/site/opt)
 
 test: setup
+	@sh scripts/room.sh 12
 	@sh scripts/system-packages.sh unshare mount ip strace busybox dash mksh ksh93 mmdebstrap node npm go
 	@OMP_NUM_THREADS=1 $(V)/python -m pytest -n 2 --dist loadgroup
 
@@ -30,6 +32,7 @@ quick: setup
 	@OMP_NUM_THREADS=1 $(V)/python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu"
 
 campaign: setup
+	@sh scripts/room.sh 20
 	@sh scripts/system-packages.sh unshare mount ip strace busybox dash mksh ksh93 yash posh mmdebstrap
 	@$(V)/python -m tests.campaign
 
