@@ -107,15 +107,29 @@ def test_the_name_of_a_file_names_nobody_either() -> None:
     assert new.file == "住院号[病历号].txt"
 
 
+def test_a_file_that_is_called_after_a_patient_is_not_in_any_row() -> None:
+    for name, masked in (("张伟.txt", "[姓名].txt"), ("a/李秀英 CT.txt", "a/[姓名] CT.txt")):
+        assert cleaned(replace(row(text="什么是高血压？"), file=name)).file == masked
+    for name in ("高血压.json", "心内科问答.csv", "Ward.csv", "a/全科.xlsx"):
+        assert cleaned(replace(row(text="什么是高血压？"), file=name)).file == name
+
+
+def test_what_is_called_by_a_patients_name_in_a_document_is_masked() -> None:
+    answer = '{"张伟": {"电话": "13812345678"},  "13912345678" : 1}'
+    new = cleaned(row(Message("user", "谁"), Message("assistant", answer)), names=("张伟",))
+    assert new.messages[1].content == '{"[姓名]": {"电话": "[电话]"},  "[电话]" : 1}'
+
+
 def test_a_deep_or_broken_document_is_searched_as_it_stands() -> None:
     for text in ("[" * 100_000, '{"a": 1', '"13812345678"', "13812345678"):
         assert [leaf.value for leaf in json_field(text).leaves] == [text]
     field = json_field('{"a": {"phone": [13812345678, "x"]}, "b": "y"}')
     assert [(leaf.before, leaf.value) for leaf in field.leaves] == [
-        ("phone: ", "13812345678"), ("phone: ", "x"), ("b: ", "y"),
+        ("", "a"), ("", "phone"), ("phone: ", "13812345678"), ("phone: ", "x"), ("", "b"), ("b: ", "y"),
     ]  # fmt: skip
-    assert field.made_of(["0", "x", '"']) == '{"a": {"phone": [0, "x"]}, "b": "\\""}'
-    assert field.made_of(["012", "张", "y"]) == '{"a": {"phone": ["012", "\\u5f20"]}, "b": "y"}'
+    assert field.made_of(["a", "phone", "0", "x", "b", '"']) == '{"a": {"phone": [0, "x"]}, "b": "\\""}'
+    new = field.made_of(["a", "tel", "012", "张", "b", "y"])
+    assert new == '{"a": {"tel": ["012", "\\u5f20"]}, "b": "y"}'
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
