@@ -52,6 +52,7 @@ MODES = {
     "datasets": ("islet-train", 0o3770),
     "exports": ("islet-train", 0o3775),
     "wizard": ("islet-train", 0o3770),
+    "plans": ("islet-train", 0o3770),
     "logs": ("islet-train", 0o3770),
     "audit.jsonl": ("islet-review", 0o640),
     "audit.key": (None, 0o600),

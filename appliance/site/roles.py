@@ -70,6 +70,7 @@ FOLDERS = (
     Shared("datasets", TRAIN, 0o3770),
     Shared("exports", TRAIN, 0o3775),
     Shared("wizard", TRAIN, 0o3770),
+    Shared("plans", TRAIN, 0o3770),
     Shared("logs", TRAIN, 0o3770),
 )
 DATASET_MODE = 0o3770
