@@ -17,6 +17,7 @@ import pytest
 
 from appliance.data.registry.add import Wish, add
 from appliance.data.registry.record import Maker
+from appliance.errors import ApplianceError, BadInput
 from appliance.locale import catalogue
 from appliance.run.plan import DataFile, Plan, field_problem, write_plan
 from appliance.run.rows import Message, Row
@@ -31,6 +32,7 @@ from appliance.wizard.session import Wizard
 from appliance.wizard.step import Step, to_page
 from appliance.wizard.steps.review import fingerprint
 from appliance.wizard.titles import TITLES
+from appliance.wizard.unattended import run_plan
 
 ZH = catalogue("zh_CN")
 RUN = "2026-11-21-ward-7-a1b2"
@@ -444,3 +446,37 @@ def test_a_typed_path_to_what_is_no_data_is_refused(desk: Desk, content: bytes, 
     with pytest.raises(WrongAnswer) as refused:
         files.take(desk, str(file))
     assert refused.value.why == f"{file} cannot be taken: {problem}."
+
+
+# An answer file, and sites of several people
+
+
+def write_answer_file(site: Site, rows: str) -> Path:
+    """An answer file beside the state folder that learns from `rows`."""
+    desk = Desk(site)
+    wait_for(desk)
+    plan = with_value(answered(desk).plan, "data.train", (DataFile(rows),))
+    desk.close()
+    write_plan(plan, site.state / "answers.toml")
+    return site.state / "answers.toml"
+
+
+def test_an_answer_file_leaves_the_folder_of_answers_open_to_other_people(site: Site) -> None:
+    site.runs.chmod(0o1777)
+    file = write_answer_file(site, "datasets/rows.json")
+    with pytest.raises(ApplianceError):  # no row is in it
+        run_plan(site, file)
+    assert stat.S_IMODE((site.state / "wizard").stat().st_mode) == 0o1777
+    assert list((site.state / "wizard").iterdir()) == []
+
+
+def test_an_answer_file_may_name_a_data_set_of_the_site(
+    site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
+    row = Row((Message("user", "几楼？"), Message("assistant", "三楼")), "ward.csv", "a" * 64, 2)
+    add(site.datasets, Wish("ward", Maker(1000, "li.na"), ("ward.csv",)), [row])
+    with pytest.raises(ApplianceError):  # the model has no tokenizer to read the rows with
+        run_plan(site, write_answer_file(site, "dataset:ward@1"))
+    assert "Training data: Files chosen: 1." in capfd.readouterr().err
+    with pytest.raises(BadInput, match="ward"):
+        run_plan(site, write_answer_file(site, "dataset:ward@2"))

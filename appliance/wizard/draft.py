@@ -58,6 +58,11 @@ def draft_folder(state: Path, user: int | None = None) -> Path:
     return state / "wizard" / str(os.getuid() if user is None else user)
 
 
+def unattended_folder(state: Path) -> Path:
+    """Where this process keeps answers that come from a file: beside the person's own, not in them."""
+    return state / "wizard" / f"{os.getuid()}-plan-{os.getpid()}"
+
+
 def read_draft(folder: Path) -> tuple[Draft, Path | None]:
     """The draft in `folder`, or a new one; and where an old one was set aside that cannot be read."""
     path = folder / "draft.json"
@@ -75,13 +80,13 @@ def read_draft(folder: Path) -> tuple[Draft, Path | None]:
 
 
 def share_as_runs(folder: Path) -> None:
-    """Make `folder`, under the state folder or deeper, writable for whoever may make runs.
+    """Make `folder`, which is right under the state folder, writable for whoever may make runs.
 
     Raises: OSError.
     """
     if folder.is_dir():
         return
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     runs = folder.parent / "runs"
     if runs.is_dir():  # whatever the umask of who came first
         folder.chmod(runs.stat().st_mode & 0o7777)

@@ -5,6 +5,7 @@ must not import.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,22 +28,11 @@ def start_run(plan: Plan, site: Site, folder: Path) -> RunFolder:
 
     Raises: what `islet train` raises: BadInput, HostNotReady, StepFailed.
     """
-    path = folder / "plan.toml"
+    path = folder / f"plan-{os.getpid()}.toml"  # another wizard of this person may be starting another plan
     write_plan(plan, path)
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "appliance.cli",
-        "--prefix",
-        str(site.prefix),
-        "--state",
-        str(site.state),
-    ]
-    command += ["train", "--plan", str(path), "--detach", "--json"]
     try:
         ended = subprocess.run(
-            command,
+            _command(site, path),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -57,6 +47,15 @@ def start_run(plan: Plan, site: Site, folder: Path) -> RunFolder:
             why=say("the command that starts it ended without an answer ({kind})", kind=type(error).__name__),
             next_step="Run `islet doctor`, which checks the installation.",
         ) from error
+    finally:
+        path.unlink(missing_ok=True)  # the run has a copy
     if "run" not in told:
         raise error_of(told)
     return open_run(Path(told["run"]))
+
+
+def _command(site: Site, plan: Path) -> list[str]:
+    """`islet train` of this installation and this site."""
+    here = ["--prefix", str(site.prefix), "--state", str(site.state)]
+    train = ["train", "--plan", str(plan), "--detach", "--json"]
+    return [sys.executable, "-P", "-m", "appliance.cli", *here, *train]

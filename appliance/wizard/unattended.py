@@ -4,19 +4,19 @@ The pages are the wizard's own, so a plan is judged by what a person's answers a
 to stderr, a line now and then; what came out, to stdout.
 """
 
-import os
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from appliance.data.registry.reference import place
 from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
 from appliance.locale import catalogue, language_of
 from appliance.run.plan import absolute, read_plan
 from appliance.sentence import listed, say
 from appliance.site.layout import Site
-from appliance.wizard.draft import draft_folder
+from appliance.wizard.draft import unattended_folder
 from appliance.wizard.page import Fact, Facts, Page
 from appliance.wizard.session import Wizard
 
@@ -33,9 +33,10 @@ def run_plan(site: Site, plan_file: Path) -> Path:
     Raises: BadInput, when the plan or its data cannot be used; HostNotReady, when the box cannot do it;
     StepFailed, when training or export fails.
     """
-    plan = absolute(read_plan(plan_file), plan_file.resolve().parent)
-    # Not where the person's own answers are: half a form must not be lost to a script.
-    folder = draft_folder(site.state) / f"plan-{os.getpid()}"
+    beside = plan_file.resolve().parent
+    plan, _ = place(read_plan(plan_file), site.datasets, beside)
+    plan = absolute(plan, beside)
+    folder = unattended_folder(site.state)  # half a form must not be lost to a script
     wizard = Wizard(site, language=language_of(), folder=folder)
     say_line = _teller(wizard)
     begun: set[str] = set()
