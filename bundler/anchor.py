@@ -1,4 +1,7 @@
-"""The anchor sheet: what two people at the site compare, sent by another road than the disk."""
+"""The anchor sheet: what two people at the site compare, sent by another road than the disk.
+
+The sheet makes a site believe what stands on it, so it is made only of what enough people have signed.
+"""
 
 import hashlib
 import html
@@ -6,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.bundle import names
-from appliance.bundle.release import Release, parse_release
-from appliance.errors import BadInput
-from bundler.roots import newest_root
-from bundler.sign import grouped
+from appliance.bundle.medium import Medium
+from appliance.bundle.release import Release
+from appliance.errors import DamagedBundle, UntrustedBundle
+from bundler.sign import grouped, verify_lists
 
 
 @dataclass(frozen=True)
@@ -24,20 +27,27 @@ class Anchor:
 
 
 def read_anchor(folder: Path) -> Anchor:
-    """What the sheet of a signed folder says. Raises: BadInput, when `folder` is none."""
-    newest = newest_root(folder)
-    files = (names.INSTALLER, f"root.{newest}")
-    if newest == 0 or not all((folder / name).is_file() for name in (names.RELEASE, *files)):
-        raise BadInput(
-            f"{folder} is not a signed bundle.",
-            why="it has no root.N, no install.sh or no RELEASE",
-            next_step="Run `islet-bundle sign` first.",
-        )
-    return Anchor(
-        parse_release((folder / names.RELEASE).read_bytes()),
-        {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
-        f"root.{newest}",
-    )
+    """What the sheet of a signed folder says.
+
+    Raises: BadInput, when nobody has signed it; UntrustedBundle, DamagedBundle, when its roots, signatures,
+    list, RELEASE or install.sh are not what a site takes.
+    """
+    medium = Medium(folder)
+    try:
+        judged = verify_lists(folder, medium)
+        medium.read_checked(names.INSTALLER, judged.hashes[names.INSTALLER], names.SMALL_BYTES)
+        root = medium.read_small(judged.root.name, names.SMALL_BYTES)
+    except (UntrustedBundle, DamagedBundle) as error:
+        raise type(error)(
+            error.what,
+            why=error.why,
+            next_step="Send no sheet of it. `islet-bundle verify` judges it whole; build or sign it again.",
+        ) from None
+    hashes = {
+        names.INSTALLER: judged.hashes[names.INSTALLER],
+        judged.root.name: hashlib.sha256(root).hexdigest(),
+    }
+    return Anchor(judged.release, hashes, judged.root.name)
 
 
 def anchor_text(anchor: Anchor) -> str:

@@ -1,5 +1,6 @@
 """`islet-bundle`: the connected side. A command parses, calls one function, prints."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,21 @@ index_option = click.option(
     metavar="[NAME=]URL",
     help="Package index instead of the general one or, with NAME, instead of that of the manifest: a mirror. "
     "May hold credentials; they are recorded nowhere. Repeat for more.",
+)
+
+
+def _plain_anchor(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
+    """The 64 digits of an anchor as the sheet has them, in groups, or as a program prints them."""
+    digits = None if given is None else "".join(given.split()).lower()
+    if digits is not None and re.fullmatch(r"[0-9a-f]{64}", digits) is None:
+        raise click.BadParameter("it must be 64 hexadecimal digits; spaces between them are allowed.")
+    return digits
+
+
+anchor_option = click.option(
+    "--anchor",
+    callback=_plain_anchor,
+    help="SHA-256 of the root, as on the anchor sheet; by default the root on the folder.",
 )
 volume_option = click.option(
     "--volume-size", type=int, default=4_000_000_000, show_default=True, help="Bytes; FAT32 takes this."
@@ -180,9 +196,7 @@ main.add_command(signing.sign)
 
 @main.command()
 @click.argument("folder", type=FOLDER)
-@click.option(
-    "--anchor", help="SHA-256 of the root, as on the anchor sheet; by default the root on the folder."
-)
+@anchor_option
 def verify(folder: Path, anchor: str | None) -> None:
     """Judge a signed FOLDER as a new site will, reading every byte."""
     from appliance.progress import Terminal
@@ -204,9 +218,7 @@ main.add_command(medium.tar)
 
 @main.command()
 @click.argument("folder", type=FOLDER)
-@click.option(
-    "--anchor", help="SHA-256 of the root, as on the anchor sheet; by default the root on the folder."
-)
+@anchor_option
 @click.option("--json", "as_json", is_flag=True, help="For a script.")
 @click.option(
     "--advisories",

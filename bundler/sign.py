@@ -14,7 +14,16 @@ from appliance.bundle.medium import Medium
 from appliance.bundle.release import Release
 from appliance.bundle.root import PublicKey, Root
 from appliance.bundle.sums import parse_sums
-from appliance.bundle.verify import Trust, Verified, check_bytes, check_release, check_set, verify
+from appliance.bundle.verify import (
+    Trust,
+    Verified,
+    check_bytes,
+    check_release,
+    check_roots,
+    check_set,
+    check_signatures,
+    verify,
+)
 from appliance.durable import write_whole
 from appliance.errors import BadInput, DamagedBundle, UntrustedBundle
 from appliance.progress import Progress, amount_text
@@ -165,6 +174,30 @@ def verify_bundle(folder: Path, anchor: str | None, progress: Progress) -> Verif
     if anchor is None and newest:
         anchor = hashlib.sha256((folder / f"root.{newest}").read_bytes()).hexdigest()
     return verify(Medium(folder), Trust(anchor=anchor), progress)
+
+
+def verify_lists(folder: Path, medium: Medium) -> Verified:
+    """Judge a signed folder as `verify_bundle` does, but for the bytes of the files that it lists.
+
+    medium: `folder`, open.
+
+    Raises: BadInput, when nobody has signed it; UntrustedBundle, DamagedBundle.
+    """
+    newest = newest_root(folder)
+    if newest == 0:
+        raise BadInput(
+            f"{folder} is not signed.",
+            why="it holds no root.N",
+            next_step="Run `islet-bundle sign` first: a site takes nothing else.",
+        )
+    believed = medium.read_small(f"root.{newest}", names.SMALL_BYTES)
+    trust = Trust(anchor=hashlib.sha256(believed).hexdigest())
+    root = check_roots(medium, trust)
+    sums = medium.read_small(names.SUMS, names.SMALL_BYTES)
+    check_signatures(medium, sums, root)
+    hashes, sums_sha256 = parse_sums(sums), hashlib.sha256(sums).hexdigest()
+    release = check_release(medium, hashes, sums_sha256, root, trust)
+    return Verified(release, root, hashes, sums_sha256, check_set(medium, hashes))
 
 
 def grouped(sha256: str) -> tuple[str, str]:

@@ -13,10 +13,9 @@ from appliance.bundle import names
 from appliance.bundle.archive import END, header, padding
 from appliance.bundle.medium import Medium
 from appliance.bundle.refusal import damaged_file
-from appliance.bundle.sums import parse_sums
-from appliance.bundle.verify import Trust, check_release, check_roots, check_set, check_signatures
 from appliance.errors import BadInput
 from appliance.progress import Progress
+from bundler.sign import verify_lists
 
 
 def write_tar(folder: Path, file: Path, progress: Progress) -> str:
@@ -27,7 +26,8 @@ def write_tar(folder: Path, file: Path, progress: Progress) -> str:
     """
     _check_place(folder, file)
     medium = Medium(folder)
-    hashes, top = _judged(folder, medium)
+    judged = verify_lists(folder, medium)
+    top = f"{judged.release.product}-{judged.release.number}"
     sizes = {name: medium.size(name) for name in medium.names()}
     for name, size in sizes.items():
         if size > names.MEMBER_BYTES:
@@ -43,7 +43,7 @@ def write_tar(folder: Path, file: Path, progress: Progress) -> str:
             progress.stage("writing the tar", total=sum(sizes.values())) as advance,
         ):
             for name in sorted(sizes):
-                for chunk in _member(medium, f"{top}/{name}", name, sizes[name], hashes.get(name)):
+                for chunk in _member(medium, f"{top}/{name}", name, sizes[name], judged.hashes.get(name)):
                     out.write(chunk)
                     advance(len(chunk))
             out.write(END)
@@ -65,26 +65,6 @@ def _check_place(folder: Path, file: Path) -> None:
             why=f"it would lie in {folder}, and a bundle holds nothing else",
             next_step="Give a FILE outside the bundle.",
         )
-
-
-def _judged(folder: Path, medium: Medium) -> tuple[dict[str, str], str]:
-    """The list, once roots, signatures, RELEASE and the exact set are right; what to call the folder."""
-    versions = [int(match[1]) for name in medium.names() if (match := names.ROOT.fullmatch(name))]
-    if not versions:
-        raise BadInput(
-            f"{folder} is not signed.",
-            why="it holds no root.N",
-            next_step="Run `islet-bundle sign` first: a site takes nothing else.",
-        )
-    newest = medium.read_small(f"root.{max(versions)}", names.SMALL_BYTES)
-    trust = Trust(anchor=hashlib.sha256(newest).hexdigest())
-    root = check_roots(medium, trust)
-    sums = medium.read_small(names.SUMS, names.SMALL_BYTES)
-    check_signatures(medium, sums, root)
-    hashes = parse_sums(sums)
-    release = check_release(medium, hashes, hashlib.sha256(sums).hexdigest(), root, trust)
-    check_set(medium, hashes)
-    return hashes, f"{release.product}-{release.number}"
 
 
 def _member(medium: Medium, path: str, name: str, size: int, sha256: str | None) -> Iterator[bytes]:

@@ -401,7 +401,49 @@ def test_the_printed_sheet_has_both_hashes_and_loads_nothing(shop: Workshop, tmp
 def test_an_unsigned_folder_has_no_sheet(shop: Workshop) -> None:
     result = islet_bundle("anchor", shop.bundle)
     assert result.exit_code == 6
-    assert "is not a signed bundle" in result.stderr
+    assert "is not signed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "code"),
+    [
+        ("install.sh", "install.sh is damaged.", 4),
+        ("RELEASE", "RELEASE is damaged.", 4),
+        ("SHA256SUMS", "SHA256SUMS.sig.", 3),
+        ("root.1", "root.1.sig.", 3),
+    ],
+)
+def test_a_sheet_is_made_only_of_what_was_signed(shop: Workshop, name: str, what: str, code: int) -> None:
+    shop.add_root(root=["root"], release=["release"], signers=["root"])
+    shop.resign()
+    path = shop.bundle / name
+    text = path.read_text()
+    path.write_text(text.replace("expires: 2", "expires: 3") if name == "root.1" else "# evil\n" + text)
+    result = islet_bundle("anchor", shop.bundle)
+    assert result.exit_code == code and result.stdout == ""
+    assert what in result.stderr and "Send no sheet of it." in result.stderr
+
+
+def test_a_release_that_too_few_have_signed_has_no_sheet(shop: Workshop) -> None:
+    shop.add_root(
+        root=["root", "root2"], release=["release", "other"], signers=["root", "root2"], threshold=2
+    )
+    shop.resign("release")
+    result = islet_bundle("anchor", shop.bundle)
+    assert result.exit_code == 3 and result.stdout == ""
+    assert "1 of 2 needed" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+def test_the_anchor_is_taken_as_the_sheet_prints_it(shop: Workshop, command: str) -> None:
+    shop.add_root(root=["root"], release=["release"], signers=["root"])
+    shop.resign()
+    lines = succeed("anchor", shop.bundle).stdout.split("root.1\n")[1].splitlines()
+    printed = f"{lines[0]} {lines[1]}".upper()
+    succeed(command, shop.bundle, "--anchor", printed)
+    other = printed.replace(printed.split()[0], "00000000")
+    assert islet_bundle(command, shop.bundle, "--anchor", other).exit_code == 3
+    assert islet_bundle(command, shop.bundle, "--anchor", printed[:-1]).exit_code == 2
 
 
 def test_each_signature_is_also_given_as_a_sigstore_bundle(shop: Workshop, tmp_path: Path) -> None:
