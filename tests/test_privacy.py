@@ -126,6 +126,24 @@ def test_names_of_the_site_are_found_wherever_they_stand() -> None:
     assert found("SEEN: ANN O'HARA", names=["Ann O'Hara"]) == [("name", "ANN O'HARA")]
 
 
+@pytest.mark.parametrize(
+    ("listed", "written"),
+    [
+        ("张伟", "张 伟"),
+        ("张　伟", "张伟"),
+        ("能静婉", "能静\r\n  婉"),
+        ("Ann O'Hara", "ann  o’hara"),
+        ("Ann O’Hara", "O'Hara,Ann"),
+        ("阿依古丽·买买提", "阿依古丽.买买提"),
+        ("阿依古丽·买买提", "阿依古丽 · 买买提"),
+        ("阿依古丽·买买提", "阿依古丽买买提"),
+    ],
+)
+def test_a_name_of_the_site_is_found_as_forms_and_lines_divide_it(listed: str, written: str) -> None:
+    for before, behind in (("", ""), ("复查  时提到 ", "\n 一次"), ("see\n ", ", then\n\n")):
+        assert found(before + written + behind, names=[listed]) == [("name", written)]
+
+
 def test_letters_that_grow_in_lower_case_move_no_finding() -> None:
     assert found("İİİ and ſ then Ann left", names=["Ann", "sam"]) == [("name", "Ann")]
 

@@ -1,7 +1,8 @@
 """Names of people: a list that the site gives, else words around them, never a dictionary alone."""
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 
 from appliance.data.privacy.kinds import Found, Kind
 from appliance.data.privacy.names_chinese import chinese_names
@@ -11,19 +12,30 @@ from appliance.data.privacy.words import NAMED_AFTER
 
 _FOLLOWS = re.compile(r" ?(?:['’]s )?([a-z]+)")
 
+_CHINESE = "\u3400-\u9fff·"
+_GAP = re.compile(
+    rf"[ \r\n](?:[ \r\n]+|(?<=[\r\n])|(?<=[{_CHINESE}] )(?=[{_CHINESE}]))|,(?=[A-Za-z])", re.ASCII
+)
+"""Where a form's blanks, or the end of a line, may divide a name; a blank between words is none."""
+
+_LONGEST_GAP = 8
+_APOSTROPHES = str.maketrans("’‘ʼ`´", "'" * 5)
+
 
 class Names:
     """Finds names; `listed` are exact ones that the site knows, of any language.
 
-    An English name of the list is also found with its last word first, as forms have it.
+    One is also found where blanks or the end of a line divide it; an English one also with its last word
+    first, as forms have it, one of several parts (`阿依古丽·买买提`) with a stop or nothing between them.
     """
 
     def __init__(self, listed: Iterable[str] = ()) -> None:
-        wanted = {" ".join(_lower(normal(name)).split()) for name in listed if len(name.strip()) >= 2}
-        wanted |= {turned for name in wanted if name.isascii() for turned in _last_first(name)}
+        wanted = {_as_compared(name)[0].strip() for name in map(normal, listed)}
+        wanted |= {other for name in wanted for other in _other_forms(name)}
         self._by_start: dict[str, list[str]] = {}
-        for name in sorted(wanted, key=len, reverse=True):
-            self._by_start.setdefault(name[:2], []).append(name)
+        for name in sorted(wanted, key=lambda name: (-len(name), name)):
+            if len(name) >= 2:
+                self._by_start.setdefault(name[:2], []).append(name)
         firsts = "".join(re.escape(character) for character in sorted({start[0] for start in self._by_start}))
         self._firsts = re.compile(f"[{firsts}]") if firsts else None
 
@@ -38,12 +50,12 @@ class Names:
     def _listed(self, text: str) -> Iterator[Found]:
         if self._firsts is None:
             return
-        lower = _lower(text).replace("\n", " ")
-        for match in self._firsts.finditer(lower):
+        compared, place = _as_compared(text)
+        for match in self._firsts.finditer(compared):
             at = match.start()
-            for name in self._by_start.get(lower[at : at + 2], ()):
-                if lower.startswith(name, at) and stands_alone(lower, at, at + len(name)):
-                    yield Found(Kind.NAME, at, at + len(name), 0.99)
+            for name in self._by_start.get(compared[at : at + 2], ()):
+                if compared.startswith(name, at) and stands_alone(compared, at, at + len(name)):
+                    yield Found(Kind.NAME, place(at), place(at + len(name) - 1) + 1, 0.99)
                     break
 
 
@@ -58,9 +70,45 @@ def again(text: str, name: str) -> Iterator[Found]:
         at = text.find(name, end)
 
 
-def _last_first(name: str) -> tuple[str, ...]:
+def _other_forms(name: str) -> Iterator[str]:
+    """How a listed name is written too."""
+    if "·" in name:
+        yield from (name.replace("·", "."), name.replace("·", ""))
     *firsts, last = name.split()
-    return (f"{last}, {' '.join(firsts)}", f"{last} {' '.join(firsts)}") if firsts else ()
+    if name.isascii() and firsts:
+        yield from (f"{last}, {' '.join(firsts)}", f"{last} {' '.join(firsts)}")
+
+
+def _as_compared(text: str) -> tuple[str, Callable[[int], int]]:
+    """A normalised text as names are compared, and for each of its places the one in `text`.
+
+    In lower case, with one kind of apostrophe; Chinese has no blanks in it, English one between words.
+    """
+    lower = _lower(text).translate(_APOSTROPHES)
+    parts, new, old = [], [0], [0]
+    length = at = 0
+    for gap in _GAP.finditer(lower):
+        start, end = gap.span()
+        parts.append(lower[at:start])
+        parts.append(_instead_of(gap.group(), lower[start - 1 : start], lower[end : end + 1]))
+        length += start - at + len(parts[-1])
+        new.append(length)
+        old.append(end)
+        at = end
+
+    def place(at: int) -> int:
+        part = bisect_right(new, at) - 1
+        return old[part] + at - new[part]
+
+    return "".join([*parts, lower[at:]]), place
+
+
+def _instead_of(gap: str, before: str, behind: str) -> str:
+    """What stands for a gap between two characters ("" at an end of the text)."""
+    if gap == ",":
+        return ", "
+    is_chinese = any("\u3400" <= each <= "\u9fff" or each == "·" for each in (before, behind))
+    return "" if is_chinese and len(gap) <= _LONGEST_GAP and gap.count("\n") < 2 else " "
 
 
 def _lower(text: str) -> str:
