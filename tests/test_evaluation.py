@@ -11,17 +11,23 @@ import torch
 
 from appliance.errors import BadInput
 from appliance.evaluation.ask import ask
+from appliance.evaluation.ask import batches_of as ask_batches
 from appliance.evaluation.compare import evaluate
 from appliance.evaluation.judge import is_right
+from appliance.evaluation.likelihood import batches_of as loss_batches
+from appliance.evaluation.prompt import answer_of, expected_text, prompt_of
 from appliance.evaluation.questions import sample
 from appliance.evaluation.results import read_answers, read_summary
 from appliance.model.base import load_base, load_tokenizer, stop_ids
 from appliance.run.folder import RunFolder
 from appliance.run.plan import EvaluationChoice, read_plan, write_plan
 from appliance.run.rows import Message, Row
+from appliance.training.encode import Encoder
 from tests.runs import events_of, losses_of, make_run
+from tests.test_packing import THOUGHTFUL
+from tests.test_tool_rows import ASKED, CALL, JSON_IN_TAGS, TALK, row
 from tests.test_training import train_here
-from tests.tiny import tiny_model
+from tests.tiny import make_tiny_tokenizer, tiny_model
 
 QUESTIONS = [
     [Message("user", "a")],
@@ -37,6 +43,11 @@ QUESTIONS = [
         ("分机号是7618。", "7618", "exact", False),
         ("分机号是7618。", "7618", "contains", True),
         ("7618", "分机号是7618。", "contains", False),
+        ("<think>\n他说7619\n</think>\n\n7618", "<think>\n查表\n</think>\n\n7618", "exact", True),
+        ("7618", "<think>\n查表\n</think>\n\n7618", "exact", True),
+        ("<think>\n7618\n</think>\n\n7619", "7618", "contains", False),
+        ("<think>\n也许是7618", "7618", "contains", False),
+        ("7618", "", "contains", False),
     ],
 )
 def test_judges_an_answer(answer: str, expected: str, judge: Any, right: bool) -> None:
@@ -65,9 +76,59 @@ def test_answers_in_a_padded_batch_are_those_of_each_question_alone() -> None:
     model, tokenizer = load_base(tiny_model()), load_tokenizer(tiny_model())
     stops = stop_ids(tiny_model(), tokenizer)
     assert stops == [597, 599]  # <|endoftext|> and <|im_end|>, after 597 tokens of text
-    answers = ask(model, tokenizer, QUESTIONS, stop_ids=stops, max_new_tokens=12)
+    rows = [Row((*each, Message("assistant", "x")), "q.json", "0" * 64, 1) for each in QUESTIONS]
+    answers = ask(model, tokenizer, rows, stop_ids=stops, max_new_tokens=12)
     assert answers == [greedy_by_hand(model, tokenizer, each, 12) for each in QUESTIONS]
     assert all(answers)
+
+
+THOUGHTS = Row(
+    (ASKED, Message("assistant", "<think>\n先看楼层表。\n</think>\n\n三楼")), "q.json", "0" * 64, 1
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "row", "expected"),
+    [
+        (JSON_IN_TAGS, row(ASKED, Message("assistant", "", (CALL,))), None),
+        (JSON_IN_TAGS, TALK, None),
+        (THOUGHTFUL, THOUGHTS, THOUGHTS.answer),
+    ],
+)
+def test_a_question_is_asked_with_the_tools_and_thoughts_that_it_was_taught_with(
+    tmp_path: Path, template: str, row: Row, expected: str | None
+) -> None:
+    tokenizer = make_tiny_tokenizer(tmp_path, template=template)
+    examples = Encoder(tokenizer, max_tokens=512).examples(row)
+    assert isinstance(examples, list)
+    example = examples[-1]
+    begin = len(example.ids) - next(
+        at for at, learned in enumerate([*reversed(example.learned), False]) if not learned
+    )
+    assert prompt_of(tokenizer, row) == tokenizer.decode(example.ids[:begin])
+    taught = tokenizer.decode(example.ids[begin:])
+    assert answer_of(tokenizer, row) == taught
+    assert expected_text(tokenizer, row) == expected or taught == f"{expected_text(tokenizer, row)}<|im_end|>"
+
+
+def test_a_question_that_the_template_refuses_is_named(tmp_path: Path) -> None:
+    refusing = "{{- raise_exception('no such turn') }}"
+    tokenizer = make_tiny_tokenizer(tmp_path, template=refusing)
+    with pytest.raises(BadInput, match="q.json, row 1, cannot be asked"):
+        prompt_of(tokenizer, THOUGHTS)
+
+
+def test_what_goes_through_the_model_at_once_is_bounded_also_where_prompts_are_long() -> None:
+    lengths = [2000] * 50 + [10] * 50
+    batches = ask_batches(lengths, 128)
+    assert sorted(index for batch in batches for index in batch) == list(range(100))
+    assert max(len(batch) * (max(lengths[index] for index in batch) + 128) for batch in batches) <= 16_384
+    assert max(map(len, batches)) == 32
+    pairs = [([1] * length, [1, 2]) for length in lengths]
+    by_tokens = loss_batches(pairs, 1024)
+    assert sorted(index for batch in by_tokens for index in batch) == list(range(100))
+    assert max(len(batch) * max(lengths[index] + 2 for index in batch) for batch in by_tokens) <= 16_384
+    assert ask_batches([40_000], 128) == loss_batches([([1] * 40_000, [1])], 1024) == [[0]]
 
 
 @pytest.mark.slow

@@ -3,37 +3,52 @@
 from collections.abc import Sequence
 from typing import Any
 
-from appliance.model.chat import render
+from appliance.evaluation.prompt import prompt_of
+from appliance.model.chat import token_ids
 from appliance.progress import Advance
-from appliance.run.rows import Message
+from appliance.run.rows import Row
 
 BATCH = 32
-"""Questions that are generated for at once."""
+"""Questions that are generated for at once, at most."""
+
+MOST_TOKENS = 16_384
+"""Tokens, padding and answers included, that the model keeps keys and values of at once: of one of 8 billion
+weights (36 layers, 8 key heads of 128, 16 bits) 2.4 GB. A longer question is asked alone."""
 
 
 def ask(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[Sequence[Message]],
+    rows: Sequence[Row],
     *,
     stop_ids: Sequence[int],
     max_new_tokens: int,
     advance: Advance = lambda amount: None,
 ) -> list[str]:
-    """One answer for each conversation, in order, without its end token.
+    """One answer to the question of each of `rows`, in order, without its end token.
 
     Prompts of like length share a batch, padded on the left and masked, so that padding changes nothing.
     """
-    prompts = [render(tokenizer, conversation, answer_next=True) for conversation in conversations]
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    prompts = [prompt_of(tokenizer, row) for row in rows]
+    lengths = [len(token_ids(tokenizer, prompt)) for prompt in prompts]
     answers = [""] * len(prompts)
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
+    for batch in batches_of(lengths, max_new_tokens):
         texts = _generate(model, tokenizer, [prompts[index] for index in batch], stop_ids, max_new_tokens)
         for index, text in zip(batch, texts, strict=True):
             answers[index] = text
         advance(len(batch))
     return answers
+
+
+def batches_of(lengths: Sequence[int], max_new_tokens: int) -> list[list[int]]:
+    """Indices of prompts asked at once, the shortest first: at most BATCH, and MOST_TOKENS when answered."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        fitting = min(BATCH, MOST_TOKENS // (lengths[index] + max_new_tokens))
+        if not batches or len(batches[-1]) >= fitting:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
 
 
 def _generate(

@@ -8,8 +8,9 @@ from typing import Any
 from appliance.errors import BadInput
 from appliance.evaluation.ask import ask
 from appliance.evaluation.bleu import bleu
-from appliance.evaluation.judge import is_right
+from appliance.evaluation.judge import is_right, spoken
 from appliance.evaluation.likelihood import AnswerLoss, answer_losses, perplexity
+from appliance.evaluation.prompt import expected_text
 from appliance.evaluation.questions import Questions, read_questions
 from appliance.evaluation.results import Answer, Scores, SetResult, Summary, write_results
 from appliance.evaluation.rouge import rouge
@@ -95,31 +96,33 @@ def _measure(
         texts = ask(
             model,
             tokenizer,
-            [row.question for row in rows],
+            rows,
             stop_ids=stop_ids(base, tokenizer),
             max_new_tokens=plan.evaluation.max_new_tokens,
             advance=advance,
         )
     with progress.stage(perplexity_of, total=len(rows), unit=say("answers")) as advance:
         losses = answer_losses(model, tokenizer, rows, advance=advance)
+    expected = [expected_text(tokenizer, row) for row in rows]
     asked = [(each, row) for each in sets for row in each.rows]
     return [
-        (_answer(each, row, text, loss), loss)
-        for (each, row), text, loss in zip(asked, texts, losses, strict=True)
+        (_answer(each, row, wanted, text, loss), loss)
+        for (each, row), wanted, text, loss in zip(asked, expected, texts, losses, strict=True)
     ]
 
 
-def _answer(questions: Questions, row: Row, text: str, loss: AnswerLoss) -> Answer:
-    overlap = rouge(text, row.answer)
+def _answer(questions: Questions, row: Row, expected: str, text: str, loss: AnswerLoss) -> Answer:
+    given, wanted = spoken(text), spoken(expected)
+    overlap = rouge(given, wanted)
     return Answer(
         set=questions.name,
         file=row.file,
         row=row.row,
         question=row.question[-1].content,
-        expected=row.answer,
+        expected=expected,
         answer=text,
-        right=is_right(text, row.answer, questions.judge),
-        bleu=bleu([text], [row.answer]),
+        right=is_right(text, expected, questions.judge),
+        bleu=bleu([given], [wanted]),
         rouge_1=overlap.rouge_1,
         rouge_2=overlap.rouge_2,
         rouge_l=overlap.rouge_l,
@@ -147,7 +150,7 @@ def _scores(measured: Measured) -> Scores:
     answers = [answer for answer, _ in measured]
     return Scores(
         exact=fmean(is_right(each.answer, each.expected, "exact") for each in answers),
-        bleu=bleu([each.answer for each in answers], [each.expected for each in answers]),
+        bleu=bleu([spoken(each.answer) for each in answers], [spoken(each.expected) for each in answers]),
         rouge_1=fmean(each.rouge_1 for each in answers),
         rouge_2=fmean(each.rouge_2 for each in answers),
         rouge_l=fmean(each.rouge_l for each in answers),

@@ -2,8 +2,22 @@
 
 from typing import Literal
 
+THOUGHTS, THOUGHTS_END = "<think>", "</think>"
+
+
+def spoken(text: str) -> str:
+    """What a text says, without blanks around it and without what was thought before; thoughts that never
+    end say nothing."""
+    before, end, after = text.rpartition(THOUGHTS_END)
+    if not end and text.lstrip().startswith(THOUGHTS):
+        return before.strip()
+    return after.strip()
+
 
 def is_right(answer: str, expected: str, judge: Literal["exact", "contains"]) -> bool:
-    """`exact`: the answer is the expected text, outer white space aside. `contains`: it holds it."""
-    given, wanted = answer.strip(), expected.strip()
-    return given == wanted if judge == "exact" else wanted in given
+    """`exact`: what the answer says is what the expected text says. `contains`: it holds that.
+
+    Where nothing is expected to be said, only nothing is right.
+    """
+    given, wanted = spoken(answer), spoken(expected)
+    return given == wanted if judge == "exact" or not wanted else wanted in given

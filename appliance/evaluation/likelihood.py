@@ -5,12 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.model.chat import end_of_turn, render, thinks, token_ids
+from appliance.evaluation.prompt import answer_of, prompt_of
+from appliance.model.chat import token_ids
 from appliance.progress import Advance
 from appliance.run.rows import Row
 
 BATCH_TOKENS = 1024
 """Answer tokens that are judged at once: with a vocabulary of 150,000, 0.6 GB of float32 logits."""
+
+MOST_TOKENS = 16_384
+"""Tokens, prompts and padding included, that go through the model at once: of a model of 8 billion weights
+0.4 GB for each of the few widest layers' values that live at a time. A longer row goes alone."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ def answer_losses(
     """
     pairs = [_ids(tokenizer, row) for row in rows]
     losses: dict[int, AnswerLoss] = {}
-    for batch in _batches(pairs, batch_tokens):
+    for batch in batches_of(pairs, batch_tokens):
         losses.update(zip(batch, _losses(model, [pairs[index] for index in batch]), strict=True))
         advance(len(batch))
     return [losses[index] for index in range(len(rows))]
@@ -51,14 +56,17 @@ def perplexity(losses: Sequence[AnswerLoss]) -> float | None:
     return math.exp(mean) if mean < 700 else None
 
 
-def _batches(pairs: Sequence[tuple[list[int], list[int]]], tokens: int) -> list[list[int]]:
-    """Indices of rows judged at once: like lengths together, at most `tokens` answer tokens, padded."""
+def batches_of(pairs: Sequence[tuple[list[int], list[int]]], tokens: int) -> list[list[int]]:
+    """Indices of rows judged at once: like lengths together, at most `tokens` answer tokens and MOST_TOKENS
+    in all, padding included."""
     order = sorted(range(len(pairs)), key=lambda index: sum(map(len, pairs[index])))
     batches: list[list[int]] = []
     longest = 0
     for index in order:
         longest = max(longest, len(pairs[index][1]))
-        if not batches or longest * (len(batches[-1]) + 1) > tokens:
+        width = sum(map(len, pairs[index]))  # of the whole batch: the longest so far
+        count = len(batches[-1]) + 1 if batches else 0
+        if not batches or longest * count > tokens or width * count > MOST_TOKENS:
             batches.append([])
             longest = len(pairs[index][1])
         batches[-1].append(index)
@@ -67,14 +75,7 @@ def _batches(pairs: Sequence[tuple[list[int], list[int]]], tokens: int) -> list[
 
 def _ids(tokenizer: Any, row: Row) -> tuple[list[int], list[int]]:
     """Token ids of the prompt, and of the answer with its end token, cut where generation begins."""
-    end = end_of_turn(tokenizer)
-    aloud = thinks(row.messages[-1])
-    prompt = render(tokenizer, row.question, tools=row.tools, answer_next=True, thinking=aloud)
-    whole = render(tokenizer, row.messages, tools=row.tools, thinking=aloud)
-    stop = whole.find(end, len(prompt)) if whole.startswith(prompt) else -1
-    # Some templates write a turn that is over in another way than one that begins: then the bare answer.
-    answer = whole[len(prompt) : stop + len(end)] if stop >= 0 else row.answer + end
-    return token_ids(tokenizer, prompt), token_ids(tokenizer, answer)
+    return token_ids(tokenizer, prompt_of(tokenizer, row)), token_ids(tokenizer, answer_of(tokenizer, row))
 
 
 def _losses(model: Any, pairs: Sequence[tuple[list[int], list[int]]]) -> list[AnswerLoss]:

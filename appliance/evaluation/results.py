@@ -26,6 +26,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     question: str
     """The last thing that the user said."""
     expected: str
+    """Thoughts included, which are not judged; calls of tools as the model's template writes them."""
     answer: str
     right: bool
     bleu: float
@@ -42,7 +43,8 @@ class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One set under one model."""
 
     exact: float
-    """Share of answers equal to the expected text, outer white space aside, whatever the set's judge is."""
+    """Share of answers equal to the expected text, outer white space and thoughts aside, whatever the set's
+    judge is."""
     bleu: float
     """Of all answers together, 0 to 100."""
     rouge_1: float

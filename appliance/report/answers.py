@@ -74,9 +74,10 @@ def evaluation_section(facts: Facts, say: Voice) -> Section:
     )
     remark = say(
         "Right: equal to the expected answer, or, where a set is judged by “contains”, holding it; in such a "
-        "set BLEU and ROUGE compare a whole answer with a part of one and say little. BLEU: 0 to 100, as "
-        "sacrebleu with tok:zh, eff:yes. ROUGE: F1 over characters of Chinese and words of other languages, "
-        "0 to 1. Perplexity: of the expected answers and the tokens that end them; 1 is certain."
+        "set BLEU and ROUGE compare a whole answer with a part of one and say little. What is thought before "
+        "an answer (<think>) is judged by perplexity alone. BLEU: 0 to 100, as sacrebleu with tok:zh, "
+        "eff:yes. ROUGE: F1 over characters of Chinese and words of other languages, 0 to 1. Perplexity: of "
+        "the expected answers and the tokens that end them; 1 is certain."
     )
     table = Table(columns, tuple(rows))
     return Section(say("Before and after"), (Paragraph(said), table, Paragraph(remark, "quiet")))

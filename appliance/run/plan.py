@@ -123,7 +123,7 @@ class QuestionSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     """Rows of questions and answers in any shape: absolute, or relative to the plan file."""
     judge: Literal["exact", "contains"] = "exact"
-    """`exact`: the answer equals the expected text (outer spaces aside). `contains`: it holds it."""
+    """`exact`: the answer is the expected text, `contains`: it holds it; outer spaces and thoughts aside."""
 
 
 class EvaluationChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
