@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import stat
 import struct
 import subprocess
@@ -17,13 +18,13 @@ import pytest
 
 from appliance.data.registry.add import Wish, add
 from appliance.data.registry.record import Maker
-from appliance.errors import ApplianceError, BadInput
+from appliance.errors import ApplianceError, BadInput, HostNotReady
 from appliance.locale import catalogue
 from appliance.run.plan import DataFile, Plan, field_problem, write_plan
 from appliance.run.rows import Message, Row
 from appliance.sentence import Sentence
 from appliance.site.layout import Site
-from appliance.wizard.desk import Desk
+from appliance.wizard.desk import RUNS_FRESH_S, Desk
 from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
 from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, ORDER, STEPS
 from appliance.wizard.page import Facts, Page
@@ -329,6 +330,83 @@ def test_a_draft_about_a_run_that_is_gone_opens_at_home(site: Site) -> None:
     write_draft(a_draft(), draft_folder(site.state))
     wizard = Wizard(site)
     assert wizard.page().name == "home"
+    wizard.close()
+
+
+def close_disk(site: Site) -> None:
+    """From now on no answer can be written down, as on a disk that is full or another's."""
+    shutil.rmtree(site.state / "wizard", ignore_errors=True)
+    (site.state / "wizard").write_text("")
+
+
+def put_run(site: Site) -> None:
+    """A run in the site's folder."""
+    desk = Desk(site)
+    open_run(desk, "finished")
+    desk.close()
+
+
+def test_where_no_answer_can_be_kept_runs_can_be_looked_at_in_either_language(site: Site) -> None:
+    put_run(site)
+    close_disk(site)
+    wizard = Wizard(site)
+    assert wizard.answer("language", "zh_CN") == ""
+    assert wizard.act("next")
+    wizard.switch_language()
+    assert (wizard.page().name, wizard.language) == ("home", "en")
+    assert wizard.answer("go", RUN) == ""
+    assert wizard.act("next")
+    assert wizard.page().name == "compare"
+    wizard.close()
+    Wizard(site, language="zh_CN").close()
+
+
+def test_a_new_plan_is_not_begun_where_no_answer_can_be_kept(desk: Desk) -> None:
+    close_disk(desk.site)
+    with pytest.raises(HostNotReady, match="could not be saved"):
+        desk.keep(answered(desk))
+    assert not desk.draft.is_begun
+
+
+def test_a_wizard_that_was_left_open_takes_nothing_from_what_another_one_kept(site: Site) -> None:
+    forgotten, other = Wizard(site, language="en"), Desk(site)
+    wait_for(other)
+    other.keep(answered(other))
+    forgotten.switch_language()
+    there, _ = read_draft(draft_folder(site.state))
+    assert (there.language, there.plan) == ("zh_CN", other.draft.plan)
+    forgotten.close()
+    other.close()
+
+
+def test_home_offers_the_answers_that_another_wizard_kept_and_asks_before_they_are_dropped(
+    site: Site,
+) -> None:
+    forgotten, other = Wizard(site, language="en"), Desk(site)
+    wait_for(other)
+    assert [option.value for option in forgotten.page().fields[0].options] == ["new"]
+    other.keep(answered(other))
+    assert forgotten.tick()
+    assert forgotten.answer("go", "new") == ""
+    page = forgotten.page()
+    assert [option.value for option in page.fields[0].options] == ["continue", "new"]
+    assert next(action for action in page.actions if action.name == "next").confirm is not None
+    forgotten.close()
+    other.close()
+
+
+def test_next_on_the_page_of_a_run_that_has_gone_shows_home_and_begins_nothing(site: Site) -> None:
+    put_run(site)
+    wizard = Wizard(site, language="en")
+    wizard.answer("go", RUN)
+    assert wizard.act("next")
+    assert wizard.page().name == "compare"
+    shutil.rmtree(site.runs / RUN)
+    time.sleep(RUNS_FRESH_S)
+    assert wizard.act("next")
+    page = wizard.page()
+    assert page.name == "home"
+    assert f"the folder of the run {RUN} is gone" in str(page.blocks)
     wizard.close()
 
 

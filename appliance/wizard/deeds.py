@@ -60,10 +60,7 @@ class Deeds:
         if not self.asker.display.chinese:
             self.asker.wrong(say("This terminal cannot draw Chinese; log in by SSH to use it."))
             return "stay"
-        try:
-            self.flow.switch_language()
-        except ApplianceError as error:
-            self.failed(error)
+        self.flow.switch_language()
         return "again"
 
     def failed(self, error: ApplianceError) -> None:

@@ -23,7 +23,7 @@ from appliance.site.health.finding import Finding
 from appliance.site.layout import Site
 from appliance.site.preflight import look_at_box
 from appliance.training.looked import Look, Looking, LookState, Trial, start_look
-from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
+from appliance.wizard.draft import Draft, draft_folder, draft_stamp, read_draft, with_value, write_draft
 from appliance.wizard.models import ModelFacts, read_models
 from appliance.wizard.presets import Fitted, fit, preset_settings
 from appliance.wizard.running import RunView
@@ -70,6 +70,7 @@ class Desk:
         """folder: where the answers are kept; None: where this user's are."""
         self.site = site
         self.folder = folder or draft_folder(site.state)
+        self._kept_as = draft_stamp(self.folder)
         self.draft, self.set_aside = read_draft(self.folder)
         self.local: dict[str, Any] = {}
         """What need not survive the program: which preview is shown, what is chosen at home."""
@@ -99,18 +100,43 @@ class Desk:
     def keep(self, draft: Draft) -> None:
         """Make `draft` the one that counts, on disk first.
 
+        Where another wizard of this person has kept something since, only what is changed now is replaced.
+
         Raises: HostNotReady, when it cannot be written.
         """
-        if draft != self.draft:
-            write_draft(draft, self.folder)
-            self.draft = draft
+        if draft == self.draft:
+            return
+        before = self.draft
+        if self.take_news():
+            changes = {
+                name: value
+                for name in draft.__struct_fields__
+                if (value := getattr(draft, name)) != getattr(before, name)
+            }
+            draft = self.changed(**changes)
+        write_draft(draft, self.folder)
+        self.draft, self._kept_as = draft, draft_stamp(self.folder)
 
     def keep_if_possible(self, draft: Draft) -> None:
-        """Make `draft` the one that counts, also where it cannot be written down."""
+        """Make `draft` the one that counts, also where it cannot be written down: a full or closed disk must
+        not keep anybody from reading his language, and from seeing and stopping a run.
+        """
         try:
             self.keep(draft)
         except ApplianceError:
             self.draft = draft
+
+    def take_news(self) -> bool:
+        """Take over what another wizard of this person has kept; whether there was something."""
+        stamp = draft_stamp(self.folder)
+        if stamp is None or stamp == self._kept_as:
+            return False
+        found, aside = read_draft(self.folder)
+        self._kept_as = stamp
+        if aside is not None or found == self.draft:
+            return False
+        self.draft = found
+        return True
 
     @property
     def language(self) -> Language:

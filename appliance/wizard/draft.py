@@ -79,6 +79,15 @@ def read_draft(folder: Path) -> tuple[Draft, Path | None]:
         return Draft(), aside
 
 
+def draft_stamp(folder: Path) -> tuple[int, int] | None:
+    """What changes when a draft is written; None where there is none, or none that can be seen."""
+    try:
+        found = (folder / "draft.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def share_as_runs(folder: Path) -> None:
     """Make `folder`, which is right under the state folder, writable for whoever may make runs.
 

@@ -40,7 +40,7 @@ class Wizard:
         self._desk = Desk(site, folder)
         self._chinese = chinese
         if language is not None:
-            self._desk.keep(self._desk.changed(language=language))
+            self._desk.keep_if_possible(self._desk.changed(language=language))
         ask = self._desk.draft.language is None and chinese
         self._page = "language" if ask else "home"
 
@@ -74,7 +74,10 @@ class Wizard:
             draft = question.take(self._desk, value)
         except WrongAnswer as wrong:
             return wrong.why
-        self._desk.keep(draft)
+        if self._page == "language":
+            self._desk.keep_if_possible(draft)
+        else:
+            self._desk.keep(draft)
         return ""
 
     def act(self, action: str) -> bool:
@@ -82,12 +85,12 @@ class Wizard:
 
         Raises: ApplianceError, when it fails; the page stays as it was.
         """
-        page = self.page()
+        shown, page = self._page, self.page()
         chosen = next((each for each in page.actions if each.name == action), None)
         if action == "leave":
             return False
-        if chosen is None or chosen.why_not:
-            return True
+        if page.name != shown or chosen is None or chosen.why_not:
+            return True  # what was asked for was another page's, or cannot be done any more
         try:
             self._take(action)
         except OSError as error:
@@ -110,6 +113,7 @@ class Wizard:
         changed = self._desk.tick()
         if runs is not None:
             changed |= self._desk.runs() != runs
+            changed |= self._desk.take_news()
         return self._step().name != page or changed
 
     def switch_language(self) -> None:
@@ -117,7 +121,7 @@ class Wizard:
         if not self._chinese:
             return
         following = (LANGUAGES.index(self.language) + 1) % len(LANGUAGES)
-        self._desk.keep(self._desk.changed(language=LANGUAGES[following]))
+        self._desk.keep_if_possible(self._desk.changed(language=LANGUAGES[following]))
 
     def fill(self, plan: Plan) -> None:
         """Take all answers from `plan`, whose paths are absolute, and go to the first page that judges."""
@@ -166,7 +170,7 @@ class Wizard:
         if name == "result":
             draft = msgspec.structs.replace(draft, plan=named(desk.draft.plan))
         if name in AFTER_START or name == "home":
-            desk.keep_if_possible(draft)  # a full disk must not stop anybody from seeing and stopping a run
+            desk.keep_if_possible(draft)
         else:
             desk.keep(draft)
         desk.local.pop("shown", None)

@@ -134,7 +134,7 @@ def _start(desk: Desk) -> str:
     settle_plan(desk)
     run = start_run(desk.draft.plan, desk.site, desk.folder)
     # The answers have become a run, and are kept in its folder: what is begun next is another one.
-    desk.keep(Draft(language=desk.draft.language, run=run.root.name))
+    desk.keep_if_possible(Draft(language=desk.draft.language, run=run.root.name))
     desk.open_run(run.root.name)
     return "training"
 

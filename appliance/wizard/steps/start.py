@@ -54,7 +54,7 @@ LANGUAGE = Step(
         ),
     ),
     after=lambda desk: "home",
-    settle=lambda desk: desk.keep(desk.changed(language=desk.language)),
+    settle=lambda desk: desk.keep_if_possible(desk.changed(language=desk.language)),
 )
 
 
@@ -166,7 +166,7 @@ def _open(desk: Desk) -> str:
     if chosen == CONTINUE:
         return desk.draft.reached
     desk.open_run(chosen)
-    desk.keep(desk.changed(run=chosen))
+    desk.keep_if_possible(desk.changed(run=chosen))
     return furthest_page(desk)
 
 
