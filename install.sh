@@ -593,7 +593,8 @@ find_state() { # a site keeps its state where it is, also when the option is for
 
 read_site() { # what this site believes and has had
     site_product='' site_number=0 site_sums='' newest_date=0000-00-00T00:00:00Z
-    if [ -f "$prefix/trust/state" ]; then
+    if [ -f "$prefix/trust/state" ] || [ -f "$prefix/trust/root" ]; then
+        check_memory
         while read -r key value; do
             case $key in
             product:) site_product=$value ;;
@@ -605,6 +606,15 @@ read_site() { # what this site believes and has had
     fi
     now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     if is_before "$now" "$newest_date"; then now=$newest_date; fi
+}
+
+check_memory() { # of a site that forgot what it has had, an older release would seem new
+    good=$(grep -Ex "product: [a-z0-9][a-z0-9-]{0,63}|number: [1-9][0-9]{0,8}|sums-sha256: [0-9a-f]{64}|newest-date: $date_grammar" \
+        "$prefix/trust/state" 2>/dev/null | cut -d: -f1 | tr '\n' ' ' || true)
+    if [ "$good" != "product number sums-sha256 newest-date " ] || [ "$(wc -l <"$prefix/trust/state")" -ne 4 ]; then
+        refuse 4 "This site's memory of its releases is damaged." "$prefix/trust/state is not written as it must be" \
+            "Move $prefix/trust away and install as at the first installation, compared with the anchor sheet: no older release than those here."
+    fi
 }
 
 # --- installing ---------------------------------------------------------------------------------
@@ -621,7 +631,7 @@ make_quarantine() {
         log=$(mkdir -m 700 "$quarantine" 2>&1) || not_made "$log"
         check_alone
         for old in "$prefix"/quarantine.*; do
-            [ "$old" = "$quarantine" ] || rm -rf "$old"
+            if [ "$old" != "$quarantine" ] && is_number "${old##*/quarantine.}"; then rm -rf "$old"; fi
         done
         remove_incomplete
     fi
@@ -631,7 +641,7 @@ make_quarantine() {
 
 check_alone() { # no other install, and nothing that a killed one left running, is at work in this prefix
     for old in "$prefix"/quarantine.*; do
-        if [ "$old" = "$quarantine" ] || [ ! -d "$old" ]; then continue; fi
+        if [ "$old" = "$quarantine" ] || [ ! -d "$old" ] || ! is_number "${old##*/quarantine.}"; then continue; fi
         # Another process may have got the number since a power cut: its command line tells, or its start time.
         if [ -f "$old/.at-work" ]; then
             read -r started command <"$old/.at-work" || true
@@ -643,10 +653,13 @@ check_alone() { # no other install, and nothing that a killed one left running, 
         fi
     done
     for old in "$prefix"/releases/*; do
-        if [ -d "$old" ] && [ ! -f "$old/installed.json" ] && is_named "$old/"; then
+        if is_number "${old##*/}" && [ ! -f "$old/installed.json" ] && is_named "$old/"; then
             refuse 5 "Another install is running here." "a program is at work in $old" "Wait until it has ended."
         fi
     done
+}
+is_number() { # NAME: of a process or a release; what is called otherwise in the prefix is somebody else's
+    case $1 in '' | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
 }
 is_named() { grep -qsF -- "$1" /proc/[0-9]*/cmdline; } # whether a running program was given a path that starts so
 
@@ -655,6 +668,7 @@ start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; } 
 remove_incomplete() { # releases whose install was cut off; the one in use stays, whatever it lacks
     for old in "$prefix"/releases/*; do
         if [ ! -d "$old" ] || [ -f "$old/installed.json" ] || [ "$old" -ef "$prefix/current" ]; then continue; fi
+        is_number "${old##*/}" || continue
         rm -rf "$old"
     done
 }

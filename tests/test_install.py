@@ -16,11 +16,13 @@ import pytest
 
 from appliance.bundle.contents import parse_contents
 from appliance.bundle.medium import Medium
+from appliance.errors import DamagedBundle
 from appliance.progress import Silent
 from appliance.site import audit
 from appliance.site.layout import Site
 from appliance.site.releases import current_release, installed_releases
 from appliance.site.store import fill_store
+from appliance.site.trust import read_trust
 from bundler.pack import Item, lay_out, write_volumes
 from tests.bundles import INSTALLER, Workshop, make_workshop
 from tests.deltas import spoilt
@@ -527,6 +529,44 @@ def test_settings_of_the_session_change_nothing(shop: Workshop, tmp_path: Path) 
     }
     done = check(shop, tmp_path / "opt", "--state", tmp_path / "state", env=odd)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FORGOTTEN = {
+    "nothing": b"",
+    "no number": b"product: islet-test\nnumber: \nsums-sha256: \nnewest-date: \n",
+    "a line more": b"product: a\nnumber: 3\nsums-sha256: %s\nnewest-date: 2026-01-01T00:00:00Z\nx\n"
+    % (b"a" * 64),
+    "no file": None,
+}
+
+
+@pytest.mark.parametrize("memory", FORGOTTEN.values(), ids=FORGOTTEN)
+def test_a_site_that_forgot_its_releases_takes_none_for_new(
+    shop: Workshop, tmp_path: Path, memory: bytes | None
+) -> None:
+    trust = tmp_path / "opt/trust"
+    trust.mkdir(parents=True)
+    shutil.copy(shop.bundle / "root.1", trust / "root")
+    if memory is not None:
+        (trust / "state").write_bytes(memory)
+    done = check(shop, tmp_path / "opt", "--state", tmp_path / "state")
+    with pytest.raises(DamagedBundle) as caught:
+        read_trust(Site(tmp_path / "opt", tmp_path / "state"))
+    assert done.returncode == caught.value.exit_code == 4
+    assert done.stderr == f"islet: {caught.value}\n"
+    assert caught.value.what == "This site's memory of its releases is damaged."
+
+
+def test_folders_of_somebody_else_in_the_prefix_are_left_alone(shop: Workshop, tmp_path: Path) -> None:
+    """As an installation does that was refused: it has made its own folders by then."""
+    prefix = tmp_path / "opt"
+    theirs = ("releases/20241121120000", "releases/notes", "quarantine.samples", "quarantine.2024-11")
+    ours = ("releases/7", "quarantine.4194399")
+    for name in (*theirs, *ours):
+        (prefix / name).mkdir(parents=True)
+    command = ["sh", INSTALLER, "--prefix", prefix, "--state", tmp_path / "state", "--anchor", "0" * 64]
+    assert subprocess.run([*command, shop.bundle], capture_output=True).returncode == 3
+    assert [name for name in (*theirs, *ours) if (prefix / name).exists()] == list(theirs)
 
 
 @pytest.mark.parametrize("options", [[], ["--posix"]], ids=["bash", "bash --posix"])

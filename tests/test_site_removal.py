@@ -160,6 +160,15 @@ def test_gc_takes_what_a_cut_off_install_left(site: Site) -> None:
     assert not site.release(5).exists() and not stray.exists()
 
 
+def test_gc_leaves_what_is_not_islets(site: Site) -> None:
+    theirs = [site.prefix / name for name in ("releases/20241121120000", "releases/x", "quarantine.mine")]
+    for folder in theirs:
+        folder.mkdir()
+    plan = do_collect(site)
+    assert (plan.releases, plan.cut_off) == ((1, 2), ())
+    assert all(folder.is_dir() for folder in theirs)
+
+
 def test_gc_with_nothing_to_collect_still_takes_what_a_killed_one_left(site: Site) -> None:
     do_collect(site, keep=9)
     empty, dead = site.store / "zz", site.prefix / "quarantine.99999999"
@@ -253,6 +262,27 @@ def test_uninstall_keeps_what_is_not_islets(site: Site) -> None:
     uninstall(site, plan, Silent())
     left = sorted(str(path.relative_to(site.prefix)) for path in site.prefix.rglob("*"))
     assert left == ["bin", "bin/other", "notes.txt"]
+
+
+def test_uninstall_with_data_keeps_what_is_not_islets(site: Site) -> None:
+    """Somebody gave a folder for --state, or a prefix, in which other things lay."""
+    make_run(site, "r", site.release(4) / "models/islet/tiny")
+    migrate(site.state)
+    theirs = [
+        site.prefix / "quarantine.2024-11",
+        site.prefix / "releases/20241121120000",
+        site.state / "letters",
+    ]
+    for folder in theirs:
+        folder.mkdir()
+        (folder / "a").write_text("ours")
+    plan = plan_removal(site, with_data=True)
+    assert plan.foreign == tuple(theirs)
+    uninstall(site, plan, Silent())
+    assert all((folder / "a").read_text() == "ours" for folder in theirs)
+    assert sorted(path.name for path in site.prefix.iterdir()) == ["quarantine.2024-11", "releases"]
+    assert [path.name for path in (site.prefix / "releases").iterdir()] == ["20241121120000"]
+    assert {path.name.split(".")[0] for path in site.state.iterdir()} == {"", "audit", "letters"}
 
 
 @pytest.mark.parametrize("lock", ["worker.lock", "jobs/export.lock"])

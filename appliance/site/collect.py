@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.bundle import names
 from appliance.durable import sync_folder
 from appliance.errors import HostNotReady
 from appliance.progress import Progress
@@ -69,8 +70,8 @@ def plan_collection(site: Site, keep: int = 1) -> Collection:
     why |= {number: say("for going back") for number in before}
     why[now.number] = say("in use")
     gone = [one for one in whole if one.number not in why]
-    names = {one.folder.name for one in whole}
-    cut_off = [path for path in sorted((site.prefix / "releases").glob("*")) if path.name not in names]
+    made = [path for path in (site.prefix / "releases").glob("*") if names.NUMBER.fullmatch(path.name)]
+    cut_off = sorted(set(made) - {one.folder for one in whole})
     files = _unlisted(site, [one for one in whole if one.number in why])
     return Collection(
         releases=tuple(one.number for one in gone),

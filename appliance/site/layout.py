@@ -8,7 +8,7 @@ PREFIX/releases/12/        runtime/, and models/, tools/, wheels/ as hard links 
 PREFIX/current             -> releases/12, switched by one rename
 PREFIX/trust/              root, state
 PREFIX/bin/islet           -> ../current/runtime/bin/islet
-STATE/                     datasets/ runs/ exports/ audit.jsonl
+STATE/                     datasets/ runs/ exports/ audit.jsonl, and what else STATE_NAMES tells
 ```
 """
 
@@ -73,6 +73,11 @@ class Site:
 
 RUNTIME_SUMS = "runtime.sums"
 """File in a release's folder: the hashes of what its runtime was when its installation ended."""
+STATE_NAMES = frozenset(
+    ("datasets", "doctor", "exports", "format", "logs", "plans", "runs")
+    + ("supervisor", "supervisor.sock", "wizard")
+)
+"""What Islet makes right under the state folder, beside the audit log: anything else is somebody else's."""
 STATE_NOTE = "state"
 """File under the prefix that holds the path of the state folder."""
 

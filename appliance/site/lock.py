@@ -12,11 +12,13 @@ takes both.
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance.bundle import names
 from appliance.errors import HostNotReady
 from appliance.run.lock import start_time
 from appliance.sentence import reason, say
@@ -24,6 +26,8 @@ from appliance.site.layout import Site
 
 MARK = ".at-work"
 """In a quarantine folder: `START COMMAND`, so that a process that got the number anew does not count."""
+_OURS = re.compile(r"quarantine\.[1-9][0-9]{0,8}")
+"""What is called otherwise is somebody else's; install.sh holds the same."""
 _WAIT = "Wait until it has ended."
 
 
@@ -71,17 +75,24 @@ def _folder(site: Site, command: str) -> Iterator[None]:
     try:
         (mine / MARK).write_text(f"{start_time(os.getpid())} {command}\n", encoding="ascii")
         for other in site.prefix.glob("quarantine.*"):
-            if other == mine:
+            if other == mine or not is_quarantine(other):
                 continue
             if found := _who_made(other):
                 raise _at_work(site, other.suffix[1:], found)
             shutil.rmtree(other, ignore_errors=True)  # of a command that was killed
         for cut in site.prefix.glob("releases/*"):
-            if not (cut / "installed.json").exists() and (pid := find_named(cut)):
+            if not names.NUMBER.fullmatch(cut.name) or (cut / "installed.json").exists():
+                continue
+            if pid := find_named(cut):
                 raise _at_work(site, str(pid), "install")
         yield
     finally:
         shutil.rmtree(mine, ignore_errors=True)
+
+
+def is_quarantine(path: Path) -> bool:
+    """Whether `path` is what a process of ours is at work in, or was."""
+    return _OURS.fullmatch(path.name) is not None
 
 
 def _who_made(folder: Path) -> str | None:

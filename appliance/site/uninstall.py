@@ -1,9 +1,9 @@
 """`islet uninstall`: the software goes, data and the audit log stay.
 
-Only what Islet made is removed: a file of somebody else's in the prefix is left, and named. The release in
-use goes last. Before it does, a shell script takes the place of the command: it removes the rest, itself at
-the very end, so that the same command, given again after a cut at any point, finishes. The audit log stays
-also where data goes: it says what was here.
+Only what Islet made is removed: a file of somebody else's in the prefix or in the state folder is left, and
+named. The release in use goes last. Before it does, a shell script takes the place of the command: it removes
+the rest, itself at the very end, so that the same command, given again after a cut anywhere, finishes. The
+audit log stays also where data goes: it says what was here.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.bundle import names
 from appliance.durable import make_folder, remove_parts, write_whole
 from appliance.errors import HostNotReady
 from appliance.locale import catalogue, language_of
@@ -20,14 +21,16 @@ from appliance.process import run
 from appliance.progress import Progress
 from appliance.sentence import listed, say
 from appliance.site import audit
-from appliance.site.layout import STATE_NOTE, Site
-from appliance.site.lock import alone
+from appliance.site.layout import STATE_NAMES, STATE_NOTE, Site
+from appliance.site.lock import alone, is_quarantine
 from appliance.site.releases import current_release, installed_releases
 from appliance.site.service import remove_unit, service_processes
 from appliance.site.use import active_runs, ancestors, program_uses
 
 AUDIT_FILES = ("audit.", ".audit.", "audit-restored-")
 """How the names of the audit log's files begin: the log, its signatures, its key."""
+_ASIDE = (".format.", ".restore.", ".supervisor.sock.")
+"""How names right under the state folder begin that something had while it was made."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,10 @@ class Removal:
     software_bytes: int
     runs: int
     data_bytes: int
-    """Everything under the state folder but the audit log."""
+    """Everything of Islet's under the state folder but the audit log."""
     with_data: bool
     foreign: tuple[Path, ...]
-    """What lies in the prefix and is not Islet's: it stays."""
+    """What lies in the folders that something goes from, and is not Islet's: it stays."""
 
 
 def plan_removal(site: Site, *, with_data: bool) -> Removal:
@@ -54,8 +57,23 @@ def plan_removal(site: Site, *, with_data: bool) -> Removal:
         runs=sum(1 for _ in site.runs.glob("*/plan.toml")),
         data_bytes=sum(_bytes(path, seen) for path in _data(site)),
         with_data=with_data,
-        foreign=tuple(sorted(set(_entries(site.prefix)) - set(_own(site)))),
+        foreign=tuple(_foreign(site, with_data=with_data)),
     )
+
+
+def _foreign(site: Site, *, with_data: bool) -> Iterator[Path]:
+    """What is not Islet's: in the prefix, among the releases and, where data go, in the state folder."""
+    own = {*_own(site), site.prefix / "releases"}
+    for path in (*_entries(site.prefix), *_entries(site.prefix / "releases")):
+        if path not in own:
+            yield path
+    if with_data:
+        data = set(_data(site))
+        yield from (
+            path
+            for path in _entries(site.state)
+            if path not in data and not path.name.startswith(AUDIT_FILES)
+        )
 
 
 def uninstall(site: Site, shown: Removal, progress: Progress) -> None:
@@ -68,12 +86,12 @@ def uninstall(site: Site, shown: Removal, progress: Progress) -> None:
         _check_idle(site)
         audit.append(site.audit, "uninstall", releases=len(shown.releases), with_data=int(shown.with_data))
         remove_unit(site)
-        last = {site.current, current, current.parent, site.prefix / STATE_NOTE, site.prefix / ".lock"}
+        last = {site.current, current, site.prefix / STATE_NOTE, site.prefix / ".lock"}
         with progress.stage(say("removing"), total=None):
             for path in _data(site) if shown.with_data else ():
                 _remove(path)
-            for path in (*_entries(current.parent), *_own(site)):
-                if path not in last and not _is_command(site, path) and not _is_quarantine(path):
+            for path in _own(site):
+                if path not in last and not _is_command(site, path) and not is_quarantine(path):
                     _remove(path)
             make_folder(site.prefix / "bin")
             remove_parts(site.prefix / "bin")
@@ -94,7 +112,13 @@ if [ -z "$wanted" ]; then
 fi
 set -e
 cd {prefix}
-rm -rf current releases {note} .lock quarantine.[0-9]*
+for each in releases/* quarantine.*; do
+    name=${{each#releases/}}
+    case ${{name#quarantine.}} in 0* | *[!0-9]* | ??????????*) continue ;; esac # somebody else's
+    rm -rf "$each"
+done
+rm -rf current {note} .lock
+rmdir releases 2>/dev/null || true
 sync # what is gone must not come back without the command that removes it
 rm -f bin/islet
 rmdir bin 2>/dev/null || true
@@ -147,21 +171,20 @@ def _check_idle(site: Site) -> None:
 
 
 def _own(site: Site) -> list[Path]:
-    """What Islet made right under the prefix; `bin` only while nothing else lies in it."""
-    names = ("store", "releases", "current", "trust", STATE_NOTE, ".lock")
-    own = [site.prefix / name for name in names]
+    """What Islet made in the prefix: `bin` only while nothing else lies in it; of `releases`, each one."""
+    own = [site.prefix / name for name in ("store", "current", "trust", STATE_NOTE, ".lock")]
+    own += [path for path in _entries(site.prefix / "releases") if names.NUMBER.fullmatch(path.name)]
     command = site.prefix / "bin" / "islet"
     alone_in_bin = set(_entries(command.parent)) <= {command}
-    own += [command.parent if alone_in_bin else command, *filter(_is_quarantine, _entries(site.prefix))]
+    own += [command.parent if alone_in_bin else command, *filter(is_quarantine, _entries(site.prefix))]
     return [path for path in own if path.is_symlink() or path.exists()]
 
 
-def _is_quarantine(path: Path) -> bool:
-    return path.name.startswith("quarantine.") and path.suffix[1:].isdigit()
-
-
 def _data(site: Site) -> Iterator[Path]:
-    return (path for path in _entries(site.state) if not path.name.startswith(AUDIT_FILES))
+    """What Islet keeps in the state folder, and what it was writing there; not the audit log."""
+    for path in _entries(site.state):
+        if path.name in STATE_NAMES or path.name.startswith(_ASIDE):
+            yield path
 
 
 def _entries(folder: Path) -> list[Path]:
