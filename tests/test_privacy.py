@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,7 +229,62 @@ def test_false_numbers_cannot_be_real_ones() -> None:
     assert len(number) == 18 and number[:2] == "00" and id_check_character(number[:17]) != number[17]
     card = false.instead(Kind.BANK_CARD, "6222021234567890128", "p") or ""
     assert len(card) == 19 and not is_luhn_right(card)
-    assert (false.instead(Kind.MOBILE, "13812345678", "p") or "").startswith("0000000")
+    assert (false.instead(Kind.MOBILE, "+86 138-1234-5678", "p") or "").startswith("+86 000-")
+    assert (false.instead(Kind.LANDLINE, "010-62345678", "p") or "").startswith("000-")
+    assert (false.instead(Kind.ID, "001-23-4567", "p") or "").startswith("000-")
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "others"),
+    [
+        (
+            Kind.MOBILE,
+            "13812345678",
+            ["138 1234 5678", "+86 138-1234-5678", "１３８１２３４５６７８", "1381\n2345678"],
+        ),
+        (Kind.ID, "11010519491231002X", ["110105 19491231 002x", "110105-19491231-002X"]),
+        (Kind.LANDLINE, "01062345678", ["010-62345678", "(010) 6234 5678"]),
+        (Kind.RECORD, "ZY2023", ["zy-2023", "ZY 2023"]),
+    ],
+)
+def test_one_number_has_one_false_number_however_it_is_written(
+    kind: Kind, first: str, others: list[str]
+) -> None:
+    def digits(value: str) -> str:
+        false = Surrogates(b"k" * 32).instead(kind, value, "p") or ""
+        return "".join(re.findall("[0-9]", false.removeprefix("+86")))
+
+    assert {digits(other) for other in others} == {digits(first)}
+
+
+def test_one_person_has_one_false_name_however_it_is_written() -> None:
+    def name(value: str) -> str:
+        return Surrogates(b"k" * 32).instead(Kind.NAME, value, "p") or ""
+
+    first, last = name("John Smith").split()
+    assert name("Smith, John") == f"{last}, {first}" and name("SMITH, JOHN") == f"{last}, {first}".upper()
+    assert name("Smith") == last and name("John") == first
+    assert len({name("张伟"), name("张 伟"), name("张\n伟")}) == 1 and len(name("张 伟")) == 2
+    assert name("José Álvarez").isascii() and " " in name("José Álvarez")
+
+
+def test_thousands_of_people_keep_numbers_of_their_own_and_none_the_true_one() -> None:
+    false = Surrogates(b"k" * 32)
+    numbers = [f"138{at:08}" for at in range(2000)]
+    assert len({false.instead(Kind.MOBILE, number, "p") for number in numbers}) > 1995
+    assert all(false.instead(Kind.RECORD, f"{at}", "p") != f"{at}" for at in range(1000))
+
+
+def test_all_dates_of_a_group_move_together_whatever_else_a_row_tells_of_it() -> None:
+    redactor = Redactor(Detector(), dict.fromkeys(Kind, "replace"), Surrogates(b"k" * 32))
+
+    def day(text: str, group: str = "") -> str:
+        new = redactor.redact(replace(row(text, "好"), group=group)).row.messages[0].content
+        return re.findall(r"\d{4}-\d{2}-\d{2}(?!\d)", new)[-1]
+
+    texts = ("身份证110105 19491231 002X，2023-05-01入院", "检查号：77，2023-05-01", "2023-05-01复查")
+    assert len({day(text, "g1") for text in texts}) == 1
+    assert day(texts[0]) == day("身份证11010519491231002x，2023-05-01出院")
 
 
 def test_another_key_gives_other_values() -> None:

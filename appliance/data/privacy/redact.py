@@ -9,7 +9,7 @@ from typing import Literal
 from appliance.data.privacy.detector import Detector
 from appliance.data.privacy.fields import Leaf, fields_of, with_fields
 from appliance.data.privacy.kinds import PLACEHOLDERS, Found, Kind
-from appliance.data.privacy.surrogates import Surrogates
+from appliance.data.privacy.surrogates import Surrogates, as_one
 from appliance.run.rows import Row
 
 Action = Literal["mask", "replace", "keep"]
@@ -121,12 +121,12 @@ def _within(found: Sequence[Found], length: int) -> Iterator[Found]:
 
 
 def _patient(row: Row, leaves: Sequence[Leaf], found: Sequence[Sequence[Found]]) -> str:
-    """What tells this row's patient from others: the surest identifier in it, else the row itself."""
+    """What tells this row's patient from others: its group, else the surest identifier in it, else the row."""
+    if row.group:
+        return f"group:{row.group}"
     for kind in _IDENTIFYING:
-        if kind is Kind.NAME and row.group:
-            return f"group:{row.group}"
         for leaf, there in zip(leaves, found, strict=True):
             for one in there:
                 if one.kind is kind:
-                    return f"{kind}:{leaf.value[one.start : one.end]}"
+                    return f"{kind}:{as_one(kind, leaf.value[one.start : one.end])}"
     return f"row:{row.source_sha256}:{row.row}"
