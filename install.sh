@@ -589,6 +589,14 @@ find_state() { # a site keeps its state where it is, also when the option is for
         refuse 2 "This site keeps its state in $known." "--state names $state" "Leave --state out."
     fi
     state=${state:-${known:-/var/lib/islet}}
+    [ -z "$known" ] || return 0
+    case $state/ in "$prefix"/*) not_apart ;; esac
+    case $prefix/ in "$state"/*) not_apart ;; esac
+}
+
+not_apart() {
+    refuse 2 "The prefix and the state folder lie one in the other." \
+        "they are $prefix and $state, and each must be able to go without the other" "Give --state a folder beside the prefix."
 }
 
 read_site() { # what this site believes and has had
@@ -811,9 +819,10 @@ parse_arguments() {
     if [ ! -e "$medium/RELEASE" ] && [ ! -e "$medium/SHA256SUMS" ]; then
         refuse 6 "$medium holds no bundle." "neither RELEASE nor SHA256SUMS is in it" "Mount the medium, and name the folder on it that has RELEASE in it."
     fi
-    for folder in "$prefix" "${state:-/}"; do
+    for folder in "$prefix" "${state:-$prefix}"; do
         case $folder in
-        /*) ;;
+        /*[!/]*) ;;
+        /*) refuse 2 "The prefix or the state folder cannot be /." "the system's own folders lie there" "Give a folder for Islet alone, as /opt/islet." ;;
         *) usage "$folder is not an absolute path." ;;
         esac
     done

@@ -499,6 +499,22 @@ def test_a_state_folder_other_than_the_sites_is_refused(shop: Workshop, tmp_path
     assert refused.stderr.splitlines()[0] == f"islet: This site keeps its state in {tmp_path}/kept."
 
 
+PLACES = {
+    "the same": ("opt", "opt", "The prefix and the state folder lie one in the other."),
+    "the note of the state": ("opt", "opt/state", "The prefix and the state folder lie one in the other."),
+    "the prefix inside": ("srv/opt", "srv", "The prefix and the state folder lie one in the other."),
+    "the prefix /": ("/", "srv", "The prefix or the state folder cannot be /."),
+    "the state /": ("opt", "//", "The prefix or the state folder cannot be /."),
+}
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_software_and_data_have_folders_of_their_own(shop: Workshop, tmp_path: Path, where: str) -> None:
+    prefix, state, what = PLACES[where]
+    refused = check(shop, tmp_path / prefix, "--state", f"{tmp_path}/{state}" if state != "//" else state)
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (2, f"islet: {what}")
+
+
 def test_a_prefix_that_everybody_may_change_is_refused(shop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "opt").mkdir()
     (tmp_path / "opt").chmod(0o777)
