@@ -10,6 +10,7 @@ Format: https://ossf.github.io/osv-schema/, 1.7
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,7 +299,7 @@ def _in_zip(path: Path, title: str) -> Iterator[bytes]:
             for info in archive.infolist():
                 if info.filename.endswith(".json") and info.file_size <= MAX_DOCUMENT_BYTES:
                     yield archive.read(info)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise BadInput(
             f"The advisories {title} cannot be read.",
             why=f"it is no whole zip: {error}",

@@ -216,6 +216,17 @@ def test_refuses_what_holds_no_advisories(tmp_path: Path, body: bytes) -> None:
             compare(PACKAGES, str(tmp_path / where), cache=tmp_path, progress=Silent())
 
 
+def test_refuses_a_zip_whose_compressed_data_are_garbage(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", "{}" * 1000)
+    data = bytearray(path.read_bytes())
+    data[30 + len("a.json")] = 0xFF  # a block type that deflate does not have
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match="no whole zip"):
+        compare({"x": "1.0"}, str(path), cache=tmp_path, progress=Silent())
+
+
 def test_refuses_a_zip_that_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -9,7 +9,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -104,6 +107,30 @@ def test_says_which_channel_is_not_there(site: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         locked(site, tmp_path / "cache")
     assert "./channel" in caught.value.what
+
+
+def test_a_channels_token_is_in_no_lock_and_no_message(site: Path, tmp_path: Path) -> None:
+    above = tmp_path / "conda" / "t" / "tk-Tr0ub4dor"
+    above.mkdir(parents=True)
+    shutil.copytree(site / "channel", above / "channel")
+    files = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), files) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/conda"
+
+        def lock(cache: Path) -> LockedRuntime:
+            runtime = Runtime((f"{address}/t/tk-Tr0ub4dor/channel",))
+            return lock_runtime(runtime, Target(python=HERE), base=site, cache=cache, progress=Silent())
+
+        packages = lock(tmp_path / "cache").packages
+        server.shutdown()
+    assert {package.url.rpartition("/")[0] for package in packages} <= {
+        f"{address}/channel/noarch",
+        f"{address}/channel/linux-64",
+    }
+    with pytest.raises(StepFailed) as caught:
+        lock(tmp_path / "empty")
+    assert f"{address}/channel/" in str(caught.value) and "Tr0ub4dor" not in str(caught.value)
 
 
 def flip_last_bit(path: Path) -> None:

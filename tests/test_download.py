@@ -286,6 +286,7 @@ def test_a_date_to_try_again_at_is_understood() -> None:
     assert web._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert 3e9 < web._retry_after("Wed, 21 Oct 2125 07:28:00 GMT") < 4e9
     assert web._retry_after("soon") == 0
+    assert web._retry_after("Wed, 21 Oct 99999999999 07:28:00 GMT") == 0
 
 
 def test_a_server_that_fails_for_ever_is_given_up(server: Hostile, tmp_path: Path) -> None:

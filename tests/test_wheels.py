@@ -317,6 +317,19 @@ def test_says_that_a_requirement_cannot_be_met(general: PackageIndex, requiremen
     assert "127.0.0.1" not in caught.value.why
 
 
+@pytest.mark.parametrize("size", [0, 10, None])
+def test_what_is_kept_of_a_wheel_is_read_again_when_its_bytes_changed(
+    general: PackageIndex, size: int | None
+) -> None:
+    write_wheel(general.folder, name="a", needs=("b",))
+    write_wheel(general.folder, name="b")
+    assert names(locked(general, "a")) == ["a 1.0", "b 1.0"]
+    for kept in (general.folder.parent / "cache" / "metadata").iterdir():
+        text = kept.read_bytes().replace(b"Requires-Dist: b", b"Requires-Dist: c")
+        kept.write_bytes(text if size is None else bytes(size))  # a power cut leaves zeros, or nothing
+    assert names(locked(general, "a")) == ["a 1.0", "b 1.0"]
+
+
 def test_refuses_metadata_that_are_not_the_listed_ones(general: PackageIndex) -> None:
     path = write_wheel(general.folder, name="a")
     general.wrong[f"{path.name}.metadata"] = b"Metadata-Version: 2.4\nName: a\nVersion: 1.0\n"

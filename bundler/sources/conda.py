@@ -23,6 +23,7 @@ from bundler.rules import Exceptions
 from bundler.sources import file_sha256
 from bundler.sources.download import Got, Job, Source, Wanted, fetch, fetch_all
 from bundler.sources.runtime_archive import write_canonical
+from bundler.sources.web import shown, without_secrets
 
 KERNEL = "4.18"
 """Linux version assumed of every target: that of RHEL 8."""
@@ -204,13 +205,13 @@ def _solve(
     except SolverError as error:
         raise BadInput(
             "The conda environment cannot be solved for the target.",
-            why=str(error),
+            why=without_secrets(str(error)),
             next_step="Correct runtime.packages, runtime.channels or [target] in the manifest.",
         ) from error
     except GatewayError as error:
         raise StepFailed(
             "A conda channel could not be read.",
-            why=str(error),
+            why=without_secrets(str(error)),
             next_step="Check runtime.channels in the manifest and the network, then run the same command.",
         ) from error
 
@@ -246,12 +247,10 @@ def _locked(record: Any, file: Got, base: Path) -> LockedPackage:
 
 def _hint(url: str, base: Path) -> str:
     """`url` without credentials; relative to the folder `base` where it lies below it."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "file":
+    if urllib.parse.urlsplit(url).scheme == "file":
         home = base.resolve().as_uri() + "/"
         return url.removeprefix(home) if url.startswith(home) else ""
-    path = re.sub(r"^/t/[^/]+/", "/", parts.path)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
+    return shown(url)
 
 
 def _install(runtime: LockedRuntime, prefix: Path, unpacked: Path, cache: Path) -> None:

@@ -36,6 +36,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 _CONDA_TOKEN = re.compile(r"/t/[^/]+/")
 """How conda channels carry a token in the path."""
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>()]+")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def shown(url: str) -> str:
         return "an address that is none"
     path = _CONDA_TOKEN.sub("/", parts.path)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
+
+
+def without_secrets(text: str) -> str:
+    """What another program said, with each address in it as `shown` gives it."""
+    return _ADDRESS.sub(lambda found: shown(found[0]), text)
 
 
 def _extent(status: int, headers: Mapping[str, str], start: int) -> tuple[int, int | None]:
@@ -278,7 +284,7 @@ def _retry_after(text: str) -> float:
         return float(text)
     try:
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 

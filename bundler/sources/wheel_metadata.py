@@ -30,6 +30,8 @@ MAX_WHOLE_BYTES = 64 << 20
 """A wheel up to this size is fetched whole for its metadata where the server sends no parts."""
 TIMEOUT_S = 60.0
 ATTEMPTS = 4
+_KEPT_LINE = re.compile(rb"([0-9]{1,18}) ([0-9a-f]{64})")
+"""Before what is kept: bytes of the wheel, 0 if not known, and the SHA-256 of what follows."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def read_facts(file: ListedFile, cache: Path) -> Facts:
     StepFailed, when they cannot be had.
     """
     kept = _kept_at(file, cache) if file.sha256 else None
-    if kept is not None and kept.is_file():
-        size, _, body = kept.read_bytes().partition(b"\n")
-        return Facts(body, int(size) or None)
+    held = None if kept is None else _held(kept, file)
+    if held is not None:
+        return held
     facts = Facts(_beside(file), file.size) if file.has_metadata else _inside(file)
     if kept is not None:
         _keep(kept, facts)
@@ -84,11 +86,23 @@ def _kept_at(file: ListedFile, cache: Path) -> Path:
     return cache / "metadata" / hashlib.sha256(f"{file.sha256} {file.url}".encode()).hexdigest()
 
 
+def _held(path: Path, file: ListedFile) -> Facts | None:
+    """What is kept of `file`; None where it is not the bytes that were written, or not those listed now."""
+    if not path.is_file():
+        return None
+    line, _, body = path.read_bytes().partition(b"\n")
+    found, digest = _KEPT_LINE.fullmatch(line), hashlib.sha256(body).hexdigest()
+    if found is None or found[2].decode() != digest or file.metadata_sha256 not in ("", digest):
+        return None
+    return Facts(body, int(found[1]) or None)
+
+
 def _keep(path: Path, facts: Facts) -> None:
-    """Write whole or not at all; two threads may keep the same."""
+    """Write whole or not at all; two threads may keep the same. What a power cut tears, its hash tells."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(b"%d\n" % (facts.size or 0) + facts.metadata)
+        digest = hashlib.sha256(facts.metadata).hexdigest()
+        file.write(f"{facts.size or 0} {digest}\n".encode() + facts.metadata)
     Path(file.name).replace(path)
 
 
