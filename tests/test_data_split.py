@@ -72,6 +72,28 @@ def test_three_sides_have_the_rows_that_were_wanted() -> None:
     assert len(found.sides) == 1000
 
 
+@pytest.mark.parametrize(("share", "total", "rows"), [(0.29, 100, 29), (0.333, 1000, 333), (0.1, 19, 1)])
+def test_a_share_is_of_so_many_rows_as_it_says(share: float, total: int, rows: int) -> None:
+    assert Wanted(share=share).of(total) == rows
+
+
+def test_a_question_that_differs_in_marks_or_the_systems_prompt_alone_is_on_one_side() -> None:
+    rows = []
+    for at in range(40):
+        rows += [row(f"第{at}个问题，怎么办？"), row(f"第{at}个问题 怎么办")]
+        turns = Message("system", "你是医生。"), *row(f"第{at}个问题怎么办?").messages
+        rows.append(Row(turns, "a", "a" * 64, 1))
+    found = parted(rows, validation=Wanted(share=0.3))
+    assert found.bundles == 40 and found.rows["validation"] == 36
+    for at in range(0, len(rows), 3):
+        assert len({found.side_of(at + each) for each in range(3)}) == 1
+    train, held_out = split_held_out(rows, 0.3, seed=3)
+    words = [
+        {"".join(filter(str.isalnum, row.question[-1].content)) for row in side} for side in (train, held_out)
+    ]
+    assert held_out and not words[0] & words[1]
+
+
 def test_the_same_rows_in_any_order_and_others_by_another_seed() -> None:
     rows = [row(str(number)) for number in range(300)]
     chosen = {

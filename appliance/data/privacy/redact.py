@@ -121,7 +121,7 @@ def _within(found: Sequence[Found], length: int) -> Iterator[Found]:
 
 
 def _patient(row: Row, leaves: Sequence[Leaf], found: Sequence[Sequence[Found]]) -> str:
-    """What tells this row's patient from others: its group, else the surest identifier in it, else the row."""
+    """What tells this row's patient from others: its group, its surest identifier, or the row itself."""
     if row.group:
         return f"group:{row.group}"
     for kind in _IDENTIFYING:
