@@ -456,6 +456,66 @@ def test_a_path_can_be_typed(folder: Path) -> None:
     drive(flow, script)
 
 
+def test_a_typed_path_counts_when_the_line_is_left_and_a_wrong_one_stays_to_be_mended(folder: Path) -> None:
+    flow = ScriptedFlow(folder, at="data")
+
+    async def script(program: "Program", pilot: "Pilot[None]") -> None:
+        view = program.board.view("files")
+        entry = view.entry
+
+        async def leave_line() -> None:
+            await press(program, pilot, "tab")
+            await asyncio.gather(*view._tasks)
+            await settle(program, pilot)
+
+        await press(program, pilot, "tab", *"discharge.json")
+        await leave_line()
+        assert "! discharge.json: there is no such file or folder" in text_of(program)
+        assert entry.value == "discharge.json"
+        await press(program, pilot, "shift+tab", "l")
+        assert "there is no such file" not in text_of(program)
+        await leave_line()
+        assert (flow.answers["files"], entry.value) == (str(folder / "discharge.jsonl"), "")
+        await press(program, pilot, "shift+tab", *"2025-Q3/出院小结.jsonl", "f9")
+        chosen = [folder / "discharge.jsonl", folder / "2025-Q3" / "出院小结.jsonl"]
+        assert flow.answers["files"] == "\n".join(map(str, chosen))
+        assert flow.taken == ["leave"]
+
+    drive(flow, script)
+
+
+def test_of_several_lines_that_are_pasted_none_is_lost(folder: Path) -> None:
+    from textual.events import Paste
+
+    flow = ScriptedFlow(folder, at="data")
+
+    async def script(program: "Program", pilot: "Pilot[None]") -> None:
+        entry = program.board.view("system").entry
+        entry.focus()
+        entry.post_message(Paste("你是住院部助手。\r\n\n  Answer\tbriefly.\n"))
+        await settle(program, pilot)
+        await press(program, pilot, "f9")
+        assert flow.answers["system"] == "你是住院部助手。 Answer briefly."
+
+    drive(flow, script)
+
+
+def test_what_is_shown_in_place_of_a_character_is_that_character_again_when_it_is_edited(
+    folder: Path,
+) -> None:
+    flow = ScriptedFlow(folder, at="data")
+    flow.answers["system"] = "Ward 7 \u2764\ufe0f\nbriefly"
+
+    async def script(program: "Program", pilot: "Pilot[None]") -> None:
+        program.board.view("system").entry.focus()
+        await settle(program, pilot)
+        assert "<U+FE0F>\\nbriefly" in text_of(program)
+        await press(program, pilot, ".", "f9")
+        assert flow.answers["system"] == "Ward 7 \u2764\ufe0f\nbriefly."
+
+    drive(flow, script)
+
+
 # Keys of the page
 
 
@@ -551,8 +611,9 @@ def test_ctrl_c_asks_and_stays_by_default(folder: Path) -> None:
         assert ">[ Stay ]< [ Leave ]" in text_of(program)
         await press(program, pilot, "enter")
         assert flow.taken == []
-        await press(program, pilot, "ctrl+c", "tab", "enter")
+        await press(program, pilot, "0", "ctrl+c", "tab", "enter")
         assert flow.taken == ["leave"]
+        assert flow.answers["share"] == "50", "also what was being typed is kept"
 
     drive(flow, script)
 

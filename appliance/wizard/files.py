@@ -133,11 +133,6 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def typed_problem(path: Path) -> str:
-    """Why the file at a typed path cannot be data; what is no file at all is judged by who takes it."""
-    return file_problem(path) if is_file(path) else ""
-
-
 def file_problem(path: Path) -> str:
     """Why the file at `path` cannot be data, as far as its first bytes tell; empty when it can."""
     if not is_utf8(str(path)):

@@ -11,7 +11,7 @@ from appliance.progress import amount_text
 from appliance.sentence import say
 from appliance.wizard.cells import one_line, wrap
 from appliance.wizard.draw import text_lines
-from appliance.wizard.files import Entry, expanded, is_file, is_folder, list_folder, mounts, typed_problem
+from appliance.wizard.files import Entry, expanded, file_problem, is_file, is_folder, list_folder, mounts
 from appliance.wizard.page import Table
 from appliance.wizard.typed import normal
 
@@ -125,7 +125,7 @@ class Listing:
             return self.open(path.resolve())
         if not is_file(path):
             return say("There is no file or folder {path}.", path=one_line(typed))
-        if str(path) not in self.chosen and (problem := typed_problem(path)):
+        if str(path) not in self.chosen and (problem := file_problem(path)):
             return say("{name} cannot be chosen: {problem}.", name=one_line(typed), problem=problem)
         self._toggle(path)
         return ""

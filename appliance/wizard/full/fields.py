@@ -54,6 +54,12 @@ class FieldView:
         """The answer as it stands on the screen."""
         return self.told
 
+    async def unsaid(self) -> str | None:
+        """An answer that stands on the screen and was not told, once every key has arrived there; None where
+        there is none.
+        """
+        return None
+
     @property
     def problem(self) -> str:
         """What to say under the field, in English."""
@@ -287,9 +293,22 @@ class Entry(Input):
     def action_cut(self) -> None:
         """Nothing."""
 
+    def on_paste(self, event: events.Paste) -> None:
+        """All that is pasted, as one line: of several, Textual's own would silently take the first."""
+        event.prevent_default()
+        event.stop()
+        lines = (line.strip() for line in event.text.replace("\t", " ").splitlines())
+        self.replace(" ".join(line for line in lines if line), *self.selection)
+
     def validate_value(self, value: str) -> str:
         """With an input method on, full-width figures arrive for plain ones."""
         return unicodedata.normalize("NFKC", value) if self.number else value
+
+    async def arrived(self) -> None:
+        """Come back when every key that was pressed before is in the line."""
+        done = asyncio.Event()
+        if self.call_later(done.set):
+            await done.wait()
 
     def take_key(self, key: str) -> Taken:
         """Up and Down leave the line, Enter too; what was typed counts once the line is left."""
@@ -364,9 +383,12 @@ class LineField(Vertical, FieldView):
 
     @property
     def typed(self) -> str:
-        if self.entry.value == self._shown:
+        typed = self.entry.value
+        if typed == self._shown:
             return self._kept
-        return self.entry.value.replace("\\n", "\n") if "\n" in self._kept else self.entry.value
+        for character in set(self._kept) - {" ", "\t"}:  # what stood for it on the line is it again
+            typed = typed.replace(_on_one_line(character), character)
+        return typed
 
     def show(self, field: Field, catalogue: Catalogue) -> None:
         untouched = self.typed == self.told and not self.wrong and not self.waits
@@ -382,11 +404,9 @@ class LineField(Vertical, FieldView):
     def label_cells(self) -> int:
         return min(Text(said(self.field.label, self.catalogue)).cell_len, MOST_LABEL) + 3
 
-    async def arrived(self) -> None:
-        """Come back when every key that was pressed before is in the line."""
-        done = asyncio.Event()
-        if self.entry.call_later(done.set):
-            await done.wait()
+    async def unsaid(self) -> str | None:
+        await self.entry.arrived()
+        return self.typed if self.typed != self.told else None
 
     def commit(self) -> None:
         """Tell the flow what was typed, if that is new."""

@@ -21,7 +21,7 @@ from appliance.progress import amount_text
 from appliance.sentence import say
 from appliance.wizard.cells import one_line, pad, shorten
 from appliance.wizard.files import Entry as FileEntry
-from appliance.wizard.files import expanded, is_folder, list_folder, typed_problem
+from appliance.wizard.files import expanded, file_problem, is_file, is_folder, list_folder
 from appliance.wizard.full.fields import Entry, FieldView, ProblemLines
 from appliance.wizard.full.lane import Lane
 from appliance.wizard.full.rows import FOCUSED, Rows, Said, Taken, indented, said
@@ -38,6 +38,7 @@ TYPE_PATH = say("or type a path")
 NONE_CHOSEN = say("Nothing is chosen yet.")
 READING = say("The folder is being read.")
 EMPTY = say("There is nothing in this folder.")
+NO_FILE = say("there is no such file or folder")
 
 
 class FileList(Rows, can_focus=True):
@@ -174,6 +175,8 @@ class FilesField(Vertical, FieldView):
         self._problem.indent = 2
         self._lane = Lane("folders")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refused = ""
+        """The typed path that could not be taken."""
 
     def compose(self) -> ComposeResult:
         """Folder, entries, a path to type, what is chosen, what is wrong."""
@@ -194,7 +197,7 @@ class FilesField(Vertical, FieldView):
     def on_mount(self) -> None:
         """Read the folder."""
         self._tell()
-        self.watch(self.entry, "has_focus", self._tell, init=False)
+        self.watch(self.entry, "has_focus", self._entered_or_left, init=False)
         self.open(self.folder)
 
     def widget(self) -> Widget:
@@ -252,34 +255,66 @@ class FilesField(Vertical, FieldView):
         self._toggle(str(entry.path))
 
     def _toggle(self, path: str) -> None:
-        paths = self.paths
-        wanted = [each for each in paths if each != path] if path in paths else [*paths, path]
-        self.post_message(self.tell("\n".join(wanted)))
+        self.post_message(self.tell(self._toggled(path)))
         self._tell()
+
+    def _toggled(self, path: str) -> str:
+        """The answer with `path` taken, or left out."""
+        paths = self.paths
+        return "\n".join([each for each in paths if each != path] if path in paths else [*paths, path])
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """A typed path: a folder is opened, a file is taken, or left out again."""
         event.stop()
-        text = event.value.strip()
-        if not text:
-            return
-        self.entry.value = ""
-        task = asyncio.create_task(self._take_path(self.folder / expanded(text)))
+        self._submit()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """What was wrong with another path need not be wrong with this one."""
+        event.stop()
+        if self.wrong and self.entry.value != self._refused:
+            self.wrong = ""
+            self._problem.renew()
+
+    def _entered_or_left(self, has_focus: bool) -> None:
+        self._tell()
+        if not has_focus:  # whoever leaves the line has answered
+            self._submit()
+
+    def _submit(self) -> None:
+        task = asyncio.create_task(self._answer_typed())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _take_path(self, path: Path) -> None:
+    async def _answer_typed(self) -> None:
+        wanted = await self._take_typed()
+        if wanted is not None and self.is_attached:
+            self.post_message(self.tell(wanted))
+            self._tell()
+
+    async def unsaid(self) -> str | None:
+        await self.entry.arrived()
+        return await self._take_typed()
+
+    async def _take_typed(self) -> str | None:
+        """The answer with the typed file taken, or left out again; None where nothing is typed, or a folder,
+        which is opened, or what cannot be taken, which stays in the line to be mended.
+        """
+        text = self.entry.value.strip()
+        self.entry.value = ""  # it is answered once, whoever asks next
+        if not text:
+            return None
+        path = self.folder / expanded(text)
         if await self._lane.call(is_folder, path):
             self.open(path)
-            return
-        problem = "" if str(path) in self.paths else await self._lane.call(typed_problem, path)
-        self.wrong = (
-            say("{name}: {problem}", name=path.name, problem=self.catalogue.say(problem)) if problem else ""
-        )
-        if problem:
-            self._tell()
-        else:
-            self._toggle(str(path))
+            return None
+        if str(path) in self.paths or not (problem := await self._lane.call(_problem_of, path)):
+            return self._toggled(str(path))
+        self.wrong = say("{name}: {problem}", name=path.name, problem=self.catalogue.say(problem))
+        if not self.entry.value:
+            self.entry.value = self._refused = text
+            self.entry.cursor_position = len(text)
+        self._tell()
+        return None
 
     def _tell(self) -> None:
         catalogue = self.catalogue
@@ -289,3 +324,8 @@ class FilesField(Vertical, FieldView):
         self._label.tell(Text(f"{'>' if self.entry.has_focus else ' '} {said(TYPE_PATH, catalogue)}"))
         for part in (self.list, self._chosen, self._problem):
             part.renew()
+
+
+def _problem_of(path: Path) -> str:
+    """Why the file at a typed path cannot be taken; empty when it can."""
+    return file_problem(path) if is_file(path) else NO_FILE

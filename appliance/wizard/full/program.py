@@ -31,7 +31,7 @@ from appliance.wizard.full.board import HELP_KEYS, Board
 from appliance.wizard.full.buttons import Pressed
 from appliance.wizard.full.dialogs import CLOSE, Dialog, TooSmall
 from appliance.wizard.full.driver import quiet_driver
-from appliance.wizard.full.fields import Answered, Entry, LineField
+from appliance.wizard.full.fields import Answered, Entry
 from appliance.wizard.full.keys import KEYS
 from appliance.wizard.full.lane import Lane
 from appliance.wizard.page import Action, Block, Fact, Facts, Heading, Page, Paragraph
@@ -197,10 +197,8 @@ class Program(App[None]):
         """Tell the flow what stands in lines, once all that was typed has arrived there."""
         async with self._turn:
             for view in self.board.views:
-                if isinstance(view, LineField):
-                    await view.arrived()
-                    if view.typed != view.told:
-                        await self._tell(view.field.name, view.tell(view.typed).value)
+                if (value := await view.unsaid()) is not None:
+                    await self._tell(view.field.name, view.tell(value).value)
 
     async def _take_if_right(self, name: str) -> None:
         wrong = next((view for view in self.board.views if view.wrong), None)
@@ -283,11 +281,10 @@ class Program(App[None]):
             self._ask(LEAVE_TITLE, [Paragraph(LEAVE_TEXT)], (STAY, LEAVE), self._leave)
 
     def _leave(self) -> None:
-        leave = self.board.action("leave")
-        if leave is None or self._acting:
+        if self.board.action("leave") is None or self._acting or self._taking:
             self.exit(return_code=0)
         else:
-            self.begin(self._act(leave))
+            self.take("leave")
 
     def change_language(self) -> None:
         """The other language; what was typed stays."""
