@@ -293,6 +293,21 @@ def test_a_patient_whose_number_a_spreadsheet_lost_is_no_patient_of_all_such_row
     assert kept.row == 5 and kept.group
 
 
+def test_a_number_in_powers_of_ten_is_no_patient_of_all_such_rows_of_a_csv(tmp_path: Path) -> None:
+    path = tmp_path / "ward.csv"
+    numbers = ["4.30102E+17", "4.30102E+17", "1.23457e+011", "4.5", "ZY00１", "zy 001", "E+12"]
+    path.write_text(
+        "号,问题,答案\n" + "".join(f"{each},问{at}？,答\n" for at, each in enumerate(numbers)),
+        encoding="utf-8",
+    )
+    words = ("--group", "号", "--max-bad-share", "0.5")
+    done = islet("data", "convert", path, "--out", tmp_path / "rows.parquet", *words)
+    assert done.exit_code == 0 and "row 2, 号: is a number in powers of ten" in done.output
+    kept = read_rows(tmp_path / "rows.parquet")
+    assert [each.row for each in kept] == [5, 6, 7, 8] and all(each.group for each in kept)
+    assert kept[1].group == kept[2].group and len({each.group for each in kept}) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -5,6 +5,8 @@ made-up name, counted in the order in which values come, from which nothing of t
 """
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,9 @@ from appliance.run.rows import Problem, Row
 from appliance.sentence import listed, say
 
 SAMPLE_ROWS = 50
+
+_SPOILT = re.compile(r"[+-]?[0-9](?:\.[0-9]+)?[Ee]\+[0-9]{2,3}")
+"""A long number as a spreadsheet shows it, and writes it into a CSV: many numbers are one, then."""
 
 
 class Column:
@@ -73,9 +78,18 @@ class Column:
                 self._values = {
                     number: value if isinstance(value, RowRefused) else str(value).strip()
                     for number, value in held
-                    if value is not None
+                    if value is not None and value == value  # NaN: a table of numbers has no other "nothing"
                 }
         return self._values.get(row.row, "")
+
+
+_LOST = say("is a number in powers of ten: the spreadsheet lost its last digits")
+_FORMAT_AS_TEXT = say("format the column as text, then enter or export these numbers again")
+
+
+def as_one(value: str) -> str:
+    """What the ways of typing one number of a patient have in common: no width, case and blanks."""
+    return "".join(unicodedata.normalize("NFKC", value).casefold().split())
 
 
 class Groups:
@@ -92,8 +106,11 @@ class Groups:
 
     def _grouped(self, row: Row) -> Row | Problem:
         value = self._column.value(row)
+        if isinstance(value, str) and _SPOILT.fullmatch(value):
+            value = RowRefused(self._column.name, _LOST, _FORMAT_AS_TEXT)
         if isinstance(value, RowRefused):
             return Problem(row.file, row.row, self._column.name, value.what, value.fix)
+        value = as_one(value)
         if not value:
             return row  # of nobody
         name = self._names.get(value)
