@@ -20,7 +20,7 @@ from appliance.data.registry.add import Wish, add
 from appliance.data.registry.record import Maker
 from appliance.errors import ApplianceError, BadInput, HostNotReady
 from appliance.locale import catalogue
-from appliance.run.plan import DataFile, Plan, field_problem, write_plan
+from appliance.run.plan import DataFile, Plan, TrainingChoice, field_problem, read_plan, write_plan
 from appliance.run.rows import Message, Row
 from appliance.sentence import Sentence
 from appliance.site.layout import Site
@@ -28,6 +28,7 @@ from appliance.wizard.desk import RUNS_FRESH_S, Desk
 from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
 from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, ORDER, STEPS
 from appliance.wizard.page import Facts, Page
+from appliance.wizard.presets import Fitted
 from appliance.wizard.question import WrongAnswer
 from appliance.wizard.session import Wizard
 from appliance.wizard.step import Step, to_page
@@ -269,6 +270,14 @@ def test_answers_are_judged_by_the_rules_of_the_plan(desk: Desk) -> None:
                     question.take(desk, text)
 
 
+def test_own_values_are_cut_to_what_another_model_can_read(desk: Desk) -> None:
+    plan = with_value(desk.draft.plan, "training.pack_tokens", 4096)
+    desk.keep(desk.changed(plan=with_value(plan, "training.rank", 7), preset="advanced"))
+    question = next(each for each in STEPS["model"].questions if each.name == "model.base")
+    training = question.take(desk, "made-up/tiny").plan.training
+    assert (training.pack_tokens, training.rank) == (512, 7), "the model's config says 512"
+
+
 def test_a_file_that_is_gone_is_left_out_when_others_are_taken(desk: Desk) -> None:
     gone, there = desk.site.state / "datasets" / "gone.json", desk.site.state / "datasets" / "rows.json"
     gone.write_text("[]")
@@ -454,6 +463,27 @@ def test_the_fingerprint_changes_with_every_choice_and_every_byte_of_the_data(de
     assert len(seen) == len(fields) + 1 + 4
     assert fingerprint(plan, sums) == fingerprint(msgspec.convert(msgspec.to_builtins(plan), Plan), sums)
     assert all(re.fullmatch(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}", each) for each in seen)
+
+
+class SmallBox(Desk):
+    """A desk on a box where only a narrower adapter fits than the answers say."""
+
+    def settings(self, training: TrainingChoice | None = None) -> Fitted | None:
+        narrow = msgspec.structs.replace(training or self.draft.plan.training, rank=4)
+        return Fitted(narrow, changed=True, estimate=None, fits=True)
+
+
+def test_the_review_shows_and_saves_the_plan_that_start_will_take(site: Site) -> None:
+    desk = SmallBox(site)
+    wait_for(desk)
+    desk.keep(answered(desk))
+    taken = with_value(desk.draft.plan, "training.rank", 4)
+    page = to_page(STEPS["review"], desk)
+    assert "rank 4," in str(page.blocks)
+    assert fingerprint(taken, ()) in str(page.blocks)
+    STEPS["review"].takes["save"](desk)
+    assert read_plan(desk.answer_file()) == taken
+    desk.close()
 
 
 # Chinese

@@ -6,7 +6,7 @@ import msgspec
 
 from appliance.errors import ApplianceError
 from appliance.progress import amount_text
-from appliance.run.plan import TrainingChoice
+from appliance.run.plan import Plan, TrainingChoice
 from appliance.sentence import say
 from appliance.training.looked import estimate_seconds
 from appliance.wizard.desk import Desk
@@ -180,11 +180,15 @@ def plan_verdict(desk: Desk) -> Verdict:
     return Verdict("ok", "This plan fits this machine.")
 
 
-def settle_plan(desk: Desk) -> None:
-    """Take over what the preset means for these rows, and what had to be changed to fit."""
+def settled_plan(desk: Desk) -> Plan:
+    """The plan with what the preset means for these rows, and what has to be changed to fit."""
     fitted = desk.settings()
-    if fitted is not None and fitted.training != desk.draft.plan.training:
-        desk.keep(desk.changed(plan=with_value(desk.draft.plan, "training", fitted.training)))
+    return desk.draft.plan if fitted is None else with_value(desk.draft.plan, "training", fitted.training)
+
+
+def settle_plan(desk: Desk) -> None:
+    """Take that over into the answers. Raises: HostNotReady, when they cannot be kept."""
+    desk.keep(desk.changed(plan=settled_plan(desk)))
 
 
 PLAN = Step(

@@ -23,6 +23,7 @@ from appliance.wizard.steps.plan import (
     plan_verdict,
     seconds_of,
     settle_plan,
+    settled_plan,
 )
 from appliance.wizard.titles import TITLES
 
@@ -39,7 +40,7 @@ def fingerprint(plan: Plan, sums: tuple[str, ...]) -> str:
 
 def _fingerprint(desk: Desk) -> str:
     look = desk.found()
-    return fingerprint(desk.draft.plan, tuple(file.sha256 for file in look.files) if look else ())
+    return fingerprint(settled_plan(desk), tuple(file.sha256 for file in look.files) if look else ())
 
 
 def _memory(desk: Desk) -> str:
@@ -57,7 +58,7 @@ def _takes(memory: str, seconds: float | None) -> str:
 
 
 def _review_blocks(desk: Desk) -> tuple[Block, ...]:
-    plan, look = desk.draft.plan, desk.found()
+    plan, look = settled_plan(desk), desk.found()
     training = plan.training
     rows = (
         say(
@@ -124,6 +125,7 @@ def _review_verdict(desk: Desk) -> Verdict:
 
 def _save(desk: Desk) -> None:
     """Write the answers as a plan file that `islet --plan` and `islet train --plan` read."""
+    settle_plan(desk)
     path = desk.answer_file()
     share_as_runs(path.parent)
     write_plan(desk.draft.plan, path)
