@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from appliance.errors import BadInput
 from appliance.export.modelfile import check_quotable
 from appliance.progress import amount_text
@@ -76,8 +78,11 @@ def _take_model(desk: Desk, text: str) -> Draft:
     if model.refused is not None:
         raise WrongAnswer(listed([model.refused.what, model.refused.why], " "))
     plan = with_value(desk.draft.plan, "model.base", text)
-    draft = desk.changed(plan=plan)
-    return desk.changed(plan=with_value(plan, "training", desk.wanted(draft)))
+    training = desk.wanted(desk.changed(plan=plan))
+    # Own values may come from a model that reads more: no page before the plan's could mend that.
+    tokens = min(training.pack_tokens, model.context_tokens or training.pack_tokens)
+    training = msgspec.structs.replace(training, pack_tokens=tokens)
+    return desk.changed(plan=with_value(plan, "training", training))
 
 
 def _model_blocks(desk: Desk) -> tuple[Block, ...]:
