@@ -210,6 +210,15 @@ def test_an_unforeseen_error_is_told_without_its_words(tmp_path: Path) -> None:
     assert "张三" not in JobFiles(run, "export").events.read_text()
 
 
+def test_work_that_runs_out_of_memory_says_so_and_what_to_do(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=4, steps=1)
+    with pytest.raises(HostNotReady, match="ran out of memory"), at_work(run, "export", Silent()):
+        raise MemoryError
+    failed = read_job(run, "export")
+    assert failed.error is not None
+    assert (failed.error.exit_code, failed.error.what) == (5, "The work ran out of memory.")
+
+
 def test_a_folder_that_takes_no_file_is_said_in_three_lines(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=4, steps=1)
     (run.root / "jobs").write_text("in the way")

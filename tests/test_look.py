@@ -325,13 +325,16 @@ def test_closing_ends_it_at_once(tmp_path: Path) -> None:
 def test_running_out_of_memory_is_known_by_what_the_allocator_says() -> None:
     import torch
 
-    from appliance.training.trial import is_out_of_memory
+    from appliance.model.memory import is_out_of_memory
 
     with pytest.raises(RuntimeError) as allocator:
         torch.empty(2**50)
     assert is_out_of_memory(allocator.value)
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert is_out_of_memory(
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+    )
     assert not is_out_of_memory(RuntimeError("shapes do not agree"))
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from appliance.durable import DISK_FULL
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.job.state import JobFiles, Kind
+from appliance.model.memory import is_out_of_memory
 from appliance.process import unwinds_on
 from appliance.progress import Advance, Progress
 from appliance.run.events import EventLog
@@ -108,6 +109,9 @@ def _told(events: EventLog, record: Record) -> Iterator[Progress]:
         _tell_failure(events, error)
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            _tell_failure(events, short := _out_of_memory())
+            raise short from error
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             _tell_failure(events, _disk_full(error))
         else:
@@ -137,6 +141,14 @@ def _disk_full(error: OSError) -> HostNotReady:
         say("The disk is full."),
         why=say("{path}: {reason}", path=error.filename or "", reason=error.strerror or str(error)),
         next_step=say("Free some space and start again."),
+    )
+
+
+def _out_of_memory() -> HostNotReady:
+    return HostNotReady(
+        say("The work ran out of memory."),
+        why=say("the model took more than was free"),
+        next_step=say("End other programs and start it again."),
     )
 
 

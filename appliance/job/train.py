@@ -29,7 +29,7 @@ def start_training(run: RunFolder, site: Site) -> None:
         _note_start(run, site)
         control.start_detached(run)
         return
-    told = _told_bytes(run)
+    told = control.told_bytes(run)
     line = client.start(site.state, run.root.name)
     if line.state != "queued":
         _await_worker(run, site, told)
@@ -44,7 +44,7 @@ def train(run: RunFolder, site: Site, on_event: Callable[[Event], None]) -> None
         _note_start(run, site)
         control.train(run, on_event)
         return
-    from_byte = _told_bytes(run)
+    from_byte = control.told_bytes(run)
     start_training(run, site)
     try:
         for event in follow_events(run.events, ended=_Ended(run, site), from_byte=from_byte):
@@ -52,7 +52,7 @@ def train(run: RunFolder, site: Site, on_event: Callable[[Event], None]) -> None
     except KeyboardInterrupt:
         stop_training(run, site)
         raise
-    control.check_outcome(run)
+    control.check_outcome(run, from_byte=from_byte)
 
 
 def stop_training(run: RunFolder, site: Site) -> bool:
@@ -90,11 +90,6 @@ def _line(run: RunFolder, site: Site) -> Line | None:
     return next((line for line in client.status(site.state) if line.run == run.root.name), None)
 
 
-def _told_bytes(run: RunFolder) -> int:
-    """How long the run's events are."""
-    return run.events.stat().st_size if run.events.exists() else 0
-
-
 def _await_worker(run: RunFolder, site: Site, told: int) -> None:
     """Wait until the worker holds its lock, or has ended; what it tells is in the run's events.
 
@@ -107,7 +102,7 @@ def _await_worker(run: RunFolder, site: Site, told: int) -> None:
         if find_worker(run.lock) is not None or time.monotonic() > deadline:
             return
         time.sleep(0.1)
-    if _told_bytes(run) == told:
+    if control.told_bytes(run) == told:
         raise control.not_up(run)
 
 

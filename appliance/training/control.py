@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.data.registry.reference import place
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.model.base import check_base, context_tokens, resolve_base
-from appliance.run.events import Event, follow_events, read_events
+from appliance.run.events import Event, follow_events, read_new_events
 from appliance.run.failure import error_of as error_of
 from appliance.run.folder import RunFolder, create_run
 from appliance.run.lock import ask_to_end, find_worker, in_use
@@ -93,7 +93,7 @@ def train(run: RunFolder, on_event: Callable[[Event], None] = lambda event: None
 
     Raises: the worker's own error; StepFailed, when it was stopped or died.
     """
-    from_byte = run.events.stat().st_size if run.events.exists() else 0
+    from_byte = told_bytes(run)
     worker = _start(run)
     try:
         for event in follow_events(run.events, ended=lambda: worker.poll() is not None, from_byte=from_byte):
@@ -102,7 +102,7 @@ def train(run: RunFolder, on_event: Callable[[Event], None] = lambda event: None
         worker.send_signal(signal.SIGTERM)
         worker.wait()
         raise
-    check_outcome(run)
+    check_outcome(run, from_byte=from_byte)
 
 
 def watch(run: RunFolder, on_event: Callable[[Event], None]) -> None:
@@ -131,20 +131,32 @@ def stop(run: RunFolder, *, patience_s: float = 600.0) -> bool:
     return True
 
 
-def check_outcome(run: RunFolder) -> None:
-    """Judge a run whose worker has ended.
+def told_bytes(run: RunFolder) -> int:
+    """How long the run's events are."""
+    return run.events.stat().st_size if run.events.exists() else 0
+
+
+def check_outcome(run: RunFolder, *, from_byte: int) -> None:
+    """Judge a run whose worker has ended, by what that worker told.
+
+    from_byte: where its events begin; those before are of an earlier one
 
     Raises: the error that the worker left behind; StepFailed, when it was stopped, or ended without a word.
     """
-    events = read_events(run.events)
+    events, _ = read_new_events(run.events, from_byte)
     state = next((event.fields.get("state") for event in reversed(events) if event.kind == "state"), None)
     if state == "finished":
         return
     if state == "stopped":
+        kept = any(run.checkpoints.glob("step-*"))
         raise StepFailed(
             "Training was stopped before its end.",
-            why="the worker was asked to stop, and left a checkpoint",
-            next_step="Start the run again; it goes on from there.",
+            why=say("the worker was asked to stop, and left a checkpoint")
+            if kept
+            else say("the worker was asked to stop before its first checkpoint"),
+            next_step=say("Start the run again; it goes on from there.")
+            if kept
+            else say("Start the run again; it begins anew."),
         )
     failure = next((event.fields for event in reversed(events) if event.kind == "failed"), None)
     if state == "failed" and failure is not None:
@@ -168,6 +180,7 @@ def not_up(run: RunFolder) -> StepFailed:
 def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
     if find_worker(run.lock) is not None:
         raise in_use(run.root)
+    told = told_bytes(run)
     with run.log.open("ab") as log:
         worker = subprocess.Popen(
             # -P: the current folder must not be able to replace a module.
@@ -186,7 +199,7 @@ def _start(run: RunFolder) -> "subprocess.Popen[bytes]":
         time.sleep(0.02)
     if worker.poll() == HostNotReady.exit_code and find_worker(run.lock) is not None:
         raise in_use(run.root)  # another was started in the same moment, and was first
-    if worker.poll() not in (None, 0) and not run.events.exists():
+    if worker.poll() not in (None, 0) and told_bytes(run) == told:
         raise not_up(run)
     return worker
 

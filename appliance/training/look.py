@@ -14,7 +14,6 @@ which is when whoever started it ends, however that came.
 
 import contextlib
 import os
-import resource
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ import msgspec
 
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.base import check_base, resolve_base
+from appliance.model.memory import leave_no_core
 from appliance.model.offline import go_offline
 from appliance.run.failure import failure_fields, place_of
 from appliance.run.plan import Plan
@@ -37,9 +37,6 @@ from appliance.training.worker import set_threads
 TELL_EVERY_S = 0.2
 FIRST_TO_GO = "1000"
 """The highest score there is: without memory left, the kernel ends this process. Source: proc(5)."""
-NO_CORE = 1
-"""Bytes: of 0 a core that goes to a program (systemd-coredump) takes no notice, of 1 it does.
-Source: Linux, fs/coredump.c, `cprm.limit == 1`."""
 
 
 class Teller:
@@ -132,8 +129,7 @@ def _base(plan: Plan, models_dir: Path) -> Path:
 
 
 def _leave_no_trace() -> None:
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (NO_CORE, NO_CORE))
+    leave_no_core()
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO, encoding="ascii")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from appliance.errors import StepFailed
 from appliance.run.events import EventLog
 from appliance.sentence import say
+from appliance.training.astray import astray
 from appliance.training.stopping import StopRequest
 
 if TYPE_CHECKING:
@@ -64,11 +64,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers carries n
         losses = torch.stack(self._losses).tolist()
         self._losses.clear()
         if not all(map(math.isfinite, losses)):
-            raise StepFailed(
-                "Training went astray.",
-                why=say("the loss is no number any more near step {step}", step=state.global_step),
-                next_step="Make a new run with a lower learning rate; checkpoints before this are kept.",
-            )
+            raise astray(say("the loss is no number any more near step {step}", step=state.global_step))
         self._append(state.global_step, args, losses, logs)
 
     def _append(self, step: int, args: Any, losses: list[float], logs: dict[str, float]) -> None:

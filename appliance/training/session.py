@@ -1,5 +1,6 @@
 """One stretch of training in this process: from the newest checkpoint to the end, or to a request to stop."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder
 from appliance.run.plan import Plan, TrainingChoice
 from appliance.sentence import say, to_document
+from appliance.training.astray import astray
 from appliance.training.checkpoint import Checkpoint, newest_checkpoint
 from appliance.training.encode import Example
 from appliance.training.loading import find_device, free_device_bytes, judge_memory, load_for_training
@@ -53,6 +55,8 @@ def train_run(
         events.append("checkpoint", step=checkpoint.step, folder=checkpoint.folder.name)
         if held_out is not None:
             loss = held_out_loss(model, held_out, trainer.args.device)
+            if not math.isfinite(loss):
+                raise astray(say("the held-out loss is no number at step {step}", step=checkpoint.step))
             events.append("held_out", step=checkpoint.step, loss=loss)
 
     trainer = PackedTrainer(

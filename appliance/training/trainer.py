@@ -26,6 +26,7 @@ from appliance.durable import write_whole
 from appliance.errors import BadInput
 from appliance.run.plan import TrainingChoice
 from appliance.sentence import say
+from appliance.training.astray import check_finite
 from appliance.training.checkpoint import Checkpoint, save_checkpoint
 from appliance.training.lora import load_adapter, write_adapter
 from appliance.training.packing import PackedDocuments
@@ -149,6 +150,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]  # transformers carries no t
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step = self.state.global_step
+        check_finite(self.model, step)
         checkpoint = save_checkpoint(self._folder, step, self._fill, keep=self._keep)
         self._on_checkpoint(checkpoint)
 

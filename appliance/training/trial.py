@@ -3,7 +3,6 @@
 The model, the adapter and the trainer are those of a run; nothing is written.
 """
 
-import errno
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import TrainerCallback
 
 from appliance.errors import HostNotReady
 from appliance.model.base import model_name
+from appliance.model.memory import is_out_of_memory
 from appliance.run.plan import Plan, TrainingChoice
 from appliance.sentence import Sentence, say
 from appliance.training.encode import Example
@@ -31,9 +31,6 @@ are no larger."""
 
 NOWHERE = Path("/proc/self")
 """A folder that is there and takes no file: the Trainer wants one."""
-
-CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
-"""What torch's CPU allocator says, in a plain RuntimeError. Source: torch, c10/core/impl/alloc_cpu.cpp."""
 
 
 class Teller(Protocol):
@@ -123,15 +120,6 @@ def heaviest_packs(examples: Sequence[Example], capacity: int) -> list[list[int]
     longest = sorted(range(len(examples)), key=lambda each: -len(examples[each].ids))
     densest = sorted(longest, key=lambda each: -examples[each].learned_tokens / len(examples[each].ids))
     return [_filled(examples, order, capacity) for order in (longest, densest)]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in CPU_OUT_OF_MEMORY)
 
 
 def peak_memory_bytes(device: Device) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 
 from appliance.durable import DISK_FULL, sync_folder
 from appliance.errors import ApplianceError, HostNotReady
+from appliance.model.memory import is_out_of_memory, leave_no_core
 from appliance.model.offline import Refusal, go_offline
 from appliance.run.events import EventLog, newest_events
 from appliance.run.failure import failure_fields
@@ -33,6 +34,7 @@ from appliance.training.stopping import StopRequest
 
 def main(arguments: list[str]) -> int:
     """Train the run named in `arguments`; the exit code."""
+    leave_no_core()
     try:
         run = open_run(Path(arguments[0]))
         with worker_lock(run.lock):
@@ -49,19 +51,8 @@ def _owned(run: RunFolder) -> int:
     events = EventLog(run.events)
     try:
         _work(run, events)
-    except ApplianceError as error:
-        return _failed(events, error)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            return _failed(events, _own_bug(run, error))
-        full = HostNotReady(
-            "The disk is full.",
-            why=say("{path}: {error}", path=error.filename or run.root, error=error.strerror),
-            next_step="Free some space and start the run again; it goes on from the last checkpoint.",
-        )
-        return _failed(events, full)
     except Exception as error:
-        return _failed(events, _own_bug(run, error))
+        return _failed(events, as_told(run, error))
     finally:
         events.close()
     return 0
@@ -126,6 +117,29 @@ def set_threads(plan: Plan) -> None:
             os.environ[name] = str(plan.training.threads)
     # With several in sight the Trainer would split batches over them in one process.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+
+
+def as_told(run: RunFolder, error: Exception) -> ApplianceError:
+    """What an operator is told of `error`."""
+    if isinstance(error, ApplianceError):
+        return error
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return HostNotReady(
+            "The disk is full.",
+            why=say("{path}: {error}", path=error.filename or run.root, error=error.strerror),
+            next_step="Free some space and start the run again; it goes on from the last checkpoint.",
+        )
+    if is_out_of_memory(error):
+        return HostNotReady(
+            say("Training ran out of memory."),
+            why=say("a step took more than was free"),
+            next_step=say(
+                "End other programs and start the run again, which goes on from the last checkpoint; or make "
+                "a new run with shorter packs (training.pack_tokens), training.recompute_activations = true "
+                'or training.method = "qlora".'
+            ),
+        )
+    return _own_bug(run, error)
 
 
 def _own_bug(run: RunFolder, error: Exception) -> ApplianceError:
