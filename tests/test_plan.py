@@ -1,6 +1,8 @@
 """The plan, the run folder and the events."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -199,6 +201,28 @@ def test_a_torn_last_line_is_passed_over_and_the_next_writer_starts_a_new_one(tm
     assert [event.kind for event in read_events(path)] == ["state"]
     EventLog(path).append("state", state="stopped")
     assert [event.fields for event in read_events(path)] == [{"state": "training"}, {"state": "stopped"}]
+
+
+def test_a_disk_that_takes_a_part_of_an_event_is_told_and_costs_that_event_alone(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    script = f"""
+import resource, signal
+from pathlib import Path
+from appliance.run.events import EventLog
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+log = EventLog(Path({str(path)!r}))
+log.append("first")
+resource.setrlimit(resource.RLIMIT_FSIZE, (Path({str(path)!r}).stat().st_size + 20, resource.RLIM_INFINITY))
+try:
+    log.append("second")
+except OSError as error:
+    print(error.strerror)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.append("third")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "File too large\n"
+    assert [event.kind for event in read_events(path)] == ["first", "third"]
 
 
 def test_following_gives_every_event_once_also_those_written_at_the_end(tmp_path: Path) -> None:

@@ -47,9 +47,13 @@ class Event:
 
 
 class EventLog:
-    """Appends events to a file; each is one write, so lines of two writers never mix."""
+    """Appends events to a file; each is one write, so lines of two writers never mix.
+
+    A disk that is nearly full takes a part of a line: the next one then begins on a line of its own.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._torn = False
         self._file = path.open("ab+", buffering=0)
         size = self._file.seek(0, os.SEEK_END)
         if size:
@@ -58,10 +62,19 @@ class EventLog:
                 self._file.write(b"\n")
 
     def append(self, kind: str, **fields: Any) -> None:
-        """Write one event now."""
+        """Write one event now.
+
+        Raises: OSError, when the disk does not take all of it.
+        """
         now = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "kind": kind, **fields}, ensure_ascii=False, allow_nan=False)
-        self._file.write(line.encode() + b"\n")
+        content = (b"\n" if self._torn else b"") + line.encode() + b"\n"
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        finally:
+            self._torn = 0 < len(left) < len(content) or (self._torn and len(left) == len(content))
 
     def sync(self) -> None:
         """Make what was written survive a power cut."""
