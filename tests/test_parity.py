@@ -313,6 +313,17 @@ def test_says_why_llama_cpp_cannot_load_a_file(tmp_path: Path) -> None:
         pass
 
 
+def test_nothing_in_the_current_folder_runs_in_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tmp_path / "socket.py"
+    planted.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StepFailed), load_engine(tmp_path / "none.gguf", context=64):
+        pytest.fail("there is no such file")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_engine_listens_on_no_port(subject: Subject) -> None:
     def ports() -> set[str]:
         tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]

@@ -111,7 +111,8 @@ def load_engine(gguf: Path, *, context: int, threads: int = 1) -> Iterator[Engin
         folder = Path(name)
         address = folder / "engine.sock"  # the suffix tells llama.cpp that it is no host name
         log = folder / "log"
-        command = [sys.executable, "-m", "appliance.export.engine", str(gguf), str(address)]
+        # -P: the current folder must not be able to replace a module.
+        command = [sys.executable, "-P", "-m", "appliance.export.engine", str(gguf), str(address)]
         with (
             log.open("wb") as lines,
             subprocess.Popen(
