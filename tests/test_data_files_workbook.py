@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.data.files import open_sources
+from appliance.data.files.cell import read_format
 from appliance.data.files.sheet import read_merged
 from appliance.data.judge import RowRefused
 from appliance.errors import BadInput
@@ -66,7 +67,7 @@ def test_shared_texts_in_pieces_are_joined_and_their_pronunciation_left_out(tmp_
         (number("B2", "123", "zeros"), "000123"),
         (number("B2", "0.125", "share"), "12.5%"),
         (number("B2", "0.5", "whole share"), "50%"),
-        (number("B2", "7", "words"), "7"),
+        (number("B2", "7", "words"), "days 7"),
         (number("B2", "1234.5", "money"), "1234.5"),
         ('<c r="B2" t="b"><v>1</v></c>', "TRUE"),
         ('<c r="B2" t="str"><f>A2&amp;"b"</f><v>ab</v></c>', "ab"),
@@ -76,6 +77,37 @@ def test_shared_texts_in_pieces_are_joined_and_their_pronunciation_left_out(tmp_
 )
 def test_a_cell_is_what_a_person_sees_in_it(tmp_path: Path, cell: str, shown: str) -> None:
     assert value(tmp_path, cell) == shown
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "shown"),
+    [
+        ("0%", 0.125, "13%"),  # Excel rounds halves away from zero, ...
+        ("0%", 0.285, "29%"),  # ... of the number as it was typed: the nearest float times 100 is below 28.5
+        ("0%", -0.125, "-13%"),
+        ("0.0%", 1e14, "10000000000000000.0%"),
+        ("0." + "0" * 60 + "%", 0.5, "50." + "0" * 30 + "%"),
+        ("000", 2.5, "003"),
+        ("000", -5.0, "-005"),
+        ('0" mg"', 5.0, "5 mg"),
+        ('0.0"mmol/L"', 7.4, "7.4mmol/L"),
+        ('General"岁"', 61.0, "61岁"),
+        ('"ZY"000000', 123.0, "ZY000123"),
+        ("[$¥-804]#,##0.00", 12.5, "¥12.5"),
+        ("0\\次", -3.0, "-3次"),
+    ],
+)
+def test_a_number_is_shown_as_a_spreadsheet_shows_it(code: str, value: float, shown: str) -> None:
+    show = read_format(164, code, from_1904=False)
+    assert show is not None and show(value) == shown
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["0.00", "#,##0_ ;[Red]\\-#,##0\\ ", '"高";"低"', '"文字"', "0.00E+00", "@", "# ?/?", "0_);(0)"],
+)
+def test_a_number_stays_as_it_is_stored_where_its_format_adds_nothing_that_is_certain(code: str) -> None:
+    assert read_format(164, code, from_1904=False) is None
 
 
 def test_dates_of_old_macs_begin_in_1904(tmp_path: Path) -> None:

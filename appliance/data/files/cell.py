@@ -10,6 +10,7 @@ import datetime
 import math
 import re
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 from appliance.data.judge import RowRefused
 from appliance.sentence import say
@@ -18,6 +19,9 @@ Value = str | RowRefused
 
 KEPT_DIGITS = 15
 """Digits of a number that a spreadsheet keeps; of an identity card's 18 it loses three."""
+
+MOST_DECIMALS = 30
+"""That a format shows. Source: Excel's specifications and limits."""
 
 DATE_FORMATS = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
 """Numbers of built-in formats that show dates and times; 27 to 36 and 50 to 58 are those of East Asia."""
@@ -28,6 +32,8 @@ PERCENT_FORMATS = {9: 0, 10: 2}
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _ZEROS = re.compile(r"0{2,15}")
+_PLAIN = re.compile(r"[#0?,]*(?:\.[#0?]*)?")
+"""What shows digits and nothing else."""
 
 Format = Callable[[float], str]
 
@@ -47,9 +53,7 @@ def number_value(text: str, shown_by: Format | None) -> Value:
             "is a number of more than {digits} digits: the spreadsheet lost the last", digits=KEPT_DIGITS
         )
         return RowRefused("cell", what, "format the column as text, then enter or export these numbers again")
-    if shown_by is not None:
-        return shown_by(number)
-    return str(int(number)) if number == int(number) else format(number, ".15g")
+    return shown_by(number) if shown_by is not None else _plain(number)
 
 
 def error_value(text: str) -> RowRefused:
@@ -80,13 +84,54 @@ def read_format(number: int, code: str, *, from_1904: bool) -> Format | None:
         return _date(from_1904)
     if "%" in bare:
         return _percent(len(re.sub(r"[^0#]", "", bare.partition(".")[2])))
+    shown: Format = _plain
     if _ZEROS.fullmatch(bare):  # numbers of patients and wards are shown with zeros before them
-        return lambda value: f"{value:0{len(bare)}.0f}"
-    return None
+        shown = _zeros(len(bare))
+    before, behind = _beside(code) if _PLAIN.fullmatch(bare.strip()) else ("", "")
+    if before or behind:
+        return lambda value: f"{'-' if value < 0 else ''}{before}{shown(abs(value))}{behind}"
+    return shown if shown is not _plain else None
+
+
+def _beside(code: str) -> tuple[str, str]:
+    """What a format writes before a number and behind it, as the unit in `0.0" mg"`.
+
+    Nothing of one with several sections: which of them shows a number is a rule of its own.
+    """
+    if ";" in _LITERAL.sub("", code):
+        return "", ""
+    parts = _LITERAL.split(code)
+    texts = [_literal(found) for found in _LITERAL.findall(code)]
+    first = next((at for at, part in enumerate(parts) if part.strip()), None)
+    if first is None:  # it shows a text, and no number
+        return "", ""
+    return "".join(texts[:first]), "".join(texts[first:])
+
+
+def _literal(written: str) -> str:
+    """The text that a part of a format stands for; nothing for room and colours."""
+    if written.startswith("[$"):
+        return written[2:-1].partition("-")[0]
+    return written.strip('"') if written[0] == '"' else written[1:] if written[0] == "\\" else ""
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else format(number, ".15g")
+
+
+def _rounded(value: float, decimals: int, factor: int = 1) -> str:
+    """As a spreadsheet rounds what it shows: halves away from zero, of the number as it was typed."""
+    exact = Decimal(format(value, f".{KEPT_DIGITS}g")) * factor
+    last = Decimal(1).scaleb(-min(decimals, MOST_DECIMALS))
+    return f"{exact.quantize(last, ROUND_HALF_UP, Context(prec=2 * MOST_DECIMALS)):f}"
+
+
+def _zeros(digits: int) -> Format:
+    return lambda value: f"{'-' if value < 0 else ''}{_rounded(abs(value), 0).zfill(digits)}"
 
 
 def _percent(decimals: int) -> Format:
-    return lambda value: f"{value * 100:.{decimals}f}%"
+    return lambda value: f"{_rounded(value, decimals, 100)}%"
 
 
 def _date(from_1904: bool) -> Format:
