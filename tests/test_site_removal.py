@@ -20,7 +20,7 @@ from appliance.site import audit
 from appliance.site.collect import Collection, collect, plan_collection
 from appliance.site.layout import Site
 from appliance.site.releases import current_release, installed_releases, plan_rollback, roll_back
-from appliance.site.state_format import CURRENT, migrate, read_format
+from appliance.site.state_format import CURRENT, MIGRATIONS, migrate, read_format
 from appliance.site.uninstall import plan_removal, uninstall
 from tests.deltas import Shelf, make_shelf, put, site_in, spoilt
 
@@ -352,6 +352,18 @@ def test_migrations_run_forward_once_each_and_a_cut_one_again(tmp_path: Path) ->
     assert (ran, read_format(tmp_path)) == ([0, 1, 2, 2, 3], 4)
     with pytest.raises(HostNotReady, match="newer form"):
         migrate(tmp_path, steps[:3])
+
+
+def test_a_step_that_is_done_again_finds_nothing_of_the_one_that_was_killed(tmp_path: Path) -> None:
+    migrate(tmp_path)
+    child = subprocess.Popen(["true"])
+    child.wait()
+    run = tmp_path / "runs" / "2026-11-21-ward"
+    run.mkdir()
+    (run / f".form-2.{child.pid}.part").write_bytes(b"half")
+    found: list[str] = []
+    migrate(tmp_path, [*MIGRATIONS, lambda _: found.extend(path.name for path in run.iterdir())])
+    assert (found, list(run.iterdir())) == ([], [])
 
 
 @pytest.mark.parametrize("text", ["", "2", "islet-state-", "islet-state-x", "islet-state-²"])

@@ -6,10 +6,11 @@ which is still in use finds what it reads until then: a step adds, and takes awa
 back: a release that knows only an older number is not switched to, and an older backup is the way out.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from appliance.durable import sync_folder, write_whole
+from appliance.durable import remove_parts, sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.sentence import say
 
@@ -57,6 +58,8 @@ def migrate(state: Path, migrations: Sequence[Callable[[Path], None]] = MIGRATIO
     had = read_format(state)
     check_forward(had, len(migrations))
     for number in range(had, len(migrations)):
+        for folder, _, _ in os.walk(state):
+            remove_parts(Path(folder))  # of a step that was cut off, wherever it wrote
         migrations[number](state)
         sync_folder(state)
         write_whole(state / NOTE, f"{PREFIX}{number + 1}\n".encode())
