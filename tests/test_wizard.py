@@ -18,7 +18,7 @@ import pytest
 
 from appliance.data.registry.add import Wish, add
 from appliance.data.registry.record import Maker
-from appliance.errors import ApplianceError, BadInput, HostNotReady
+from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
 from appliance.locale import catalogue
 from appliance.run.plan import DataFile, Plan, TrainingChoice, field_problem, read_plan, write_plan
 from appliance.run.rows import Message, Row
@@ -34,7 +34,7 @@ from appliance.wizard.session import Wizard
 from appliance.wizard.step import Step, to_page
 from appliance.wizard.steps.review import fingerprint
 from appliance.wizard.titles import TITLES
-from appliance.wizard.unattended import run_plan
+from appliance.wizard.unattended import run_plan, take_further
 
 ZH = catalogue("zh_CN")
 RUN = "2026-11-21-ward-7-a1b2"
@@ -569,13 +569,27 @@ def write_answer_file(site: Site, rows: str) -> Path:
     return site.state / "answers.toml"
 
 
-def test_an_answer_file_leaves_the_folder_of_answers_open_to_other_people(site: Site) -> None:
+def test_an_answer_file_ends_with_the_error_itself_and_leaves_the_folder_of_answers_open_to_others(
+    site: Site,
+) -> None:
     site.runs.chmod(0o1777)
     file = write_answer_file(site, "datasets/rows.json")
-    with pytest.raises(ApplianceError):  # no row is in it
+    with pytest.raises(BadInput, match="asks for more than the model can read") as refused:
         run_plan(site, file)
+    assert refused.value.next_step.startswith("Set training.pack_tokens to 512 or less")
     assert stat.S_IMODE((site.state / "wizard").stat().st_mode) == 0o1777
     assert list((site.state / "wizard").iterdir()) == []
+
+
+def test_an_answer_file_whose_run_was_removed_begins_no_other_one(site: Site) -> None:
+    put_run(site)
+    wizard = Wizard(site, language="en")
+    wizard.answer("go", RUN)
+    wizard.act("next")
+    shutil.rmtree(site.runs / RUN)
+    with pytest.raises(StepFailed, match=f"the folder of the run {RUN} is gone"):
+        take_further(wizard, lambda page: None, {"review"})
+    wizard.close()
 
 
 def test_an_answer_file_may_name_a_data_set_of_the_site(

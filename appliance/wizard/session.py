@@ -132,6 +132,10 @@ class Wizard:
         """The answers as a plan."""
         return self._desk.draft.plan
 
+    def trouble(self) -> ApplianceError | None:
+        """The error that keeps the page that is shown from being passed; None where none does."""
+        return self._step().trouble(self._desk)
+
     def export_folder(self) -> Path:
         """Where the run that is open was exported to."""
         return self._desk.run.run.export

@@ -53,6 +53,8 @@ class Step:
     """Beside Back, Next and Leave."""
     takes: Mapping[str, Taken] = field(default_factory=dict)
     """What each of these actions does."""
+    trouble: Callable[[Desk], ApplianceError | None] = lambda desk: None
+    """The error that keeps the page from being passed; None where there is none, or it is no error."""
     live: Callable[[Desk], bool] = lambda desk: False
     private: Callable[[Desk], bool] = lambda desk: False
 

@@ -17,11 +17,13 @@ from appliance.run.plan import absolute, read_plan
 from appliance.sentence import listed, say
 from appliance.site.layout import Site
 from appliance.wizard.draft import unattended_folder
-from appliance.wizard.page import Fact, Facts, Page
+from appliance.wizard.page import Facts, Level, Page, Paragraph
 from appliance.wizard.session import Wizard
 
 POLL_S = 0.5
 SAY_EVERY_S = 15.0
+
+BAD: tuple[Level, ...] = ("fail", "warn")
 
 STARTS = {"review": "start", "compare": "compare", "export": "export"}
 """What is pressed on pages whose work nobody has begun."""
@@ -31,7 +33,7 @@ def run_plan(site: Site, plan_file: Path) -> Path:
     """Make a model of the plan in `plan_file`; the folder of its export.
 
     Raises: BadInput, when the plan or its data cannot be used; HostNotReady, when the box cannot do it;
-    StepFailed, when training or export fails.
+    StepFailed, when training or export fails, or the run is gone; and whatever these ended with.
     """
     beside = plan_file.resolve().parent
     plan, _ = place(read_plan(plan_file), site.datasets, beside)
@@ -49,29 +51,39 @@ def run_plan(site: Site, plan_file: Path) -> Path:
                     why=_reasons(page),
                     next_step="Make the plan in the wizard: it shows what fits. Or choose a smaller model.",
                 )
-            _do(wizard, page, say_line, begun)
+            take_further(wizard, say_line, begun)
         say_line(page)
         return wizard.export_folder()
+    except KeyboardInterrupt:
+        if begun:
+            goes_on = say("What was begun goes on by itself; `islet runs list` shows it.")
+            print(catalogue(wizard.language).say(goes_on), file=sys.stderr)
+        raise
     finally:
         wizard.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _do(wizard: Wizard, page: Page, tell: Callable[[Page], None], begun: set[str]) -> None:
-    """Wait while a page is busy, then take it further.
+def take_further(wizard: Wizard, tell: Callable[[Page], None], begun: set[str]) -> None:
+    """Wait while the page is busy, then do what leads on from it.
 
     begun: pages whose work was begun; what was ended from outside is not begun a second time
 
     Raises: ApplianceError, when the page cannot be passed.
     """
-    while page.level == "busy":
+    while (page := wizard.page()).level == "busy":
         tell(page)
         time.sleep(POLL_S)
         wizard.tick()
-        page = wizard.page()
     tell(page)
     if page.level == "fail":
-        raise _refusal(page)
+        raise wizard.trouble() or _refusal(page)
+    if page.name == "home":  # where a page leads that has lost its run
+        raise StepFailed(
+            "The run cannot be gone on with.",
+            why=_reasons(page),
+            next_step="Find out who removed it; then give the same command again, which makes a new run.",
+        )
     offered = {action.name for action in page.actions if not action.why_not}
     action = STARTS.get(page.name, "next")
     if action not in offered or not (page.level == "info" or action == "start"):
@@ -113,11 +125,7 @@ def _refusal(page: Page) -> ApplianceError:
 
 def _reasons(page: Page) -> str:
     """What the page shows as not in order."""
-    bad = [row for block in page.blocks if isinstance(block, Facts) for row in block.rows if _is_bad(row)]
-    return listed(
-        [say("{label}: {value}", label=row.label, value=row.value) for row in bad] or [page.verdict], "; "
-    )
-
-
-def _is_bad(row: Fact) -> bool:
-    return row.level in ("fail", "warn") or row.label == "Why"
+    rows = [row for block in page.blocks if isinstance(block, Facts) for row in block.rows]
+    bad = [say("{label}: {value}", label=row.label, value=row.value) for row in rows if row.level in BAD]
+    told = [block.text for block in page.blocks if isinstance(block, Paragraph) and block.level in BAD]
+    return listed([*bad, *told] or [page.verdict], "; ")

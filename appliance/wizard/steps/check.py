@@ -283,6 +283,7 @@ CHECK = Step(
         "findings": _hide,
         "another": _another,
     },
+    trouble=lambda desk: desk.look().error,
     live=lambda desk: desk.look().look is None,
     private=lambda desk: desk.local.get("shown") == "rows",
 )

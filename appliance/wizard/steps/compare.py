@@ -175,6 +175,7 @@ COMPARE = Step(
         "figures": _hide,
         "another": _another,
     },
+    trouble=lambda desk: desk.run.job("evaluate").error,
     live=lambda desk: desk.run.job("evaluate").state == "running",
     private=lambda desk: desk.local.get("shown") == "answers",
 )

@@ -102,6 +102,7 @@ EXPORT = Step(
         "export": lambda desk: begin_job(desk, "export"),
         "stop-export": lambda desk: end_job(desk, "export"),
     },
+    trouble=lambda desk: desk.run.job("export").error,
     live=lambda desk: desk.run.job("export").state == "running",
 )
 

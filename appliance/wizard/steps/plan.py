@@ -118,6 +118,11 @@ def _trial_error(desk: Desk) -> ApplianceError | None:
     return state.error or state.refusal
 
 
+def plan_trouble(desk: Desk) -> ApplianceError | None:
+    """The error of the look at the rows, or of the trial."""
+    return desk.look().error or _trial_error(desk)
+
+
 def _trial_said(desk: Desk) -> tuple[str, Level]:
     """What the trial has found out, and how that stands."""
     state, error = desk.trial(), _trial_error(desk)
@@ -222,5 +227,6 @@ PLAN = Step(
     settle=settle_plan,
     actions=lambda desk: (Action("again", "Measure again", key="f5"),),
     takes={"again": lambda desk: desk.try_again()},
+    trouble=plan_trouble,
     live=lambda desk: desk.trial().running or desk.found() is None,
 )

@@ -20,6 +20,7 @@ from appliance.wizard.steps.plan import (
     changed_facts,
     duration,
     length_text,
+    plan_trouble,
     plan_verdict,
     seconds_of,
     settle_plan,
@@ -163,5 +164,6 @@ REVIEW = Step(
     before=lambda desk: "result",
     actions=_review_actions,
     takes={"save": _save, "start": _start},
+    trouble=plan_trouble,
     live=lambda desk: desk.trial().running or desk.found() is None,
 )

@@ -181,5 +181,6 @@ TRAINING = Step(
     after=lambda desk: "compare",
     actions=_actions,
     takes={"stop": _stop, "continue": _go_on, "change": _change},
+    trouble=lambda desk: desk.run.failure if desk.run.state == "failed" else None,
     live=lambda desk: desk.run.state != "finished",
 )

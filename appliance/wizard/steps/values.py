@@ -14,7 +14,7 @@ from appliance.wizard.question import (
     yes_or_no,
 )
 from appliance.wizard.step import Step
-from appliance.wizard.steps.plan import plan_verdict, settle_plan
+from appliance.wizard.steps.plan import plan_trouble, plan_verdict, settle_plan
 from appliance.wizard.titles import TITLES
 
 METHODS = {"lora": say("LoRA: over the base as it is"), "qlora": say("QLoRA: over the base in four bits")}
@@ -118,5 +118,6 @@ VALUES = Step(
     before=lambda desk: "plan",
     after=lambda desk: "result",
     settle=settle_plan,
+    trouble=plan_trouble,
     live=lambda desk: desk.trial().running or desk.found() is None,
 )
