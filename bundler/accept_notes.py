@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bundler.rules import MEANING, Accept
-from bundler.wrapping import wrapped
+from bundler.wrapping import printable, wrapped
 
 PREFIX = "accepted:"
 """What the SBOM's properties that tell of exceptions begin with, after `islet:`."""
@@ -59,7 +59,7 @@ def lines(accepts: Sequence[Accept]) -> list[str]:
     found = []
     for accept in accepts:
         found += [f"{accept.rule}: {accept.file}", f"  because: {accept.reason}"]
-    return found
+    return [printable(line) for line in found]
 
 
 def section(words: tuple[str, str], accepts: Sequence[Accept]) -> str:

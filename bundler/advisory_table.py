@@ -3,10 +3,10 @@
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from bundler.advisories import Advisories, Finding
+from bundler.console import PlainConsole
 
 PREFIX = "islet:advisories:"
 """What the SBOM's properties that tell of the comparison begin with."""
@@ -14,7 +14,7 @@ PREFIX = "islet:advisories:"
 
 def print_advisories(found: Advisories) -> None:
     """What was found, the worst first, or why nothing was looked for."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     console.print("\nKnown vulnerabilities of Python packages")
     if found.not_checked:
         console.print(f"  not checked, because {found.not_checked}")
@@ -26,7 +26,7 @@ def print_advisories(found: Advisories) -> None:
     if found.unread:
         console.print(f"  {found.unread} files could not be read as advisories")
     if found.found:
-        Console(highlight=False, markup=False).print(_table(found))
+        PlainConsole().print(_table(found))
 
 
 def properties(found: Advisories) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """A difference as a table for people; stdout is the answer."""
 
-from rich.console import Console
 from rich.table import Table
 
 from appliance.progress import amount_text
+from bundler.console import PlainConsole
 from bundler.diff import Difference
 
 
@@ -16,7 +16,7 @@ def print_difference(found: Difference) -> None:
     view.add_column("size", justify="right", no_wrap=True)
     for row in found.rows:
         view.add_row(row.change, row.kind, row.name, row.words, amount_text(row.size, "B"))
-    console = Console(highlight=False, markup=False)
+    console = PlainConsole()
     console.print(f"{found.old} → {found.new}", soft_wrap=True)
     console.print(view)
     counts = [f"{found.count(change)} {change}" for change in ("new", "changed", "removed")]

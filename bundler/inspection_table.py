@@ -1,11 +1,11 @@
 """An inspection as a person reads it on a terminal."""
 
-from rich.console import Console
 from rich.table import Table
 
 from appliance.progress import amount_text
 from bundler.accept_notes import lines
 from bundler.advisory_table import print_advisories
+from bundler.console import PlainConsole
 from bundler.delta import carried_words
 from bundler.inspection import Inspection, kinds, largest, licences
 
@@ -14,7 +14,7 @@ TARGET_WORDS = {"platform": "", "python": "Python ", "glibc": "glibc ", "cuda": 
 
 def print_inspection(found: Inspection) -> None:
     """What is inside, by kind; licences; the largest files; who signed; what is missing."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     release = found.release
     console.print(f"{release.product}, release {release.number}")
     console.print(f"  made {release.created}, may be installed until {release.expires}")
@@ -23,7 +23,7 @@ def print_inspection(found: Inspection) -> None:
     console.print(f"  room {amount_text(release.disk_bytes, 'B')} on the box")
     console.print(f"  {carried_words(found.contents)}")
     console.print()
-    Console(highlight=False).print(_kinds(found))
+    PlainConsole().print(_kinds(found))
     if found.packages:
         console.print(f"and {len(found.packages)} conda packages, unpacked into runtime.tar.gz")
     console.print("\nLicences, as their sources state them")

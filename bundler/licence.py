@@ -2,6 +2,8 @@
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from bundler.wrapping import printable
+
 UNSTATED = frozenset({"", "unknown", "other"})
 """What a source's silence looks like."""
 
@@ -38,4 +40,4 @@ def shown(text: str, unstated: str) -> str:
     """For people: SPDX where it is that, else the source's own words, else `unstated`."""
     if not is_stated(text):
         return unstated
-    return spdx(text) or " ".join(text.split())
+    return spdx(text) or printable(" ".join(text.split()))

@@ -2,11 +2,12 @@
 
 from collections import Counter
 
-from rich.console import Console
 from rich.table import Table
 
 from appliance.progress import amount_text
 from bundler.advisory_table import print_advisories
+from bundler.console import PlainConsole
+from bundler.licence import shown
 from bundler.lock import Lock, Row, table
 from bundler.room import estimate_room
 
@@ -23,14 +24,18 @@ def print_table(lock: Lock, volume_bytes: int) -> None:
     view.add_column("size", justify="right", no_wrap=True)
     for row in rows:
         view.add_row(
-            row.component, row.name, row.version, row.licence or "not stated", amount_text(row.size, "B")
+            row.component,
+            row.name,
+            row.version,
+            shown(row.licence, "not stated"),
+            amount_text(row.size, "B"),
         )
-    console = Console()
+    console = PlainConsole()
     console.print(view)
     for kind, count in Counter(row.component for row in rows).items():
-        console.print(f"  {kind}: {count}, {amount_text(_total(rows, kind), 'B')}", highlight=False)
+        console.print(f"  {kind}: {count}, {amount_text(_total(rows, kind), 'B')}")
     for line in _room_lines(lock, volume_bytes):
-        console.print(f"  {line}", highlight=False, soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True)
     print_advisories(lock.advisories)
 
 

@@ -12,6 +12,17 @@ _CLOSING = "，。：；、）！？"
 """A line begins with none of these."""
 
 
+def printable(text: str) -> str:
+    """`text` with `?` for what would act on a terminal or turn its lines round; ends of lines stay."""
+    return "".join(char if char == "\n" or not _acts(char) else "?" for char in text)
+
+
+def _acts(char: str) -> bool:
+    """Whether a character is none to be seen: control, direction, half of a pair, end of a paragraph."""
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in ("Zl", "Zp")
+
+
 def cells(text: str) -> int:
     """How many cells of a terminal's line `text` takes."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
