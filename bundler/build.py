@@ -31,6 +31,7 @@ from bundler.policy import check_extra
 from bundler.rules import Exceptions
 from bundler.sbom import format_sbom
 from bundler.sources import file_sha256
+from bundler.sources.beside import check_locked
 from bundler.sources.conda import build_runtime
 from bundler.sources.extras import fetch_extras
 from bundler.sources.hub import fetch_model
@@ -135,6 +136,8 @@ def _items(
     progress: Progress,
 ) -> Iterator[Item]:
     """Every file of the payload, fetched and checked."""
+    for dataset in lock.datasets:  # first: they are there, or nothing need be fetched
+        check_locked(f"The data set {dataset.path}", manifest_folder / dataset.path, dataset.sha256)
     for model in lock.models:
         folder = work / "models" / model.hub
         fetch_model(

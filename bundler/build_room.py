@@ -16,6 +16,7 @@ from bundler.lock import Lock
 from bundler.pack import lay_out
 from bundler.room import CONDA_PACKED, CONDA_UNFOLDED, planned_items
 from bundler.sources.conda import cached_package
+from bundler.sources.extras import cached_extra
 from bundler.sources.hub import cached_file
 from bundler.sources.wheels import cached_wheel
 from bundler.workplace import nearest
@@ -91,6 +92,7 @@ def _fetched(lock: Lock, cache: Path) -> list[tuple[Path, int]]:
     found = {cached_file(file, cache): file.size for model in lock.models for file in model.files}
     found |= {cached_wheel(cache, wheel): wheel.size for wheel in lock.wheels}
     found |= {cached_package(cache, p.subdir, p.file_name): p.size for p in lock.runtime.packages}
+    found |= {cached_extra(extra, cache): extra.size for extra in lock.extras if extra.url}
     if lock.converter is not None:
         found[cached_source(lock.converter, cache)] = lock.converter.size
     return list(found.items())

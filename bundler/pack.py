@@ -21,6 +21,8 @@ from appliance.progress import Advance, Progress
 CHUNK_BYTES = 4 * 1024 * 1024
 SMALLEST_CUT_BYTES = 1024 * 1024
 """A file is not cut for less room than this: the next volume is begun instead."""
+MOST_VOLUMES = 1000
+"""`payload.000.tar` to `payload.999.tar`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def lay_out(
     held: SHA-256 to size of files that the site has; they are left out, and what remains is a delta.
     runtime: SHA-256 of runtime.tar.gz, which is required of the site too if it is held.
 
-    Raises: BadInput, when a path is too long for a tar header or a volume is too small to hold anything.
+    Raises: BadInput, when a path is too long for a tar header, or the volumes would be too small or too many.
     """
     if volume_bytes < 2 * SMALLEST_CUT_BYTES:
         raise BadInput(
@@ -76,6 +78,12 @@ def lay_out(
             Entry(
                 item.path, item.kind, item.component, item.licence, item.size, item.sha256, item.mode, parts
             )
+        )
+    if len(volumes) > MOST_VOLUMES:
+        raise BadInput(
+            "There would be too many volumes.",
+            why=f"{len(volumes)} of {volume_bytes} bytes, {MOST_VOLUMES} are the most that a bundle can have",
+            next_step="Give a larger --volume-size.",
         )
     sizes = [Volume(f"payload.{i:03d}.tar", size + len(END)) for i, size in enumerate(volumes)]
     required = {entry.sha256 for entry in entries if not entry.parts}

@@ -8,18 +8,23 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.bundle import names
-from appliance.errors import BadInput, HostNotReady, StepFailed
+from appliance.errors import BadInput, DamagedBundle, HostNotReady, StepFailed
+from appliance.progress import Silent
+from bundler.build import build
 from bundler.build_room import OTHER_BYTES, BuildRoom, build_room, check_room
 from bundler.converter import SHA256, ConverterLock
-from bundler.lock import Lock
-from bundler.manifest import Target
+from bundler.lock import Lock, LockedDataset
+from bundler.manifest import Target, Wheels
 from bundler.pack import Item, lay_out
 from bundler.sources import place
 from bundler.sources.conda import LockedRuntime
+from bundler.sources.extras import LockedExtra, cached_extra
 from bundler.sources.hub import LockedFile, LockedModel, cached_file
+from bundler.sources.indexes import Indexes
 from bundler.workplace import SCRATCH, workplace
 
 UNSHARE = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-r", "-m"]
@@ -176,6 +181,56 @@ def test_the_room_is_counted_to_the_byte(tmp_path: Path) -> None:
     assert build_room(lock, {}, cache=tmp_path, volume_bytes=2_500_000).download == 1000
     delta = build_room(lock, {"a" * 64: 5_000_000}, cache=tmp_path, volume_bytes=2_500_000)
     assert delta.volumes < 2_100_000
+
+
+def test_extras_are_counted_as_what_has_to_be_fetched(tmp_path: Path) -> None:
+    address = "https://drivers.example/x.run"
+    extras = (
+        LockedExtra("driver", "x.run", address, "", "d" * 64, 3_000_000, "", ""),
+        LockedExtra("handbook", "x.pdf", "", "x.pdf", "e" * 64, 500, "", ""),
+    )
+    lock = msgspec.structs.replace(a_lock(5_000_000), extras=extras)
+    assert build_room(lock, {}, cache=tmp_path, volume_bytes=1 << 30).download == 8_000_000 + 1000
+    there = cached_extra(extras[0], tmp_path)
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert build_room(lock, {}, cache=tmp_path, volume_bytes=1 << 30).download == 5_000_000 + 1000
+
+
+@pytest.mark.parametrize("body", [None, b"changed"])
+def test_a_data_set_that_changed_is_told_before_anything_is_fetched(
+    tmp_path: Path, body: bytes | None
+) -> None:
+    if body is not None:
+        (tmp_path / "rows.jsonl").write_bytes(body)
+    lock = msgspec.structs.replace(
+        a_lock(5_000_000), datasets=(LockedDataset("rows.jsonl", "d" * 64, 7, ""),), converter=None
+    )
+    with pytest.raises(DamagedBundle) as caught:
+        build(
+            lock,
+            manifest_folder=tmp_path,
+            number=1,
+            root_version=1,
+            out=tmp_path / "out",
+            cache=tmp_path / "cache",
+            volume_bytes=1 << 30,
+            hub_endpoint="http://127.0.0.1:1",
+            indexes=Indexes(Wheels(), tmp_path),
+            progress=Silent(),
+        )
+    assert caught.value.what == "The data set rows.jsonl is not what was locked."
+    assert f"expected {'d' * 64}, got" in caught.value.why
+    assert not (tmp_path / "cache").exists() and not list(tmp_path.glob("out*"))
+
+
+def test_a_typing_mistake_in_the_size_of_volumes_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    lock = a_lock(16_000_000_000)
+    with pytest.raises(BadInput) as caught:
+        build_room(lock, {}, cache=tmp_path, volume_bytes=4_000_000)
+    assert "1000 are the most" in caught.value.why and "--volume-size" in caught.value.next_step
+    item = Item("models/o/m/a.safetensors", "model", "o/m", "", Path(), "a" * 64, 999 * 3_997_696)
+    assert len(lay_out([item], 4_000_000).volumes) <= 1000
 
 
 def test_the_environment_is_unfolded_before_the_volumes_are_written() -> None:

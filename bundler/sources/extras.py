@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.errors import BadInput, DamagedBundle
+from appliance.errors import BadInput
 from appliance.progress import Progress
 from bundler.manifest import Extra
 from bundler.sources import file_sha256
+from bundler.sources.beside import check_locked
 from bundler.sources.download import Job, Source, Wanted, fetch_all
 from bundler.sources.web import shown
 
@@ -49,7 +50,10 @@ def lock_extras(
     local = {extra.name: _lock_file(extra, base) for extra in extras if extra.path}
     remote = [extra for extra in extras if extra.url]
     if remote:
-        jobs = [_job(extra.name, extra.url, extra.sha256, None, extra.file_name, cache) for extra in remote]
+        jobs = [
+            _job(each.name, each.url, each.sha256, None, _cached(each.sha256, each.file_name, cache))
+            for each in remote
+        ]
         got = fetch_all(jobs, what="Fetch extras", progress=progress)
         for extra, file in zip(remote, got, strict=True):
             local[extra.name] = _locked(extra, file.sha256, file.size)
@@ -62,20 +66,29 @@ def fetch_extras(extras: Sequence[LockedExtra], *, base: Path, cache: Path, prog
     Raises: DamagedBundle, when bytes are not the locked ones; StepFailed, when an address does not give them.
     """
     remote = [extra for extra in extras if extra.url]
-    jobs = [_job(each.name, each.url, each.sha256, each.size, each.file, cache) for each in remote]
+    jobs = [_job(each.name, each.url, each.sha256, each.size, cached_extra(each, cache)) for each in remote]
     if jobs:
         fetch_all(jobs, what="Fetch extras", progress=progress)
     fetched = {extra.name: job.target for extra, job in zip(remote, jobs, strict=True)}
     for extra in extras:
         if extra.path:
             fetched[extra.name] = base / extra.path
-            _check_file(extra, base / extra.path)
+            check_locked(f"The extra {extra.name}", fetched[extra.name], extra.sha256)
     return [fetched[extra.name] for extra in extras]
 
 
-def _job(name: str, url: str, sha256: str, size: int | None, file: str, cache: Path) -> Job:
-    wanted = Wanted(f"the extra {name} ({file})", (Source(url),), size=size, sha256=sha256)
-    return Job(wanted, cache / "extras" / sha256 / file)
+def cached_extra(extra: LockedExtra, cache: Path) -> Path:
+    """Where a locked extra that has an address is kept."""
+    return _cached(extra.sha256, extra.file, cache)
+
+
+def _cached(sha256: str, file: str, cache: Path) -> Path:
+    return cache / "extras" / sha256 / file
+
+
+def _job(name: str, url: str, sha256: str, size: int | None, target: Path) -> Job:
+    wanted = Wanted(f"the extra {name} ({target.name})", (Source(url),), size=size, sha256=sha256)
+    return Job(wanted, target)
 
 
 def _lock_file(extra: Extra, base: Path) -> LockedExtra:
@@ -99,14 +112,3 @@ def _lock_file(extra: Extra, base: Path) -> LockedExtra:
 def _locked(extra: Extra, sha256: str, size: int) -> LockedExtra:
     url = shown(extra.url) if extra.url else ""
     return LockedExtra(extra.name, extra.file_name, url, extra.path, sha256, size, extra.licence, extra.note)
-
-
-def _check_file(extra: LockedExtra, path: Path) -> None:
-    """Raises: DamagedBundle, when the file beside the manifest is not the locked one."""
-    got = file_sha256(path) if path.is_file() else "no file"
-    if got != extra.sha256:
-        raise DamagedBundle(
-            f"The extra {extra.name} is not what was locked.",
-            why=f"expected {extra.sha256}, got {got}, at {path}",
-            next_step="Put the locked file back, or lock again.",
-        )
