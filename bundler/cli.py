@@ -108,12 +108,13 @@ def lock(
     """Resolve MANIFEST to exact bytes: commits, hashes, sizes, licences."""
     from appliance.progress import Terminal
     from bundler.keeping import Old, without
-    from bundler.lock import PARTS, read_lock, write_lock
+    from bundler.lock import PARTS, check_place, read_lock, write_lock
     from bundler.locking import lock as resolve
     from bundler.manifest import read_manifest
     from bundler.show import print_table
 
     out = out or manifest.with_suffix(".lock")
+    check_place(out)
     old = Old()
     if keep or upgrade:
         old = Old(read_lock(out), frozenset(upgrade))
@@ -172,14 +173,14 @@ def build(
     from bundler.build import build as make
     from bundler.lock import read_lock
     from bundler.manifest import read_manifest
-    from bundler.roots import newest_root
+    from bundler.roots import read_root
     from bundler.sources.indexes import Indexes
 
     made = make(
         read_lock(lock_file or manifest.with_suffix(".lock"), manifest),
         manifest_folder=manifest.parent,
         number=number,
-        root_version=max(newest_root(roots), 1),
+        root_version=read_root(roots).version,
         out=out,
         cache=cache.expanduser(),
         volume_bytes=volume_size,

@@ -6,6 +6,7 @@ in it are hints, hashes decide. No hash gets in that was not computed from bytes
 source's own listing.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ import msgspec
 from appliance.errors import BadInput
 from bundler.advisories import NOT_GIVEN, Advisories
 from bundler.converter import ConverterLock
-from bundler.manifest import Target
+from bundler.manifest import MOST_DAYS, Target
 from bundler.rules import Accept
 from bundler.sources import file_sha256
 from bundler.sources.conda import LockedRuntime
@@ -105,13 +106,10 @@ def read_lock(path: Path, manifest: Path | None = None) -> Lock:
         raise BadInput(
             f"The lock {path.name} is not valid.", why=str(error), next_step="Run `islet-bundle lock` again."
         ) from error
-    for sha256 in _hashes(lock):
-        if re.fullmatch(r"[0-9a-f]{64}", sha256) is None:
-            raise BadInput(
-                f"The lock {path.name} is not valid.",
-                why=f"{sha256!r} is not a SHA-256",
-                next_step="Run `islet-bundle lock` again.",
-            )
+    for problem in _problems(lock):
+        raise BadInput(
+            f"The lock {path.name} is not valid.", why=problem, next_step="Run `islet-bundle lock` again."
+        )
     if manifest is not None and file_sha256(manifest) != lock.manifest_sha256:
         raise BadInput(
             f"The lock {path.name} is not of the manifest {manifest.name}.",
@@ -119,6 +117,16 @@ def read_lock(path: Path, manifest: Path | None = None) -> Lock:
             next_step="Run `islet-bundle lock` again and read what it prints.",
         )
     return lock
+
+
+def check_place(path: Path) -> None:
+    """Pass if a lock can be written to `path`: told before minutes of work. Raises: BadInput."""
+    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        raise BadInput(
+            f"{path} cannot be written.",
+            why=f"{path.absolute().parent} is no folder that you may write to",
+            next_step="Give an --out in a folder that is there.",
+        )
 
 
 def write_lock(lock: Lock, path: Path) -> None:
@@ -157,8 +165,32 @@ def _parse_time(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
+def _problems(lock: Lock) -> Iterator[str]:
+    """What types cannot say. Names and hashes become names of files in the cache: none leads out of it."""
+    yield from (f"{each!r} is not a SHA-256" for each in _hashes(lock) if not _is_hex(each, 64))
+    files = [file for model in lock.models for file in model.files]
+    yield from (
+        f"{f.path}: {f.blob!r} is not a git blob" for f in files if not f.lfs and not _is_hex(f.blob, 40)
+    )
+    named = [extra.file for extra in lock.extras]
+    named += [] if lock.converter is None else [lock.converter.sdist_name]
+    for name in named:
+        if re.search(r"[/\0]", name) or name in ("", ".", ".."):
+            yield f"{name!r} is not a plain file name"
+    if not 1 <= lock.valid_days <= MOST_DAYS:
+        yield f"valid_days: {lock.valid_days} is not within 1 to {MOST_DAYS}"
+    if any(row.size < 0 for row in table(lock)) or any(file.size < 0 for file in files):
+        yield "a size is below 0"
+
+
+def _is_hex(text: str, digits: int) -> bool:
+    return re.fullmatch(rf"[0-9a-f]{{{digits}}}", text) is not None
+
+
 def _hashes(lock: Lock) -> Iterator[str]:
     yield lock.manifest_sha256
+    if lock.converter is not None:
+        yield lock.converter.sha256
     yield from (package.sha256 for package in lock.runtime.packages)
     yield from (wheel.sha256 for wheel in lock.wheels)
     yield from (file.sha256 for model in lock.models for file in model.files)

@@ -12,12 +12,17 @@ from typing import Literal
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 
+from appliance.bundle.contents import is_path
 from appliance.errors import BadInput
 from bundler.rules import Accept, accept_problems
 
 LOCAL = "local"
 """As `target.python`: the version of the Python that runs the bundler. As `target.cuda`: what the torch of
 that Python was built for."""
+
+
+MOST_DAYS = 3650
+"""How long a release may be installed at most, in days."""
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,7 +183,10 @@ def _problems(manifest: Manifest) -> list[str]:
             len(bundle.sender) <= 100 and (bundle.sender + "x").isprintable(),
             "bundle.sender: it must be one line of at most 100 characters",
         ),
-        (1 <= bundle.valid_days <= 3650, f"bundle.valid_days: {bundle.valid_days} is not within 1 to 3650"),
+        (
+            1 <= bundle.valid_days <= MOST_DAYS,
+            f"bundle.valid_days: {bundle.valid_days} is not within 1 to {MOST_DAYS}",
+        ),
         (
             target.python == LOCAL or re.fullmatch(r"3\.\d{1,2}", target.python) is not None,
             f"target.python: {target.python!r} is neither a version like '3.12' nor '{LOCAL}'",
@@ -210,8 +218,9 @@ def _problems(manifest: Manifest) -> list[str]:
     ]
     names = [model.hub.lower() for model in manifest.models]
     checks += [(len(set(names)) == len(names), "models: a model is named twice")]
-    files = [Path(dataset.path).name for dataset in manifest.datasets]
-    checks += [(len(set(files)) == len(files), "datasets: two files have the same name")]
+    checks += [check for at, each in enumerate(manifest.datasets) for check in _dataset_checks(at, each)]
+    files = [Path(dataset.path).name.lower() for dataset in manifest.datasets]
+    checks += [(len(set(files)) == len(files), "datasets: two files have the same name, or but for case")]
     checks += [check for at, extra in enumerate(manifest.extras) for check in _extra_checks(at, extra)]
     named = [extra.name for extra in manifest.extras]
     checks += [(len(set(named)) == len(named), "extras: two have the same name")]
@@ -258,6 +267,23 @@ def _index_checks(at: int, index: WheelIndex) -> list[tuple[bool, str]]:
     ]
 
 
+def _dataset_checks(at: int, dataset: Dataset) -> list[tuple[bool, str]]:
+    """Whether each rule for a data set holds, and the problem if it does not."""
+    field, name = f"datasets[{at}].path", Path(dataset.path).name
+    return [
+        _is_beside(field, dataset.path),
+        (
+            is_path(f"datasets/{name}", "dataset"),
+            f"{field}: {name!r} is not a plain file name (letters, digits and . _ + @ = -); rename the file",
+        ),
+    ]
+
+
+def _is_beside(field: str, path: str) -> tuple[bool, str]:
+    """The rule for a file beside the manifest: its path stands in the lock, and may stand in BUNDLE.md."""
+    return not path.startswith(("/", "~")), f"{field}: {path!r} is not relative to the manifest"
+
+
 def _extra_checks(at: int, extra: Extra) -> list[tuple[bool, str]]:
     """Whether each rule for an extra holds, and the problem if it does not."""
     field, web = f"extras[{at}]", re.match(r"https?://[^/]", extra.url) is not None
@@ -268,6 +294,7 @@ def _extra_checks(at: int, extra: Extra) -> list[tuple[bool, str]]:
             f"{field}.name: {extra.name!r} is not lower-case letters, digits and '-'",
         ),
         (bool(extra.url) != bool(extra.path), f"{field}: either url or path is needed, and not both"),
+        _is_beside(f"{field}.path", extra.path),
         (extra.url == "" or web, f"{field}.url: it begins with neither https:// nor http://"),
         (
             not ("@" in urllib.parse.urlsplit(extra.url).netloc or "?" in extra.url),

@@ -90,6 +90,8 @@ def test_a_manifest_names_them_by_address_and_hash(tmp_path: Path) -> None:
         (SHA256, "abc", "extras[0].sha256"),
         ('path = "papers/handbook.pdf"', "", "either url or path"),
         ('path = "papers/handbook.pdf"', 'path = "a"\nurl = "https://b.example/a"', "either url or path"),
+        ("papers/handbook.pdf", "/home/li/handbook.pdf", "extras[1].path"),
+        ("papers/handbook.pdf", "~/handbook.pdf", "extras[1].path"),
         ("For boxes", "For\\u0007boxes", "extras[0].note"),
         ("licence", "license", "license"),
     ],

@@ -26,6 +26,7 @@ from bundler.room import estimate_room
 from bundler.sources import cuda
 from demo.channel import Package, write_package
 from demo.hub_server import serve
+from tests.bundles import Workshop
 from tests.index_server import PackageIndex, serve_index
 from tests.wheel_maker import write_wheel
 
@@ -366,7 +367,11 @@ def test_the_command_locks_keeps_upgrades_and_shows(shop: Shop) -> None:
 
     shown = run("--only", "wheels")
     assert "NOT COMPLETE" in shown
-    where = ["--out", str(shop.folder / "out"), "--roots", str(shop.folder), "--number", "1"]
+    where = ["--out", str(shop.folder / "out"), "--roots", str(shop.folder / "roots"), "--number", "1"]
+    done = CliRunner().invoke(main, ["build", str(shop.manifest), *where])
+    assert done.exit_code == 6
+    assert "there is no root.N in it" in done.output
+    Workshop(shop.folder).add_root(root=["root"], release=["release"], signers=["root"])
     done = CliRunner().invoke(main, ["build", str(shop.manifest), *where])
     assert done.exit_code == 6
     assert "it lacks: datasets, models, runtime" in done.output
@@ -388,3 +393,12 @@ def test_the_command_locks_keeps_upgrades_and_shows(shop: Shop) -> None:
     third = read_lock(shop.manifest.with_suffix(".lock"))
     assert [wheel.version for wheel in third.wheels] == ["1.0", "2.0", "2.0"]
     assert (third.runtime, third.models, third.lacks) == (first.runtime, first.models, ())
+
+
+def test_a_place_where_no_lock_can_be_written_is_told_before_anything_is_resolved(shop: Shop) -> None:
+    out = shop.folder / "not there" / "m.lock"
+    done = CliRunner().invoke(
+        main, ["lock", str(shop.manifest), "--out", str(out), "--hub", "http://127.0.0.1:1"]
+    )
+    assert done.exit_code == 6
+    assert f"{out} cannot be written." in done.output

@@ -4,14 +4,17 @@ import hashlib
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.errors import BadInput
 from appliance.progress import Silent
+from bundler.converter import ConverterLock
 from bundler.lock import Lock, LockedDataset, read_lock, table, write_lock
 from bundler.locking import lock, resolved
 from bundler.manifest import Target, read_manifest
 from bundler.sources.conda import LockedPackage, LockedRuntime
+from bundler.sources.extras import LockedExtra
 from bundler.sources.hub import LockedFile, LockedModel
 from bundler.sources.wheels import LockedWheel
 from demo.hub_server import serve
@@ -94,6 +97,11 @@ def test_the_manifest_of_the_demonstration_is_valid() -> None:
         ('"Qwen/Qwen3-8B"', '"Qwen3-8B"', "models[0].hub"),
         ('"Qwen/Qwen3-8B"', '"../../etc"', "models[0].hub"),
         ("[tools]", "[[datasets]]\npath='x/general.jsonl'\n[tools]", "datasets"),
+        ("[tools]", "[[datasets]]\npath='x/General.jsonl'\n[tools]", "but for case"),
+        ('"general.jsonl"', '"general zh.jsonl"', "datasets[0].path"),
+        ('"general.jsonl"', '"病例.jsonl"', "datasets[0].path"),
+        ('"general.jsonl"', '"/srv/li/general.jsonl"', "datasets[0].path"),
+        ('"general.jsonl"', '"~/general.jsonl"', "not relative to the manifest"),
         ("[tools]", "[surprise]\n[tools]", "surprise"),
         ("[tools]", "[tools", "manifest"),
     ],
@@ -169,7 +177,14 @@ def test_refuses_the_lock_of_another_manifest(file: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"2222', '"222g'), ('"created": "2026', '"created": "26'), ('"islet-lock-1"', '"islet-lock-9"')],
+    [
+        ('"2222', '"222g'),
+        ('"created": "2026', '"created": "26'),
+        ('"islet-lock-1"', '"islet-lock-9"'),
+        ('"valid_days": 30', '"valid_days": 3651'),
+        ('"bbbb', '"../b'),
+        ('"size": 10', '"size": -10'),
+    ],
 )
 def test_refuses_a_lock_that_is_not_valid(tmp_path: Path, old: str, new: str) -> None:
     path = tmp_path / "a.lock"
@@ -179,6 +194,16 @@ def test_refuses_a_lock_that_is_not_valid(tmp_path: Path, old: str, new: str) ->
     path.write_text(text.replace(old, new))
     with pytest.raises(BadInput):
         read_lock(path)
+
+
+@pytest.mark.parametrize("name", ["../../x.run", "/x.run", "..", "", "x\0.run"])
+def test_a_lock_names_no_file_outside_the_cache(tmp_path: Path, name: str) -> None:
+    extra = LockedExtra("driver", name, "https://drivers.example/x.run", "", "6" * 64, 1, "", "")
+    tool = ConverterLock("0.1", name, "7" * 64, 1)
+    for changed in ({"extras": (extra,)}, {"converter": tool}):
+        write_lock(msgspec.structs.replace(a_lock("0" * 64), **changed), tmp_path / "a.lock")
+        with pytest.raises(BadInput, match="is not a plain file name"):
+            read_lock(tmp_path / "a.lock")
 
 
 def test_the_table_has_a_row_for_every_component() -> None:
