@@ -727,7 +727,8 @@ disk_fault() { # LOG: says so and ends, when a program's last words tell of the 
 unpack_runtime() {
     if is_complete; then return 0; fi
     check_runtime "$quarantine/runtime.tar.gz"
-    if [ "$release" -ef "$prefix/current" ] && [ -f "$release/installed.json" ] && [ ! -e "$release/runtime.damaged" ]; then
+    # One that does not say which list it is from is damaged, and is made anew as a damaged runtime is.
+    if [ "$release" -ef "$prefix/current" ] && grep -qsE '"sums-sha256": "[0-9a-f]{64}"' "$release/installed.json" && [ ! -e "$release/runtime.damaged" ]; then
         refuse 5 "Another release $number is in use here." "it was installed with another list" "Go to another release first: islet rollback."
     fi
     if [ -f "$release/installed.json" ]; then

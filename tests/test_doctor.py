@@ -18,7 +18,7 @@ from appliance.bundle.sums import parse_sums
 from appliance.doctor.examine import examine
 from appliance.doctor.stored import look_at_files
 from appliance.doctor.support import support_text, write_support
-from appliance.errors import BadInput
+from appliance.errors import BadInput, DamagedBundle
 from appliance.progress import Silent
 from appliance.run.events import EventLog
 from appliance.run.folder import RunFolder
@@ -29,6 +29,7 @@ from appliance.site.health.finding import Finding
 from appliance.site.layout import RUNTIME_SUMS, Site
 from appliance.site.marks import RUNTIME_MARK, STORE_MARK, is_marked
 from appliance.site.rehash import Item, Round, file_sha256, rehash
+from appliance.site.releases import current_release, installed_releases
 from appliance.site.runtime_sums import read_runtime_sums, record_runtime
 from appliance.site.store import fill_store, link_release
 from tests.bundles import Workshop, make_workshop
@@ -169,6 +170,20 @@ def test_a_changed_runtime_is_found(change: str, site: Site) -> None:
     assert "the runtime is made anew" in found["files.runtime 2"].next_step
     assert is_marked(site.release(2), RUNTIME_MARK) and not is_marked(site.release(1), RUNTIME_MARK)
     assert found["files.runtime 1"].good and found["files.store"].good
+
+
+@pytest.mark.parametrize("rubbish", [b"rubbish\n", None], ids=["rubbish", "nothing"])
+def test_a_runtime_whose_list_cannot_be_read_is_not_said_to_be_sound(
+    site: Site, rubbish: bytes | None
+) -> None:
+    path = site.release(2) / "runtime.sums"
+    path.unlink()
+    if rubbish is not None:
+        path.write_bytes(rubbish)
+    found = by_code(look_at_files(site, Silent(), "quick"))
+    assert found["files.runtime 1"].good and found["files.store"].good
+    assert (found["files.runtime 2"].good, found["files.runtime 2"].what) == (False, "damaged: runtime.sums")
+    assert is_marked(site.release(2), RUNTIME_MARK)
 
 
 def test_a_module_that_was_compiled_later_is_no_damage(site: Site) -> None:
@@ -319,6 +334,34 @@ def test_a_check_that_cannot_be_made_is_a_finding_and_the_others_are_made(site: 
     assert found["memory"].code and found["audit"].good
     assert not found["imports"].good
     assert "training" not in found
+
+
+NOT_WHOLE = (
+    b"",
+    b"[]",
+    b"{}",
+    b'{"number": 1',
+    b'{"number": 1, "product": 7, "created": "", "sums-sha256": ""}',
+)
+
+
+@pytest.mark.parametrize("content", NOT_WHOLE)
+def test_what_vouches_for_a_release_and_was_spoiled_is_a_finding(site: Site, content: bytes) -> None:
+    (site.release(1) / "installed.json").write_bytes(content)
+    found = {finding.code: finding for finding in examine(site, Silent(), "quick")}
+    assert found["files"].what == f"{site.release(1)}/installed.json is damaged on this box."
+    assert found["files"].next_step == "When no training runs, run install.sh with the medium of release 1."
+    assert current_release(site).number == 2
+    with pytest.raises(DamagedBundle):
+        installed_releases(site)
+
+
+def test_a_spoiled_memory_of_releases_is_a_finding(site: Site) -> None:
+    (site.prefix / "trust").mkdir()
+    (site.prefix / "trust/state").write_bytes(b"number: 7")
+    found = {finding.code: finding for finding in examine(site, Silent(), "quick")}
+    assert (found["trust"].good, found["files.store"].good) == (False, True)
+    assert found["trust"].what == "This site's memory of its releases is damaged."
 
 
 # --- the support file ---------------------------------------------------------------------------

@@ -461,6 +461,18 @@ def test_installing_again_puts_right_what_was_removed_rotten_or_mistaken(
     done = install(small_bundle, place)
     assert done.returncode == 0, done.stderr
     assert model.read_bytes() == wanted
+    # The disk spoiled what vouches for the release in use: beside the line that tells of its list, then all.
+    note = site.release(1) / "installed.json"
+    honest = note.read_bytes()
+    note.write_bytes(honest.replace(b'"product"', b'"prodict"'))
+    with pytest.raises(DamagedBundle, match=r"installed\.json is damaged on this box"):
+        current_release(site)
+    done = install(small_bundle, place)
+    assert (done.returncode, note.read_bytes()) == (0, honest), done.stderr
+    assert "unpacking the runtime" not in done.stdout
+    note.write_bytes(b"")
+    done = install(small_bundle, place)
+    assert (done.returncode, note.read_bytes()) == (0, honest), done.stderr
     # Another release 1 was finished here and killed before it was remembered; now this one is brought.
     facts = json.loads((site.release(1) / "installed.json").read_text())
     (site.release(1) / "installed.json").write_text(json.dumps(facts | {"sums-sha256": "0" * 64}))

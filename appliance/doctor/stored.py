@@ -7,7 +7,7 @@ from appliance.progress import Progress, amount_text
 from appliance.sentence import Sentence, listed, say
 from appliance.site.damage import is_linked
 from appliance.site.health.finding import Finding
-from appliance.site.layout import Site
+from appliance.site.layout import RUNTIME_SUMS, Site
 from appliance.site.marks import RUNTIME_MARK, STORE_MARK, mark
 from appliance.site.rehash import Item, Rehashed, Round, rehash
 from appliance.site.releases import Installed, current_release, installed_releases
@@ -27,6 +27,8 @@ class Part:
     items: tuple[Item, ...]
     odd: tuple[str, ...] = ()
     """Names in a runtime that nobody recorded, or links that changed."""
+    unread: tuple[Item, ...] = ()
+    """The list of what there should be, where it cannot be read."""
 
 
 def look_at_files(site: Site, progress: Progress, how: str) -> list[Finding]:
@@ -35,7 +37,8 @@ def look_at_files(site: Site, progress: Progress, how: str) -> list[Finding]:
     how: `quick`: presence and length only; `full`: all anew, read from the disk itself; else a round that was
     cut off goes on.
 
-    Raises: HostNotReady, when no release is in use; OSError, ValueError.
+    Raises: HostNotReady, when no release is in use; DamagedBundle, when what vouches for one was changed;
+    OSError.
     """
     current_release(site)
     releases = installed_releases(site)
@@ -49,7 +52,10 @@ def look_at_files(site: Site, progress: Progress, how: str) -> list[Finding]:
             advance(sum(items[number].size for number in memory.good))
             found = rehash(items, memory, advance, from_disk=how == "full")
     bad = {item.path: item for item in (*found.damaged, *found.missing)}
-    return [_judge(part, [i for i in part.items if i.path in bad], releases, found, how) for part in parts]
+    return [
+        _judge(part, [*part.unread, *(i for i in part.items if i.path in bad)], releases, found, how)
+        for part in parts
+    ]
 
 
 def _stored(site: Site, releases: Sequence[Installed]) -> Iterable[Item]:
@@ -65,7 +71,10 @@ def _stored(site: Site, releases: Sequence[Installed]) -> Iterable[Item]:
 
 
 def _runtime(release: Installed) -> Part:
-    sums = read_runtime_sums(release.folder)
+    try:
+        sums = read_runtime_sums(release.folder)
+    except (OSError, ValueError):
+        return Part(release, (), unread=(Item(RUNTIME_SUMS, release.folder / RUNTIME_SUMS, "", 0),))
     return Part(release, tuple(runtime_items(release.folder, sums)), tuple(odd_names(release.folder, sums)))
 
 

@@ -47,7 +47,7 @@ from appliance.locale import catalogue, language_of
 from appliance.progress import Progress, Terminal
 from appliance.sentence import say
 from appliance.site import audit
-from appliance.site.layout import RUNTIME_SUMS, STATE_NOTE, Site
+from appliance.site.layout import NOTE, RUNTIME_SUMS, STATE_NOTE, Site
 from appliance.site.lock import kernel_lock
 from appliance.site.marks import STORE_MARK, is_marked, unmark
 from appliance.site.state_format import CURRENT, check_forward, migrate, read_format
@@ -80,8 +80,9 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
     release = parse_release((quarantine / names.RELEASE).read_bytes())
     check_forward(read_format(site.state), CURRENT)
     folder = site.release(release.number)
-    complete = folder / "installed.json"
+    complete = folder / NOTE
     sums_sha256 = hashlib.sha256(sums).hexdigest()
+    note = _installed(release, hashes, sums_sha256)
     if not _is_complete(complete, sums_sha256):
         # Here, because it takes a tenth of a second, and the same release again needs none of it.
         from appliance.site.making import make_release
@@ -89,19 +90,23 @@ def install(site: Site, medium: Medium, quarantine: Path, judged: Judged, progre
         make_release(site, medium, release, hashes, quarantine, progress)
         # What tar and pip wrote, and every folder's names, before the file that vouches for them.
         sync_disk(site.prefix)
-        write_whole(complete, _installed(release, hashes, sums_sha256))
+        write_whole(complete, note)
     elif is_marked(folder, STORE_MARK):
         from appliance.site.making import mend_store
 
         mend_store(site, medium, release, hashes, quarantine, progress)
+        sync_disk(site.prefix)  # what was mended, before the mark that asks for it goes
         unmark(folder, STORE_MARK)
+    if complete.read_bytes() != note:  # damaged beside the line that was looked for
+        write_whole(complete, note)
     _switch(site, release, sums_sha256, judged)
     return release
 
 
 def _is_complete(installed: Path, sums_sha256: str) -> bool:
     """Whether this very release was installed to its end; an equal number alone is not enough."""
-    return installed.exists() and json.loads(installed.read_bytes())["sums-sha256"] == sums_sha256
+    # As install.sh looks for it: the two must agree, whatever else became of the file.
+    return installed.exists() and f'"sums-sha256": "{sums_sha256}"'.encode() in installed.read_bytes()
 
 
 def _installed(release: Release, hashes: dict[str, str], sums_sha256: str) -> bytes:

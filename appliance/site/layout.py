@@ -73,6 +73,8 @@ class Site:
 
 RUNTIME_SUMS = "runtime.sums"
 """File in a release's folder: the hashes of what its runtime was when its installation ended."""
+NOTE = "installed.json"
+"""File in a release's folder that is written last, and says that all of it is there."""
 STATE_NAMES = frozenset(
     ("datasets", "doctor", "exports", "format", "logs", "plans", "runs")
     + ("supervisor", "supervisor.sock", "wizard")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.bundle.contents import Contents, parse_contents
 from appliance.bundle.release import Release, parse_release
-from appliance.errors import ApplianceError, HostNotReady
+from appliance.errors import ApplianceError, DamagedBundle, HostNotReady
 from appliance.locale import language_of
 from appliance.locale.voice import Voice
 from appliance.sentence import say
@@ -42,16 +42,27 @@ def look_at_box(site: Site) -> list[Finding]:
     """Everything about an installed site's box."""
     release = _release(site)
     needs = _needs(release)
-    newest = max(read_trust(site).newest_date, release.created if release else "")
+    newest, memory = _newest(site, release)
     wishes = [
         Wish(say("room for software"), site.prefix, 0, must=False),
         Wish(say("room for runs"), site.state, needs.run_bytes if needs else RUN_BYTES, must=False),
     ]
     return [
         *_look(site, needs, wishes, newest),
+        *memory,
         look_at_rights(site.runs),
         *look_at_selinux(site.current / "runtime" / "bin" / "python"),
     ]
+
+
+def _newest(site: Site, release: Installed | None) -> tuple[str, list[Finding]]:
+    """The newest signed date that this site knows of; what is wrong with its memory."""
+    created = release.created if release else ""
+    try:
+        return max(read_trust(site).newest_date, created), []
+    except DamagedBundle as error:
+        name, what = say("memory of releases"), error.what
+        return created, [Finding(name, False, what, error.why, error.next_step, code="trust")]
 
 
 def look_before(

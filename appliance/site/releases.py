@@ -7,10 +7,10 @@ from pathlib import Path
 from appliance.bundle import names
 from appliance.bundle.contents import Contents, Entry, parse_contents
 from appliance.durable import switch_link
-from appliance.errors import HostNotReady
+from appliance.errors import DamagedBundle, HostNotReady
 from appliance.sentence import say
 from appliance.site import audit
-from appliance.site.layout import Site
+from appliance.site.layout import NOTE, Site
 from appliance.site.lock import alone
 from appliance.site.state_format import check_forward, read_format
 
@@ -41,8 +41,7 @@ class Installed:
 
     def files(self) -> dict[str, str]:
         """SHA256SUMS of its bundle: name to SHA-256."""
-        facts = json.loads((self.folder / "installed.json").read_text(encoding="utf-8"))
-        return {str(name): str(sha256) for name, sha256 in facts.get("files", {}).items()}
+        return _read_note(self.folder)[1]
 
 
 def runtime_entry(sha256: str, path: Path) -> Entry:
@@ -55,34 +54,51 @@ def runtime_entry(sha256: str, path: Path) -> Entry:
 
 
 def installed_releases(site: Site) -> list[Installed]:
-    """The whole releases, lowest number first; one whose installation was cut off is not among them."""
-    found = []
-    for path in (site.prefix / "releases").glob("*/installed.json"):
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        found.append(
-            Installed(
-                facts["number"],
-                facts["product"],
-                facts["created"],
-                facts["sums-sha256"],
-                path.parent,
-                facts.get("state-format", 1),
-            )
-        )
+    """The whole releases, lowest number first; one whose installation was cut off is not among them.
+
+    Raises: DamagedBundle, when what vouches for one of them was changed.
+    """
+    found = [_read_note(path.parent)[0] for path in (site.prefix / "releases").glob(f"*/{NOTE}")]
     return sorted(found, key=lambda release: release.number)
 
 
 def current_release(site: Site) -> Installed:
-    """The release in use. Raises: HostNotReady, when there is none."""
+    """The release in use.
+
+    Raises: HostNotReady, when there is none; DamagedBundle, when what vouches for it was changed.
+    """
     folder = site.current.resolve()
-    for release in installed_releases(site):
-        if release.folder.resolve() == folder:
-            return release
+    if folder.parent == (site.prefix / "releases").resolve() and (folder / NOTE).is_file():
+        return _read_note(site.prefix / "releases" / folder.name)[0]
     raise HostNotReady(
         "No release is in use here.",
         why=say("{link} points to no whole release", link=site.current),
         next_step="Run install.sh again with the medium.",
     )
+
+
+def _read_note(folder: Path) -> tuple[Installed, dict[str, str]]:
+    """installed.json of a release: what was installed, and name to SHA-256 of its bundle's files.
+
+    Raises: DamagedBundle, when it is not as it was written.
+    """
+    try:
+        facts = json.loads((folder / NOTE).read_bytes())
+        number, product, created, sums = (facts[n] for n in ("number", "product", "created", "sums-sha256"))
+        files, state_format = facts.get("files", {}), facts.get("state-format", 1)
+        texts = all(isinstance(text, str) for text in (product, created, sums, *files, *files.values()))
+        if not texts or type(state_format) is not int or str(number) != folder.name:
+            raise ValueError(NOTE)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise DamagedBundle(
+            say("{path} is damaged on this box.", path=folder / NOTE),
+            why="it is not as the installation wrote it",
+            next_step=say(
+                "When no training runs, run install.sh with the medium of release {number}.",
+                number=folder.name,
+            ),
+        ) from None
+    return Installed(int(number), product, created, sums, folder, state_format), files
 
 
 def plan_rollback(site: Site, number: int | None = None) -> Installed:
