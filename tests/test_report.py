@@ -13,11 +13,13 @@ import msgspec
 import pytest
 
 from appliance.bundle.contents import Contents, Entry, Part, Volume, format_contents
+from appliance.data.canonical import read_rows
 from appliance.evaluation.compare import evaluate
 from appliance.evaluation.results import Answer
 from appliance.export.parity import Comparison, ParityReport, report_json
 from appliance.locale import catalogue
 from appliance.locale.voice import Voice
+from appliance.model.same_base import keep_base_sums
 from appliance.report.answers import SHOWN_ROWS, worst_first
 from appliance.report.blocks import Curve, shortened, visible
 from appliance.report.curve import curve_svg
@@ -34,7 +36,7 @@ from appliance.site import audit
 from appliance.site.layout import Site
 from tests.runs import events_of, losses_of, make_run
 from tests.test_training import train_here
-from tests.tiny import tiny_model
+from tests.tiny import make_tiny_model, tiny_model
 
 ENGLISH = Voice("en")
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -190,6 +192,39 @@ def test_a_blocked_export_says_so_and_where(tmp_path: Path) -> None:
     assert "DIFFERS" in text
 
 
+def test_a_base_that_was_exchanged_since_is_not_shown_as_what_went_in(tmp_path: Path) -> None:
+    base = make_tiny_model(tmp_path / "base")
+    run = make_run(tmp_path, base=base)
+    keep_base_sums(base, run.base_sums)
+    assert "NOT as when training began" not in page_of(run)
+    (base / "config.json").write_text((base / "config.json").read_text() + " ")
+    text = Elements(page_of(run)).text
+    assert "others now than when training began, or came or went since: config.json. The hashes" in text
+    assert text.count("NOT as when training began") == 1
+
+
+@pytest.mark.parametrize("into", ["dequantised", "original"])
+def test_files_that_are_not_what_was_evaluated_are_not_called_the_trained_model(
+    tmp_path: Path, into: str
+) -> None:
+    run = make_run(tmp_path, method='"qlora"')
+    plan = run.plan.read_text()
+    run.plan.write_text(plan.replace('merge_into = "dequantised"', f'merge_into = "{into}"'))
+    write_parity(run.export, passed=True)
+    text = Elements(page_of(run)).text
+    assert ("yes, in every comparison" in text) is (into == "dequantised")
+    assert ("They may answer otherwise than the model that was evaluated" in text) is (into == "original")
+
+
+def test_questions_that_were_trained_on_are_told(finished: RunFolder) -> None:
+    # 31 rows in the set, of which one in five was held out and never trained on.
+    trained = len(read_rows(finished.data / "train.parquet"))
+    assert 20 < trained < 31
+    text = Elements(page_of(finished)).text
+    assert f"Of the questions in “trained” {trained} of 31 were trained on" in text
+    assert "Of the questions in “held-out”" not in text
+
+
 def test_two_reports_differ_in_their_time_alone(finished: RunFolder) -> None:
     first = page_of(finished)
     assert page_of(finished) == first
@@ -249,6 +284,13 @@ def test_worse_rows_come_first_and_the_rest_in_their_order() -> None:
         pair(5, (True, True), (1.0, 1.0)),
     ]
     assert [after.row for _, after in worst_first(pairs)] == [4, 3, 2, 5, 1]
+    likely = [Answer("s", "f", 1, "q", "e", "a", True, 0.0, 0.0, 0.0, 1.0, each) for each in (2.0, 9.0, None)]
+    before, worse, broken = likely
+    assert worst_first([(before, before), (before, worse), (before, broken)]) == [
+        (before, broken),
+        (before, worse),
+        (before, before),
+    ]
 
 
 def test_a_long_answer_is_cut_and_what_is_left_out_counted() -> None:

@@ -11,7 +11,13 @@ from appliance.evaluation.bleu import bleu
 from appliance.evaluation.judge import is_right, spoken
 from appliance.evaluation.likelihood import AnswerLoss, answer_losses, perplexity
 from appliance.evaluation.prompt import expected_text
-from appliance.evaluation.questions import Questions, read_questions
+from appliance.evaluation.questions import (
+    Conversation,
+    Questions,
+    conversation,
+    read_questions,
+    trained_questions,
+)
 from appliance.evaluation.results import Answer, Scores, SetResult, Summary, write_results
 from appliance.evaluation.rouge import rouge
 from appliance.model.base import check_base, load_base, load_tokenizer, stop_ids
@@ -47,7 +53,8 @@ def evaluate(run: RunFolder, progress: Progress | None = None) -> Summary:
     check_base_sums(read_base(run), run.base_sums)
     sets = read_questions(run, plan)
     before, after = _measure_both(run, plan, sets, progress or Silent())
-    results = tuple(_result(each, before, after) for each in sets)
+    trained = trained_questions(run)
+    results = tuple(_result(each, before, after, trained) for each in sets)
     summary = Summary(results, plan.evaluation.max_new_tokens)
     write_results(run, [answer for answer, _ in before], [answer for answer, _ in after], summary)
     return summary
@@ -130,7 +137,9 @@ def _answer(questions: Questions, row: Row, expected: str, text: str, loss: Answ
     )
 
 
-def _result(questions: Questions, before: Measured, after: Measured) -> SetResult:
+def _result(
+    questions: Questions, before: Measured, after: Measured, trained: frozenset[Conversation]
+) -> SetResult:
     ours, theirs = ([pair for pair in each if pair[0].set == questions.name] for each in (before, after))
     return SetResult(
         name=questions.name,
@@ -143,6 +152,7 @@ def _result(questions: Questions, before: Measured, after: Measured) -> SetResul
         right_after=sum(answer.right for answer, _ in theirs),
         before=_scores(ours),
         after=_scores(theirs),
+        trained_on=sum(conversation(row) in trained for row in questions.rows),
     )
 
 

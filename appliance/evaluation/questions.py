@@ -20,6 +20,10 @@ OWN_SETS = {"trained": ("train.parquet", 50), "held-out": ("held_out.parquet", 2
 """Name of a set made of the run's own rows: its file in `data/`, and how many rows are asked at most."""
 
 
+Conversation = tuple[tuple[str, str], ...]
+"""Roles and words."""
+
+
 @dataclass(frozen=True)
 class Questions:
     """A set of questions, read."""
@@ -60,6 +64,18 @@ def read_questions(run: RunFolder, plan: Plan) -> list[Questions]:
             next_step="Train the run, or add a set of questions to the plan and make a new run.",
         )
     return sets
+
+
+def trained_questions(run: RunFolder) -> frozenset[Conversation]:
+    """Every question that the run was trained on; none where its rows are not there any more."""
+    path = run.data / OWN_SETS["trained"][0]
+    return frozenset(conversation(row) for row in read_rows(path)) if path.is_file() else frozenset()
+
+
+def conversation(row: Row) -> Conversation:
+    """What stands before the last answer, without the system prompt and blanks around a turn."""
+    turns = (turn for turn in row.question if turn.role != "system")
+    return tuple((turn.role, turn.content.strip()) for turn in turns)
 
 
 def sample(rows: Sequence[Row], most: int) -> tuple[Row, ...]:

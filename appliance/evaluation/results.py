@@ -72,6 +72,8 @@ class SetResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     right_after: int
     before: Scores
     after: Scores
+    trained_on: int = 0
+    """How many of the questions asked stand, word for word, among the rows that the run was trained on."""
 
 
 class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

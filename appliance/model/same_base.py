@@ -5,6 +5,7 @@ it (a run made elsewhere) nothing can be known, and nothing is said.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from appliance.durable import write_whole
@@ -23,7 +24,8 @@ def keep_base_sums(base: Path, record: Path) -> None:
     if record.is_file():
         check_base_sums(base, record)
     else:
-        write_whole(record, _sums(base).encode())
+        lines = (f"{sha256}  {name}\n" for name, sha256 in hashes(base).items())
+        write_whole(record, "".join(lines).encode())
 
 
 def check_base_sums(base: Path, record: Path) -> None:
@@ -33,8 +35,7 @@ def check_base_sums(base: Path, record: Path) -> None:
     """
     if not record.is_file():
         return
-    recorded = set(record.read_text(encoding="utf-8").splitlines())
-    differ = sorted(line.partition("  ")[2] for line in recorded ^ set(_sums(base).splitlines()))
+    differ = changed_files(record, hashes(base))
     if differ:
         raise BadInput(
             say("The base model in {base} is not the one that the run was trained over.", base=base),
@@ -43,11 +44,26 @@ def check_base_sums(base: Path, record: Path) -> None:
         )
 
 
-def _sums(base: Path) -> str:
-    """Lines of SHA-256 and name, as sha256sum writes them."""
-    files = [base / name for name in JUDGED if (base / name).is_file()]
-    lines = []
-    for path in sorted([*files, *base.glob("*.safetensors")]):
+def changed_files(record: Path, now: Mapping[str, str]) -> list[str]:
+    """Names of the files that are others than when `record` was written, or came or went since.
+
+    now: SHA-256 of the base's files by name; those that change nothing are passed over
+
+    Raises: OSError, when the record cannot be read.
+    """
+    recorded = set(record.read_text(encoding="utf-8").splitlines())
+    judged = {f"{sha256}  {name}" for name, sha256 in now.items() if _is_judged(name)}
+    return sorted({line.partition("  ")[2] for line in recorded ^ judged})
+
+
+def hashes(base: Path) -> dict[str, str]:
+    """SHA-256 by name of all files that change what the model in the folder `base` computes or reads."""
+    found = {}
+    for path in sorted(path for path in base.iterdir() if path.is_file() and _is_judged(path.name)):
         with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    return "".join(lines)
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _is_judged(name: str) -> bool:
+    return name in JUDGED or ("/" not in name and name.endswith(".safetensors"))

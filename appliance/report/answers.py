@@ -18,6 +18,9 @@ MOST_ROWS = 200
 SHOWN_CHARACTERS = 200
 """Of a question or an answer."""
 
+MOST = 1e300
+"""A perplexity beyond every other: one that is no finite number."""
+
 Pair = tuple[Answer, Answer]
 """One row before and after."""
 
@@ -32,7 +35,7 @@ def worst_first(answers: Sequence[Pair]) -> list[Pair]:
 
     def gain(pair: Pair) -> tuple[int, float, float]:
         before, after = pair
-        worse = (after.perplexity or 0.0) - (before.perplexity or 0.0)
+        worse = min(after.perplexity or MOST, MOST) - min(before.perplexity or MOST, MOST)
         return int(after.right) - int(before.right), after.rouge_l - before.rouge_l, -worse
 
     return sorted(answers, key=gain)
@@ -80,7 +83,21 @@ def evaluation_section(facts: Facts, say: Voice) -> Section:
         "the expected answers and the tokens that end them; 1 is certain."
     )
     table = Table(columns, tuple(rows))
-    return Section(say("Before and after"), (Paragraph(said), table, Paragraph(remark, "quiet")))
+    known = [
+        Paragraph(
+            say(
+                "Of the questions in “{set}” {part} of {whole} were trained on: right answers there may be "
+                "known by heart, and tell nothing of questions that are new.",
+                set=each.name,
+                part=each.trained_on,
+                whole=each.questions,
+            ),
+            "caution",
+        )
+        for each in summary.sets
+        if each.trained_on
+    ]
+    return Section(say("Before and after"), (Paragraph(said), table, *known, Paragraph(remark, "quiet")))
 
 
 def answer_sections(facts: Facts, say: Voice) -> list[Section]:

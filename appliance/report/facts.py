@@ -14,6 +14,7 @@ from appliance.data.canonical import Check, read_check
 from appliance.errors import ApplianceError
 from appliance.evaluation.results import Answer, Summary, read_answers, read_summary
 from appliance.model.base import model_name
+from appliance.model.same_base import changed_files
 from appliance.progress import Advance, Progress
 from appliance.report.gaps import Missing
 from appliance.report.site_facts import SiteFacts
@@ -81,6 +82,8 @@ class Facts:
     plan_sha256: str
     base_name: str
     base: tuple[HashedFile, ...] | Missing
+    base_changed: tuple[str, ...]
+    """Names of its files that are others now than when training began."""
     story: Story
     check: Check | Missing
     rows: tuple[HashedFile, ...]
@@ -99,6 +102,11 @@ class Facts:
     versions: tuple[tuple[str, str], ...]
     site: SiteFacts
 
+    @property
+    def merged_elsewhere(self) -> bool:
+        """Whether the adapter was merged into other values of the base than it was trained over."""
+        return self.plan.training.nf4 and self.plan.export.merge_into == "original"
+
 
 def read_facts(run: RunFolder, site: SiteFacts, progress: Progress) -> Facts:
     """All of it, with the files hashed anew.
@@ -110,12 +118,14 @@ def read_facts(run: RunFolder, site: SiteFacts, progress: Progress) -> Facts:
     total = sum(path.stat().st_size for folder in folders for path in _files(folder))
     blocked = run.export.with_name(f"{run.export.name}.blocked")
     with progress.stage(say("hash what went in and came out"), total=total) as advance:
+        base_files = _hashed(base, advance)
         return Facts(
             run=run.root.name,
             plan=plan,
             plan_sha256=hashlib.sha256(run.plan.read_bytes()).hexdigest(),
             base_name=model_name(base),
-            base=_hashed(base, advance),
+            base=base_files,
+            base_changed=_base_changed(run, base_files),
             story=read_story(run),
             check=_check(run),
             rows=tuple(_hash(run.data, path, advance) for path in _files(run.data)),
@@ -130,6 +140,12 @@ def read_facts(run: RunFolder, site: SiteFacts, progress: Progress) -> Facts:
             versions=tuple(_versions()),
             site=site,
         )
+
+
+def _base_changed(run: RunFolder, files: tuple[HashedFile, ...] | Missing) -> tuple[str, ...]:
+    if isinstance(files, Missing) or not run.base_sums.is_file():
+        return ()
+    return tuple(changed_files(run.base_sums, {file.name: file.sha256 for file in files}))
 
 
 def _or_missing(read: Callable[[], T]) -> T | Missing:

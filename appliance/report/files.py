@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.locale.voice import Voice
-from appliance.report.blocks import Block, Column, Section, Table
+from appliance.report.blocks import Block, Column, Paragraph, Section, Table
 from appliance.report.facts import Facts, HashedFile
 from appliance.report.gaps import Missing, gap
 
@@ -41,6 +41,13 @@ def _went_in(facts: Facts, say: Voice) -> Section:
             (say("base"), file.name, str(file.size), file.sha256, _listed(facts, file, say))
             for file in facts.base
         ]
+    if facts.base_changed:
+        changed = say(
+            "These files of the base are others now than when training began, or came or went since: "
+            "{files}. The hashes below are those of now, and not of what was trained over.",
+            files=", ".join(facts.base_changed),
+        )
+        blocks.append(Paragraph(changed, "caution"))
     rows.append((say("plan"), "plan.toml", "", facts.plan_sha256, ""))
     if not isinstance(facts.check, Missing):
         rows += [
@@ -57,7 +64,10 @@ def _went_in(facts: Facts, say: Voice) -> Section:
 
 
 def _listed(facts: Facts, file: HashedFile, say: Voice) -> str:
-    """Whether a file of the base came in a signed release; empty where there is none to ask."""
+    """Whether a file of the base is what was trained over and came in a signed release; empty where there is
+    none to ask."""
+    if file.name in facts.base_changed:
+        return say("NOT as when training began")
     if isinstance(facts.site.release, Missing):
         return ""
     number = facts.site.release.listed.get(file.sha256)

@@ -27,6 +27,13 @@ def parity_section(facts: Facts, say: Voice) -> Section:
             stage=parity.first_difference,
         )
         blocks.append(Paragraph(blocked, "caution"))
+    if facts.merged_elsewhere:
+        said = say(
+            "The adapter was trained, and the model evaluated, over the base in four bits; the exported "
+            "files hold it over the unquantised base, as the plan asks (export.merge_into), and were compared with "
+            "that. They may answer otherwise than the model that was evaluated."
+        )
+        blocks.append(Paragraph(said, "caution"))
     blocks.append(_table(parity, say))
     for each in parity.comparisons:
         if each.first:

@@ -111,8 +111,12 @@ def _results(facts: Facts, say: Voice) -> list[tuple[str, str]]:
         rows.append((say("Right before, wrong after"), losses))
     if not isinstance(facts.parity, Missing):
         first = facts.parity.first_difference
-        verdict = say("no: blocked at stage “{stage}”", stage=first) if first else None
-        rows.append((say("Exported files are the trained model"), verdict or say("yes, in every comparison")))
+        verdict = say("yes, in every comparison")
+        if facts.merged_elsewhere:
+            verdict = say("the adapter, over the unquantised base: see “Parity”")
+        if first:
+            verdict = say("no: blocked at stage “{stage}”", stage=first)
+        rows.append((say("Exported files are the trained model"), verdict))
     return rows
 
 
