@@ -427,6 +427,8 @@ def test_keys_that_move_a_cursor_leave_nothing_in_an_answer() -> None:
     flow = SmallFlow()
     drive(flow, "", "war\x1b[D\x1bOAd", "q")
     assert flow.answers["name"] == "ward"
+    drive(flow, "", "ward\tseven", "q")
+    assert flow.answers["name"] == "ward seven", "a tab parts words"
 
 
 def test_free_text_keeps_its_characters() -> None:
@@ -545,7 +547,7 @@ def test_a_long_folder_is_listed_in_parts(tmp_path: Path) -> None:
     assert listing.take("46") == "" and listing.chosen == ()
     assert listing.take("2-4、6") == "" and len(listing.chosen) == 4
     assert [listing.take("+") or listing.start for _ in range(3)] == [20, 40, 0]
-    for typed in ("0", "47", "1,2", "99999999999999999999"):
+    for typed in ("0", "47", "1,2", "99999999999999999999", "9" * 5000):
         assert listing.take(typed) != ""
 
 
@@ -624,6 +626,24 @@ def test_a_person_at_a_terminal_is_led_without_escape_codes() -> None:
     code, text = in_terminal("plan", talk)
     assert code == 0
     assert "\x1b" not in text
+
+
+def test_a_line_whose_end_the_terminal_dropped_is_not_kept() -> None:
+    def talk(send: Callable[[str], None], until: Callable[[str], str]) -> None:
+        until("language: ")
+        send("\n")
+        until("Name [run-1]: ")
+        send("n" * 3000)
+        until("n" * 3000)  # a terminal takes so much at once
+        send("n" * 3000 + "\n")
+        until("! Only 4,095 bytes of that line arrived here")
+        until("Name [run-1]: ")
+        send("ward\n")
+        until("[yes]: ")
+        send("q\n")
+        until("acted ['leave'] ward")
+
+    assert in_terminal("plan", talk)[0] == 0
 
 
 def test_enter_shows_a_running_page_anew_and_ctrl_d_leaves_it() -> None:

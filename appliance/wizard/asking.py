@@ -20,7 +20,7 @@ from appliance.wizard.front import Flow
 from appliance.wizard.listing import Listing
 from appliance.wizard.page import Confirm, Field, Option, Page, Table
 from appliance.wizard.terminal import Display
-from appliance.wizard.typed import Talk, command_of, normal
+from appliance.wizard.typed import MOST_BYTES, Talk, command_of, normal
 
 Outcome = Literal["on", "back", "language", "leave"]
 """What an answer leads to: the next question, the one before, all again in another language, the end."""
@@ -30,6 +30,12 @@ MOST_DEFAULT = 40
 
 MOST_DIGITS = 6
 """Of a number in a list."""
+
+TOO_LONG = say(
+    "Only {most:,} bytes of that line arrived here, so it was not kept. Type less, or use the full screen or an "
+    "answer file.",
+    most=MOST_BYTES,
+)
 
 YES = frozenset(("y", "yes", "1", "是", "对", "好"))
 NO = frozenset(("n", "no", "0", "否", "不", "不是"))
@@ -95,6 +101,8 @@ class Asker:
                 self.help(field.help, *page.help)
             elif command is not None:
                 return command
+            elif self.talk.was_cut:
+                self.wrong(TOO_LONG)
             elif not (problem := self._keep(field, typed)):
                 return "on"
             else:

@@ -15,7 +15,7 @@ from appliance.wizard.files import Entry, expanded, file_problem, is_file, is_fo
 from appliance.wizard.page import Table
 from appliance.wizard.typed import normal
 
-NUMBERS = re.compile(r"\d+(\s*[-,、 ]\s*\d+)*")
+NUMBERS = re.compile(r"\d{1,9}(\s*[-,、 ]\s*\d{1,9})*")
 """One number or several: `3`, `1,3`, `2-5`."""
 
 

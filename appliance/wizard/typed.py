@@ -36,6 +36,10 @@ COMMANDS: dict[str, Command] = {
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.|.)?|[\x00-\x1f\x7f]")
 """What arrow keys and their like send to a line that nobody edits. ECMA-48, section 5.4."""
 
+MOST_BYTES = 4095
+"""Of a line that is typed or pasted at a terminal; what comes after is dropped, unsaid. Source: termios(3),
+canonical mode."""
+
 LEAST_WIDTH, MOST_WIDTH = 40, 118
 
 
@@ -57,6 +61,9 @@ class StdinLines:
         self._encoding = encoding
         self._waiting = b""
         self._ended = False
+        self._is_terminal = os.isatty(descriptor)
+        self.was_cut = False
+        """Whether the end of the newest line was lost."""
 
     def __call__(self, timeout_s: float | None) -> str | None:
         """Raises: EOFError, at the end of input, or when the terminal is gone."""
@@ -73,6 +80,7 @@ class StdinLines:
             self._ended = False  # Ctrl+D ends one line; after it a terminal can be read again
             raise EOFError
         line, _, self._waiting = self._waiting.partition(b"\n")
+        self.was_cut = self._is_terminal and len(line) >= MOST_BYTES
         return line.decode(self._encoding, errors="replace").rstrip("\r")
 
 
@@ -88,6 +96,11 @@ class Talk:
         self._held: list[str] = []
         self._waiting = False
         self._heard: type[BaseException] | None = None
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the end of the newest line was lost on its way."""
+        return isinstance(self._read, StdinLines) and self._read.was_cut
 
     def say(self, *lines: str) -> None:
         """Write lines.
@@ -131,7 +144,7 @@ class Talk:
             self._waiting = False
         if typed is None:
             return None
-        typed = ESCAPES.sub("", typed)
+        typed = ESCAPES.sub("", typed.replace("\t", " "))  # a tab parts words, also in pasted text
         if self.echo:
             self.say(one_line(typed))
         return typed
