@@ -17,30 +17,50 @@ _VALUE = (
     r"|(?<=[-_])[A-Za-z]{1,3}(?=[-_0-9])){0,22}[A-Za-z]?)(?![0-9A-Za-z])"
 )
 _RECORD = re.compile(
-    r"(?:住院|病案|病历|门诊|就诊|急诊|挂号|登记|体检|检查|检验|标本|样本|条码|病理|影像|放射|超声|内镜|胃镜|心电|脑电|核磁|医保"
+    r"(?:住院|病案|病历|门诊|就诊|急诊|挂号|登记|体检|检查|检验|标本|样本|条码|病理|影像|放射|超声|内镜|胃镜|心电|脑电|核磁|医保|条形码?|一卡通|保单"
     r"|社保|社会保障|参保|患者|病人|健康|床|卡|流水|发票|收据|处方|申请单|报告|CT|MRI?|DR|DSA|X线|ID|HIS|PACS)"
     rf"(?:卡|证)?(?:登记)?(?:号码|编号|编码|号|ID|id)(?:是|为|\))?{_VALUE}"
 )
 _NUMBER_OF = re.compile(
-    r"(?:编号|单号|证号|条码)[:号 ]{0,3}(?P<value>[A-Za-z]{0,5}-?[0-9][0-9-]{3,20}[A-Za-z]?)(?![0-9A-Za-z])"
+    r"(?:编号|单号|证号|条形?码)[:号 ]{0,3}(?P<value>[A-Za-z]{0,5}-?[0-9][0-9-]{3,20}[A-Za-z]?)"
+    r"(?![0-9A-Za-z])"
 )
 _NUMBERED = (
     "NHS", "medical record", "hospital", "patient", "accession", "acct", "account", "chart", "case", "study",
     "encounter", "visit", "member", "policy", "insurance", "health plan", "specimen", "order", "group",
-    "claim", "registration", "file", "reference", "requisition", "donor", "subscriber",
+    "claim", "registration", "file", "reference", "requisition", "donor", "subscriber", "serial", "device",
 )  # fmt: skip
 _ENGLISH_RECORD = re.compile(
     any_case(_NUMBERED, r"(?: (?i:ID|number|num|no\.?|#)|(?= ?#))")[:-1]
     + "|"
-    + any_case(("MRN", "CSN", "HAR", "acct", "accession", "medical record"))[3:-1]
+    + any_case(("MRN", "CSN", "HAR", "UHID", "acct", "accession", "medical record"))[3:-1]
     + r"|FIN(?= ?[#:])|ID(?=[ :#]{1,2}[A-Z]{0,5}-?[0-9]{4}))(?: is| was)?"
     + _VALUE
+)
+_SAID_CODE = re.compile(
+    any_case(
+        (
+            "Medicare",
+            "Medicaid",
+            "MBI",
+            "DL",
+            *(f"driver{mark}s licen{c}e" for mark in ("'", "’", "") for c in "cs"),
+        )
+    )
+    + rf"(?: (?i:ID|number|num|no\.?|#)|(?= ?[:#])|(?<=[cs]e))(?: is)?{BETWEEN}"
+    r"(?P<value>(?=(?:-?[A-Z]){0,6}-?[0-9])[A-Z0-9]+(?:-[A-Z0-9]+){0,5})(?<=[A-Z0-9-]{6})(?![0-9A-Za-z])"
+)
+"""Numbers of cards and licences, whose letters stand anywhere."""
+
+_IBAN = re.compile(
+    r"IBAN[ :#]{0,3}(?P<value>[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?)(?![0-9A-Za-z])"
 )
 _PASSPORT = re.compile(r"[EG](?<![0-9A-Za-z字].)(?:(?<=E)[A-HJ-NP-Z][0-9]{7}|[0-9]{8})(?![0-9A-Za-z])")
 _SAID_PASSPORT = re.compile(
     r"(?:护照|通行证|回乡证|台胞证|居留证|军官证|士兵证|passport|Passport|PASSPORT)"
     r"(?:号码|号| ?(?:[Nn]umber|[Nn]o\.?|#))?"
-    rf"(?:是|为| is)?{BETWEEN}(?P<value>[A-Z]{{0,2}}[0-9]{{6,10}}[A-Z]?)(?![0-9A-Za-z])"
+    rf"(?:是|为| is)?{BETWEEN}(?P<value>[A-Z]{{0,2}}[0-9]{{6,10}}[A-Z]?(?![0-9A-Za-z])"
+    r"|[\u4e00-\u9fff]{1,3}字第[0-9]{5,10}号)"
 )
 _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使领] ?[A-HJ-NP-Z] ?[·. -]? ?"
@@ -94,6 +114,8 @@ def codes(text: str, *, han: bool, latin: bool) -> Iterator[Found]:
             yield Found(Kind.PLATE, *match.span(), 0.85)
     if latin:
         yield from _labelled(text, _ENGLISH_RECORD, Kind.RECORD, 0.9)
+        yield from _labelled(text, _SAID_CODE, Kind.RECORD, 0.85)
+        yield from _labelled(text, _IBAN, Kind.BANK_CARD, 0.9)
         yield from _labelled(text, _SAID_PLATE, Kind.PLATE, 0.85)
 
 

@@ -211,6 +211,8 @@ def _lead(text: str) -> int:
 def _before(text: str, anchor: re.Pattern[str], name: re.Pattern[str]) -> Iterator[Found]:
     """Names that stand right before `anchor`; found from there, because anchors are rarer than surnames."""
     for there in anchor.finditer(text):
+        if text.endswith(ROLES, 0, there.start()):  # 经管医生 is what he does; his name stands behind
+            continue
         start = max(0, there.start() - _REACH)
         match = name.search(text[start : there.start()])
         if match and (start == 0 or match.start("name") > 0) and _is_possible(match["name"]):

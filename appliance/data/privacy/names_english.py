@@ -125,6 +125,9 @@ _ONE_DESCRIBED = re.compile(
 )
 _CELL = re.compile(rf"(?:(?:^|\n|\| ?)(?=[^|\n]*\|)|NAME )(?P<name>{_CAPS}, {_CAPS}(?: [A-Z](?![A-Za-z]))?)")
 _WORDS = re.compile(rf"[{_UP}{_LOW}'’.-]+")
+_NOT_PEOPLE = re.compile(r"(?:Ann Arbor|Austin Moore)(?![A-Za-z])")
+"""Places and people that only methods are called after, though they begin with a first name."""
+
 _FOLLOWS = re.compile(r" ?(?:['’]s )?([a-z]+)")
 
 
@@ -188,5 +191,7 @@ def _name(text: str, start: int, end: int, confidence: float, *, least_words: in
         end -= 1
     follows = _FOLLOWS.match(text, end)
     named_after = follows is not None and follows.group(1) in NAMED_AFTER
+    if _NOT_PEOPLE.match(text, start):
+        return
     if words >= least_words and end - start >= 2 and not named_after:
         yield Found(Kind.NAME, start, end, confidence)

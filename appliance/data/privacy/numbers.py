@@ -57,6 +57,10 @@ _BARE_LANDLINE = re.compile(
     r"(?:电话|座机|传真|联系方式|Tel|Phone|Fax|TEL)[\"'*| \].:]{0,5}(?P<value>0[0-9]{9,11}|[2-9][0-9]{6,7})"
     r"(?![0-9A-Za-z])"
 )
+_BARE_AMERICAN = re.compile(
+    r"(?:[Pp]hone|PHONE|[Tt]el|TEL|[Cc]ell|[Mm]obile|[Ff]ax|FAX|[Cc]all(?:ed|back)?)"
+    r"(?: (?:number|no\.?|at|is|phone))?[ :#.]{1,3}(?P<value>1?[2-9][0-9]{2}[2-9][0-9]{6})(?![0-9A-Za-z])"
+)
 _SSN = re.compile(
     r"(?=[0-9])(?<![0-9A-Za-z-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9A-Za-z-])"
 )
@@ -80,6 +84,8 @@ def numbers(text: str, *, latin: bool) -> Iterator[Found]:
     if "\n" in text:
         yield from _broken(text)
     if latin:
+        for match in _BARE_AMERICAN.finditer(text):
+            yield Found(Kind.LANDLINE, *match.span("value"), 0.85)
         for match in _SAID_SSN.finditer(text):
             yield Found(Kind.ID, *match.span("value"), 0.9)
 
