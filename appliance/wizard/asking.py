@@ -32,8 +32,8 @@ MOST_DIGITS = 6
 """Of a number in a list."""
 
 TOO_LONG = say(
-    "Only {most:,} bytes of that line arrived here, so it was not kept. Type less, or use the full screen or an "
-    "answer file.",
+    "Only {most:,} bytes of that line arrived here, so it was not kept. Type less, or use the full screen or "
+    "an answer file.",
     most=MOST_BYTES,
 )
 
