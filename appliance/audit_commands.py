@@ -49,11 +49,14 @@ def show(context: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def verify(context: click.Context, heads: tuple[str, ...], key: str, as_json: bool) -> None:
-    """Judge the log: chain, signature, and what you know of it from paper. Exit code 3 when it fails."""
+    """Judge the log by chain, signature, what is installed, and what you know from paper; 3 when it fails."""
     from appliance.audit_view import print_judged_audit
     from appliance.site.audit import check
+    from appliance.site.audit_installs import check_installs
 
-    checked = check(_readable(site_of(context)), heads=heads, key=key)
+    site = site_of(context)
+    checked = check(_readable(site), heads=heads, key=key)
+    check_installs(site, checked.entries)
     if checked.unsigned:
         raise UntrustedRecord(
             say("The last {count} lines of the audit log are not signed.", count=checked.unsigned),

@@ -223,6 +223,25 @@ def test_a_line_that_a_power_cut_tore_is_told_from_a_change_and_the_next_entry_s
     assert audit.check(log).entries[-1]["run"] == "r4"
 
 
+def test_a_line_that_was_torn_while_it_told_of_a_torn_one_is_no_change(log: Path) -> None:
+    """The power went twice, or a full disk took half of a line each time."""
+    signed, whole = log.with_suffix(".signed").read_bytes(), log.read_bytes()
+    torn = whole + b'{"before": "ab'
+    log.write_bytes(torn)
+    audit.append(log, "train", run="b")
+    told = log.read_bytes().removeprefix(torn)
+    for cut in (20, told.index(b"\n", 1) + 30):  # in the entry about the torn line, and in the one behind it
+        log.write_bytes(torn + told[:cut])
+        log.with_suffix(".signed").write_bytes(signed)
+        audit.append(log, "train", run="c")
+        checked = audit.check(log)
+        assert (checked.torn, checked.unsigned, checked.entries[-1]["run"]) == (2, 0, "c")
+    bad = log.read_bytes().replace(b'"torn"', b'"tore"', 1)
+    log.write_bytes(bad)
+    with pytest.raises(UntrustedRecord):
+        audit.check(log)
+
+
 def test_a_log_of_before_there_was_a_key_is_read_and_signed_from_now_on(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
     first = json.dumps({"event": "install", "before": "0" * 64}).encode()

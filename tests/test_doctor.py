@@ -59,7 +59,10 @@ def site(shop: Workshop, tmp_path: Path) -> Site:
         make_runtime(folder / "runtime")
         record_runtime(folder, Silent())
         facts = {"number": number, "product": "islet-test", "created": "2026-11-01T00:00:00Z"}
-        (folder / "installed.json").write_text(json.dumps(facts | {"sums-sha256": "0" * 64}))
+        sums = str(number) * 64
+        (folder / "installed.json").write_text(json.dumps(facts | {"sums-sha256": sums}))
+        runtime_sums = file_sha256(folder / RUNTIME_SUMS)[0]
+        audit.append(site.audit, "install", sums_sha256=sums, runtime_sums_sha256=runtime_sums)
     site.current.symlink_to("releases/2")
     return site
 
@@ -364,6 +367,23 @@ def test_a_spoiled_memory_of_releases_is_a_finding(site: Site) -> None:
     assert found["trust"].what == "This site's memory of its releases is damaged."
 
 
+def test_a_log_that_does_not_tell_of_what_is_installed_is_a_finding(site: Site) -> None:
+    for file in site.state.glob("*audit*"):
+        file.unlink()
+    audit.append(site.audit, "train", run="r")
+    found = {finding.code: finding for finding in examine(site, Silent(), "quick")}
+    assert found["audit"].what == "The audit log does not tell of what is installed."
+    assert found["audit"].why == "release 2 is in use, and no entry tells of its coming"
+
+
+def test_a_list_of_the_runtime_that_was_written_anew_is_found_by_the_log(site: Site) -> None:
+    (site.release(1) / "runtime/lib/engine.py").write_text("steps = 3\n")
+    record_runtime(site.release(1), Silent())
+    found = {finding.code: finding for finding in examine(site, Silent(), "ordinary")}
+    assert found["files.runtime"].good
+    assert found["audit"].why == "runtime.sums of release 1 is not the one that it names"
+
+
 # --- the support file ---------------------------------------------------------------------------
 
 CANARIES = ("张伟", "110101199003074514", "zhangwei", "13800138000", "cardiology-zhangwei", "geheim.csv")
@@ -429,7 +449,7 @@ def test_the_support_file_says_what_helps(private: Site) -> None:
     assert events["warning"]["what"]["say"] == "{path} could not be written."
     assert re.fullmatch(r"#[0-9a-f]{8}", events["warning"]["what"]["with"]["path"])
     assert events["failed"]["exit_code"] == 6
-    assert read["audit"]["entries"] == {"train": 1}
+    assert read["audit"]["entries"] == {"install": 2, "train": 1}
     assert read["traces"][0][0] == "appliance/cli.py:7 main"
     assert read["traces"][0][-2:] == ["builtins.ValueError", "torch.OutOfMemoryError"]
 

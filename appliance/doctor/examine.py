@@ -9,6 +9,7 @@ from appliance.errors import ApplianceError
 from appliance.progress import Progress
 from appliance.sentence import reason, say
 from appliance.site import audit
+from appliance.site.audit_installs import check_installs
 from appliance.site.health.finding import Finding
 from appliance.site.layout import Site
 from appliance.site.preflight import look_at_box
@@ -44,6 +45,7 @@ def _tried(code: str, name: str, check: Callable[[], list[Finding]]) -> list[Fin
 
 def _audited(site: Site) -> Finding:
     log = audit.check(site.audit)
+    check_installs(site, log.entries)
     return Finding(
         "audit log",
         True,

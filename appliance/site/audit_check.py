@@ -1,6 +1,6 @@
 """Judging the audit log: the chain from line to line, and the signature over its length.
 
-1. every line is an entry that names the hash of the line before, or is torn, and the next entry says so;
+1. every line is an entry that names the hash of the line before, or is torn, and the next entries say so;
 2. the public key is the one that the log names, and the same from the first entry to the last;
 3. the checkpoint is that key's, and the log begins with exactly what was signed;
 4. no entry says that the log was once found changed;
@@ -108,25 +108,20 @@ def _chain(content: bytes) -> Checked:
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     entries: list[dict[str, Any]] = []
     torn, before = 0, FIRST
+    untold: list[int] = []
     for number, line in enumerate(lines, start=1):
         if is_torn(line):
             torn += 1
-            if number < len(lines) and not _says_torn(lines[number], number):
-                raise _untrusted(say("line {number} is no entry", number=number))
+            untold.append(number)
         else:
             entry = json.loads(line)
+            if untold and (entry.get("event"), entry.get("line")) != ("torn", untold.pop(0)):
+                raise _untrusted(say("line {number} is no entry", number=number - 1))
             if entry.get("before") != before:
                 raise _untrusted(say("line {number} does not follow from the line before it", number=number))
             entries.append(entry)
         before = hashlib.sha256(line).hexdigest()
     return Checked(entries, torn, before)
-
-
-def _says_torn(line: bytes, number: int) -> bool:
-    if is_torn(line):
-        return False
-    entry = json.loads(line)
-    return bool(entry.get("event") == "torn" and entry.get("line") == number)
 
 
 def _check_key(checked: Checked, public: PublicKey | None, wanted: str) -> str:

@@ -101,6 +101,14 @@ def is_torn(line: bytes) -> bool:
         return True
 
 
+def _untold(lines: list[bytes]) -> list[int]:
+    """Numbers of the torn lines at the end: several, where the entry that was to tell of one was torn too."""
+    count = 0
+    while count < len(lines) and is_torn(lines[-1 - count]):
+        count += 1
+    return list(range(len(lines) - count + 1, len(lines) + 1))
+
+
 class Signer:
     """What one appending knows of the log before it: its key, and whether it is as it was signed."""
 
@@ -130,16 +138,16 @@ class Signer:
         """Entries that say what is not as it was left: cut by the power, unsigned, or changed."""
         *whole, last = self._content.split(b"\n")
         lines = [*whole, last] if last else whole
-        torn = bool(lines) and is_torn(lines[-1])
-        notes: list[dict[str, Any]] = [{"event": "torn", "line": len(lines)}] if torn else []
+        torn = _untold(lines)
+        notes: list[dict[str, Any]] = [{"event": "torn", "line": number} for number in torn]
         if self._key is None:
             return notes
         checkpoint = self._checkpoint()
         if not self._fits(checkpoint):
             known = {"lines": checkpoint.lines, "sha256": checkpoint.sha256} if checkpoint else {}
             notes.append({"event": "broken", **known})
-        elif checkpoint is not None and len(lines) - torn > checkpoint.lines:
-            notes.append({"event": "unsigned", "count": len(lines) - torn - checkpoint.lines})
+        elif checkpoint is not None and len(lines) - len(torn) > checkpoint.lines:
+            notes.append({"event": "unsigned", "count": len(lines) - len(torn) - checkpoint.lines})
         return notes
 
     def _checkpoint(self) -> Checkpoint | None:
