@@ -17,7 +17,8 @@ from appliance.bundle.medium import Medium
 from appliance.bundle.release import Release, parse_release
 from appliance.bundle.root import Root, parse_root
 from appliance.bundle.signature import verifies
-from appliance.bundle.verify import clock
+from appliance.bundle.sums import parse_sums
+from appliance.bundle.verify import check_bytes, check_runtime, check_set, clock, left_out_runtime
 from appliance.errors import ApplianceError
 from appliance.progress import Progress
 from bundler import accept_notes
@@ -115,7 +116,9 @@ def inspect_bundle(
     root = _newest_root(medium)
     signatures = _signatures(medium, root) if root is not None else ()
     stated = read_sbom(medium)
-    missing = tuple(_missing(release, root, signatures, clock()))
+    missing = _missing(release, root, signatures, clock())
+    if missing:  # the verifier stopped before it read a volume
+        missing += _damage(medium, release, progress)
     packages = _packages(stated)
     known = from_sbom(stated)
     if advisories is not None:
@@ -131,7 +134,7 @@ def inspect_bundle(
         signatures=signatures,
         accepted=accept_notes.from_sbom(stated),
         advisories=known,
-        missing=missing,
+        missing=tuple(missing),
         refusal=refusal,
     )
 
@@ -258,6 +261,19 @@ def _missing(release: Release, root: Root | None, signatures: tuple[Signature, .
     if release.expires < now:
         found.append(f"The release expired on {release.expires}: lock and build it again.")
     return found
+
+
+def _damage(medium: Medium, release: Release, progress: Progress) -> list[str]:
+    """What is wrong with the bytes, in words: the first thing found, as the verifier would find it."""
+    try:
+        hashes = parse_sums(medium.read_small(names.SUMS, names.SMALL_BYTES))
+        contents = check_set(medium, hashes)
+        check_bytes(medium, hashes, contents, progress)
+        if left_out_runtime(medium, hashes, contents) is None:
+            check_runtime(medium, hashes, release)
+    except ApplianceError as error:
+        return [f"{error.what} Copy the folder, or build it, again."]
+    return []
 
 
 def _target(sbom: dict[str, Any]) -> dict[str, str]:

@@ -125,6 +125,23 @@ def test_damage_is_told_and_the_rest_shown(shop: Workshop) -> None:
     assert found["number"] == 2
 
 
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("payload.000.tar", "payload.000.tar is damaged."),
+        ("notes.txt", "notes.txt is not in the signed list."),
+    ],
+)
+def test_damage_of_what_nobody_has_signed_yet_is_told_too(shop: Workshop, harm: str, said: str) -> None:
+    for signature in shop.bundle.glob("SHA256SUMS.sig.*"):
+        signature.unlink()
+    with (shop.bundle / harm).open("ab") as file:
+        file.write(b"x")
+    missing = seen(shop)["missing"]
+    assert isinstance(missing, list)
+    assert missing[0].startswith("Not signed") and missing[1].startswith(said)
+
+
 def test_refuses_what_does_not_say_what_it_is(shop: Workshop) -> None:
     (shop.bundle / "contents.json").write_bytes(b"{}")
     done, judged = run("inspect", shop), run("verify", shop)
