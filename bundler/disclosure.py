@@ -8,7 +8,8 @@ import re
 from urllib.parse import urlsplit
 
 TOKENS = re.compile(
-    r"\bhf_[A-Za-z0-9]{30,}|\bgh[pousr]_[A-Za-z0-9]{36}|\bglpat-[\w-]{20}|\bAKIA[0-9A-Z]{16}\b"
+    r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}|\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20}"
+    r"|\bA[KS]IA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bpypi-AgE[\w-]{20,}|\bnpm_[A-Za-z0-9]{36}"
     r"|\bxox[abprs]-[\w-]{10,}|\bsk-[A-Za-z0-9_-]{32,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 """Forms that the services which hand them out publish for secret scanners."""

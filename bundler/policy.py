@@ -58,9 +58,11 @@ def check_names(hub: str, paths: Iterable[str], exceptions: Exceptions | None = 
     seen: dict[str, str] = {}
     for path in paths:
         check_name(hub, path, exceptions)
-        other = seen.setdefault(path.casefold(), path)
-        if other != path:
-            _judge(hub, path, "path", f"its name differs from {other} in case only", exceptions)
+        other = seen.get(path.casefold())
+        if other is not None:
+            why = "it is listed twice" if other == path else f"its name differs from {other} in case only"
+            _judge(hub, path, "path", why, exceptions)
+        seen[path.casefold()] = path
     if not any(PurePosixPath(path).suffix in WEIGHTS_SUFFIXES for path in seen.values()):
         raise BadInput(
             f"The model {hub} is refused.",

@@ -67,6 +67,13 @@ def test_refuses_other_files_by_name(name: str, rule: str) -> None:
     assert "leave_out" in caught.value.next_step
 
 
+def test_refuses_a_listing_that_names_a_file_twice() -> None:
+    with pytest.raises(BadInput, match="listed twice"):
+        check_names("o/m", ["model.safetensors", "config.json", "model.safetensors"])
+    with pytest.raises(BadInput, match="in case only"):
+        check_names("o/m", ["model.safetensors", "Config.json", "config.json"])
+
+
 def test_refuses_a_model_without_weights() -> None:
     with pytest.raises(BadInput):
         check_names("o/m", ["config.json"])
@@ -134,6 +141,10 @@ def test_ordinary_settings_pass(tmp_path: Path) -> None:
         ({"channel": "https://conda.example.org/t/ab-1234567/main"}, "credential"),
         ({"file": "https://bucket.example.org/x?X-Amz-Signature=0123456789abcdef"}, "credential"),
         ({"token": "hf_" + "aB3" * 11}, "credential"),
+        ({"token": "api_org_" + "aB3" * 11}, "credential"),
+        ({"token": "github_pat_" + "aB3_" * 11}, "credential"),
+        ({"token": "pypi-AgE" + "aB3-" * 11}, "credential"),
+        ({"key": "AIza" + "aB3-x" * 7}, "credential"),
     ],
 )
 def test_refuses_what_gives_a_secret_or_a_private_place_away(
