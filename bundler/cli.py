@@ -108,13 +108,14 @@ def lock(
     """Resolve MANIFEST to exact bytes: commits, hashes, sizes, licences."""
     from appliance.progress import Terminal
     from bundler.keeping import Old, without
-    from bundler.lock import PARTS, check_place, read_lock, write_lock
+    from bundler.lock import PARTS, read_lock, write_lock
     from bundler.locking import lock as resolve
     from bundler.manifest import read_manifest
+    from bundler.outplace import check_outfile
     from bundler.show import print_table
 
     out = out or manifest.with_suffix(".lock")
-    check_place(out)
+    check_outfile(out)
     old = Old()
     if keep or upgrade:
         old = Old(read_lock(out), frozenset(upgrade))

@@ -14,6 +14,8 @@ from appliance.bundle.root import PublicKey
 from appliance.errors import BadInput
 
 _KEY_MODE, _PUBLIC_MODE = 0o600, 0o644
+_HEAD_BYTES = 1 << 16
+"""A key file has some hundred."""
 PASSPHRASE_ROUNDS = 600_000
 """Rounds of PBKDF2-HMAC-SHA256, as OWASP's password storage sheet has them; the library would take 2,048."""
 
@@ -74,7 +76,10 @@ def read_public(path: Path) -> PublicKey:
 
 def is_encrypted(path: Path) -> bool:
     """Whether the key file at `path` needs a passphrase."""
-    return path.is_file() and b"ENCRYPTED" in path.read_bytes()[:60]
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b"ENCRYPTED" in file.read(_HEAD_BYTES)  # other programs write lines before the key
 
 
 def read_private(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:

@@ -6,7 +6,6 @@ in it are hints, hashes decide. No hash gets in that was not computed from bytes
 source's own listing.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -117,16 +116,6 @@ def read_lock(path: Path, manifest: Path | None = None) -> Lock:
             next_step="Run `islet-bundle lock` again and read what it prints.",
         )
     return lock
-
-
-def check_place(path: Path) -> None:
-    """Pass if a lock can be written to `path`: told before minutes of work. Raises: BadInput."""
-    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        raise BadInput(
-            f"{path} cannot be written.",
-            why=f"{path.absolute().parent} is no folder that you may write to",
-            next_step="Give an --out in a folder that is there.",
-        )
 
 
 def write_lock(lock: Lock, path: Path) -> None:

@@ -19,6 +19,7 @@ from appliance.bundle.verify import Trust, check_roots
 from appliance.durable import write_whole
 from appliance.errors import BadInput, DamagedBundle, UntrustedBundle
 from bundler.keys import read_public
+from bundler.outplace import make_outfolder
 from bundler.signer import Signer, write_signature
 from bundler.tally import Tally, check_may_sign, check_others, count
 
@@ -235,7 +236,7 @@ def _write(folder: Path, root: Root, keys: dict[Path, PublicKey]) -> Path:
             why=error.why,
             next_step="Give other keys, thresholds or days.",
         ) from None
-    folder.mkdir(parents=True, exist_ok=True)
+    make_outfolder(folder)
     people = {key.keyid: path.name.split(".")[0] for path, key in keys.items()} | read_people(folder)
     lines = [f"{keyid}  {name}\n" for keyid, name in people.items()]
     write_whole(folder / PEOPLE, "".join(lines).encode())

@@ -46,7 +46,10 @@ class Who:
         from bundler.signer import Command, KeyFile
 
         if self.command is not None and self.key is None:
-            words = shlex.split(self.command)
+            try:
+                words = shlex.split(self.command)
+            except ValueError as error:
+                raise click.UsageError(f"--with-command cannot be split into words: {error}.") from None
             if self.public_key is None or not words:
                 raise click.UsageError("--with-command needs a command and --public-key.")
             return Command(words, self.public_key, digest=self.digest, within_s=self.within_s)
@@ -234,7 +237,9 @@ def anchor(folder: Path, page: Path | None) -> None:
         click.echo(anchor_text(read_anchor(folder)), nl=False)
         return
     from appliance.durable import write_whole
+    from bundler.outplace import check_outfile
 
+    check_outfile(page)
     write_whole(page, anchor_page(read_anchor(folder)).encode())
     click.echo(page)
 

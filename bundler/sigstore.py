@@ -14,6 +14,7 @@ from appliance.bundle.root import PublicKey
 from appliance.durable import write_whole
 from appliance.errors import BadInput
 from bundler.keys import format_public
+from bundler.outplace import make_outfolder
 from bundler.roots import check_counts
 from bundler.sign import release_tally
 from bundler.tally import signature_path
@@ -48,7 +49,7 @@ def sigstore_bundle(document: bytes, signature: bytes, key: PublicKey) -> bytes:
 def write_sigstore(folder: Path, out: Path) -> list[Path]:
     """Write SHA256SUMS.KEYID.sigstore.json and KEYID.pub for each signature of `folder` into `out`.
 
-    Raises: BadInput, when `out` is the folder itself, or nobody has signed.
+    Raises: BadInput, when `out` is the folder itself or cannot be made, or nobody has signed.
     """
     if out.resolve() == folder.resolve():
         raise BadInput(
@@ -64,7 +65,7 @@ def write_sigstore(folder: Path, out: Path) -> list[Path]:
             why="no release key has signed SHA256SUMS",
             next_step="Run `islet-bundle sign` first.",
         )
-    out.mkdir(parents=True, exist_ok=True)
+    make_outfolder(out)
     written = []
     for key in signed:
         bundle = sigstore_bundle(sums.read_bytes(), signature_path(sums, key).read_bytes(), key)

@@ -15,14 +15,16 @@ from appliance.bundle.medium import Medium
 from appliance.bundle.refusal import damaged_file
 from appliance.errors import BadInput
 from appliance.progress import Progress
+from bundler.outplace import check_outfile
 from bundler.sign import verify_lists
 
 
 def write_tar(folder: Path, file: Path, progress: Progress) -> str:
     """Write the signed bundle `folder` to `file`, whole or not at all; the name of the folder in it.
 
-    Raises: BadInput, when it is not signed yet, `file` exists or lies inside, or a volume is too long for
-    a tar header; UntrustedBundle, DamagedBundle, when the folder is not what its signers signed.
+    Raises: BadInput, when it is not signed yet, `file` exists, lies inside or cannot be written, or a
+    volume is too long for a tar header; UntrustedBundle, DamagedBundle, when the folder is not what its
+    signers signed.
     """
     _check_place(folder, file)
     medium = Medium(folder)
@@ -57,6 +59,7 @@ def write_tar(folder: Path, file: Path, progress: Progress) -> str:
 
 
 def _check_place(folder: Path, file: Path) -> None:
+    check_outfile(file)
     if file.exists():
         raise BadInput(f"{file} exists.", why="nothing is written over", next_step="Give another FILE.")
     if folder.resolve() in file.resolve().parents:

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from appliance.bundle.signature import verifies
 from appliance.errors import BadInput, StepFailed
 from bundler.cli import main
-from bundler.keys import make_key, read_private, read_public
+from bundler.keys import is_encrypted, make_key, read_private, read_public
 from bundler.signer import Command, KeyFile, signature_by
 from tests.bundles import Workshop, make_workshop
 
@@ -319,6 +319,16 @@ def at_a_terminal(arguments: Sequence[str | Path], typed: str) -> str:
     return screen.decode()
 
 
+def test_a_key_file_may_begin_with_lines_that_another_program_wrote(keys: Path, tmp_path: Path) -> None:
+    lines = "Bag Attributes\n    friendlyName: the release key of Bo\n    localKeyID: 54 69 6D 65\n"
+    (tmp_path / "bo.pem").write_text(lines + (keys / "bo.pem").read_text())
+    assert is_encrypted(tmp_path / "bo.pem")
+    with pytest.raises(BadInput) as caught:
+        read_private(tmp_path / "bo.pem", None)
+    assert caught.value.why == "it needs its passphrase"
+    read_private(tmp_path / "bo.pem", b"horse staple")
+
+
 def test_a_passphrase_from_a_file_signs_and_a_wrong_one_is_told(shop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "right").write_text("horse staple\r\n")
     (tmp_path / "wrong").write_text("horse\n")
@@ -346,6 +356,7 @@ def test_a_passphrase_from_a_file_signs_and_a_wrong_one_is_told(shop: Workshop, 
         ["--key", "k.pem", "--with-command", "true", "--public-key", "k.pub"],
         ["--key", "k.pem", "--digest"],
         ["--with-command", "", "--public-key", "k.pub"],
+        ["--with-command", "openssl 'dgst", "--public-key", "k.pub"],
     ],
 )
 def test_it_must_be_said_who_signs(tmp_path: Path, options: list[str]) -> None:
@@ -470,6 +481,24 @@ def test_each_signature_is_also_given_as_a_sigstore_bundle(shop: Workshop, tmp_p
         ).stdout
         hint = base64.b64encode(hashlib.sha256(der).digest()).decode()
         assert bundle["verificationMaterial"] == {"publicKey": {"hint": hint}, "tlogEntries": []}
+
+
+def test_a_place_that_cannot_be_written_is_told_in_words(shop: Workshop, tmp_path: Path) -> None:
+    shop.add_root(root=["root"], release=["release"], signers=["root"])
+    shop.resign()
+    (tmp_path / "file").touch()
+    for words in (
+        ("anchor", shop.bundle, "--html", tmp_path / "not there" / "sheet.html"),
+        ("tar", shop.bundle, tmp_path / "not there" / "bundle.tar"),
+        ("sigstore", shop.bundle, "--out", tmp_path / "file" / "out"),
+        (
+            *("root", "init", tmp_path / "file" / "roots"),
+            *("--root-key", shop.public("root"), "--release-key", shop.public("release")),
+        ),
+    ):
+        result = islet_bundle(*words)
+        assert (result.exit_code, result.stdout) == (6, "")
+        assert "cannot be written" in result.stderr
 
 
 def test_sigstore_bundles_do_not_go_onto_the_medium(shop: Workshop) -> None:
