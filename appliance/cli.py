@@ -77,7 +77,10 @@ def _run(context: click.Context, name: str) -> RunFolder:
     from appliance.run.folder import open_run
 
     path = Path(name)
-    return open_run(path if path.is_dir() or "/" in name else site_of(context).runs / name)
+    if "/" in name:
+        return open_run(path)
+    of_site = site_of(context).runs / name  # first: a folder here may be called the same
+    return open_run(path if path.is_dir() and not of_site.is_dir() else of_site)
 
 
 @main.command()
@@ -199,13 +202,13 @@ def watch(context: click.Context, run: str) -> None:
 def stop(context: click.Context, run: str) -> None:
     """Have RUN write a checkpoint and end."""
     from appliance.job.train import stop_training
+    from appliance.show import print_stopped
     from appliance.supervisor.client import is_supervised
 
     site = site_of(context)
     # An administrator may stop what he may not look into.
     folder = RunFolder(site.runs.resolve() / run) if is_supervised(site.state) else _run(context, run)
-    stopped = stop_training(folder, site)
-    click.echo("stopped, with a checkpoint" if stopped else "no worker was at work")
+    print_stopped(stop_training(folder, site))
 
 
 @runs.command("continue")

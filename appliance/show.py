@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from appliance.errors import ApplianceError
 from appliance.locale import language_of
@@ -90,7 +90,8 @@ def print_inventory(held: dict[str, Any], *, as_json: bool) -> None:
         _print_json(held)
         return
     say = _voice()
-    columns = say("release"), say("created"), say("files"), say("size"), say("SHA-256 of its list")
+    sums = Column(say("SHA-256 of its list"), overflow="fold")  # to be compared: never with a part left out
+    columns = say("release"), say("created"), say("files"), say("size"), sums
     view = Table(*columns, box=None, header_style="bold")
     for release in held["releases"]:
         number = str(release["number"])
@@ -119,7 +120,9 @@ def print_runs(folder: Path, supervised: Mapping[str, str], *, as_json: bool) ->
     say = _voice()
     has_days = any("keep_until" in row for row in rows)
     days = [say("keep until")] if has_days else []
-    view = Table(say("run"), say("state"), say("step"), *days, box=None, header_style="bold")
+    name = Column(say("run"), no_wrap=True, overflow="fold")  # to be copied: never with a part left out
+    others = (Column(each, overflow="fold") for each in (say("state"), say("step"), *days))
+    view = Table(name, *others, box=None, header_style="bold")
     for row in rows:
         until = str(row.get("keep_until", ""))
         day = [say("{day} OVERDUE", day=until) if row.get("overdue") else until] if has_days else []
@@ -135,6 +138,12 @@ def _kept(run: Path) -> dict[str, object]:
         if retention := find_retention(run):
             return {"keep_until": retention.until.isoformat(), "overdue": retention.is_overdue(today())}
     return {}
+
+
+def print_stopped(was_at_work: bool) -> None:
+    """What came of stopping a run."""
+    say = _voice()
+    print(say("stopped, with a checkpoint") if was_at_work else say("no worker was at work"))
 
 
 def print_summary(summary: "Summary", *, as_json: bool) -> None:

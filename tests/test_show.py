@@ -19,7 +19,7 @@ from appliance.run.lock import worker_lock
 from appliance.run.overview import RunLine, list_runs
 from appliance.run.told import STATES, event_sentence, state_word
 from appliance.sentence import places, say, to_document
-from appliance.show import event_line, print_findings, print_runs
+from appliance.show import event_line, print_findings, print_inventory, print_runs, print_stopped
 from appliance.site.health.finding import Finding
 
 ROOT = Path(appliance.__file__).parent
@@ -43,7 +43,8 @@ def state(name: str, **fields: object) -> dict[str, object]:
 
 
 def progress(step: int, **fields: object) -> dict[str, object]:
-    return {"kind": "progress", "step": step, "steps": 90, "loss": 1.25, "tokens_per_s": 84.6, **fields}
+    known: dict[str, object] = {"kind": "progress", "steps": 90, "loss": 1.25, "tokens_per_s": 84.6}
+    return {**known, "step": step, **fields}
 
 
 TRAINING = state("training", step=0, steps=90)
@@ -72,6 +73,29 @@ def test_a_run_whose_worker_lives_is_training(tmp_path: Path) -> None:
         with (root / "events.jsonl").open("a") as file:
             file.write(json.dumps({"time": STARTED, **progress(3)}) + '\n{"time": "torn')
         assert list_runs(tmp_path) == [RunLine("1", "training", 3, 90, 1.25, STARTED)]
+
+
+def test_names_and_hashes_are_whole_on_a_narrow_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name, sums = "2026-11-21-" + "cardiology-" * 3 + "outpati-a1b2", "0123456789abcdef" * 4
+    make_folder(tmp_path, name, state("preparing"), progress(123_000, steps=700_000))
+    print_runs(tmp_path, {}, as_json=False)
+    out = capsys.readouterr().out
+    assert name in out and "…" not in out
+    release = {"number": 12, "created": "2026-11-21T16:27:56Z", "files": [], "sums-sha256": sums}
+    print_inventory({"product": "islet", "current": 12, "releases": [release]}, as_json=False)
+    assert sums in "".join(line[-40:].strip() for line in capsys.readouterr().out.splitlines()[2:])
+
+
+def test_a_run_that_is_stopped_says_so_in_the_language_of_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISLET_LANG", "zh_CN")
+    print_stopped(True)
+    print_stopped(False)
+    assert capsys.readouterr().out == "已停止，并已保存检查点\n没有正在运行的训练进程\n"
 
 
 def test_a_site_without_runs_has_none(tmp_path: Path) -> None:
