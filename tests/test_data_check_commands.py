@@ -200,6 +200,7 @@ def test_marks_and_thoughts_are_mended_and_the_row_says_so(tmp_path: Path) -> No
         ("<|im_start|>几楼？", "<think>想</think>三楼<|im_end|>"),
         ("几点？", "八点"),
         ("几号？", "<|im_end|>"),
+        ("<|im_start|>", "三号"),
     )
     out = tmp_path / "out.parquet"
     islet("clean", rows, "--out", out, "--mend", "template-marks,thinking-mixed")
@@ -209,7 +210,7 @@ def test_marks_and_thoughts_are_mended_and_the_row_says_so(tmp_path: Path) -> No
     assert not {"control tokens removed", "thoughts removed"} & set(second.steps)
     report = json.loads((tmp_path / "out.parquet.clean.json").read_text(encoding="utf-8"))
     assert [each["row"] for each in report["mended"]] == [2]
-    assert report["dropped"] == [{"file": "rows.csv", "row": 4, "codes": ["empty"]}]
+    assert report["dropped"] == [{"file": "rows.csv", "row": row, "codes": ["empty"]} for row in (4, 5)]
     assert report["rows_in"] == report["rows_out"] + len(report["dropped"])
 
 

@@ -121,13 +121,26 @@ def _clean(
             cleaned.dropped.append({**place, "codes": codes[number]})
             continue
         new = mend(row)
-        if new is not row and not answer_of(new):  # nothing but what was removed
+        if new is not row and _is_emptied(row, new):
             cleaned.dropped.append({**place, "codes": ["empty"]})
             continue
         if new is not row:
             cleaned.mended.append({**place, "steps": list(new.steps[len(row.steps) :])})
         cleaned.rows_out += 1
         yield new
+
+
+def _is_emptied(old: Row, new: Row) -> bool:
+    """Whether nothing but what was removed was the answer, or a turn: no row is learned without one."""
+    before, after = (_turns(row) for row in (old, new))
+    lost = (
+        was.content and not turn.content and not turn.calls for was, turn in zip(before, after, strict=True)
+    )
+    return any(lost) or not answer_of(new)
+
+
+def _turns(row: Row) -> tuple[Message, ...]:
+    return (*row.messages, row.rejected) if row.rejected else row.messages
 
 
 def _codes(checked: Checked, first: int, drop: Collection[str]) -> dict[int, list[str]]:
