@@ -1,5 +1,6 @@
 """The memory planner: against what autograd really keeps, and what it says where a run does not fit."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,24 @@ def test_free_memory_is_some_of_what_the_box_has() -> None:
         if each.startswith("MemTotal")
     )
     assert 0 < free_memory_bytes() <= total
+
+
+def test_a_control_groups_limit_counts_and_what_it_read_of_files_is_free(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("32000000\n")
+    (tmp_path / "memory.current").write_text("30000000\n")
+    (tmp_path / "memory.stat").write_text(
+        "anon 9000000\nfile 21000000\nactive_file 1000000\ninactive_file 19000000\n"
+    )
+    assert free_memory_bytes(tmp_path) == 22_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory_bytes(tmp_path) > 22_000_000
+
+
+def test_weights_that_lie_there_a_second_time_are_not_counted_twice(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path)
+    alone = find_shape(folder)
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    assert find_shape(folder) == alone
 
 
 def test_computing_activations_again_changes_nothing_and_the_run_says_its_estimate(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.errors import BadInput, HostNotReady, StepFailed
-from appliance.model.base import check_base, load_tokenizer, resolve_base
+from appliance.model.base import check_base, load_base, load_tokenizer, resolve_base
 from appliance.run.events import Event, EventLog
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.lock import find_worker, start_time, worker_lock
@@ -234,6 +235,11 @@ def merge_into(name: str, **more: object) -> Callable[[Path], None]:
     return change
 
 
+def second_weights(folder: Path) -> None:
+    (folder / "other.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    damage_with("model.safetensors.index.json", b'{"weight_map": {"a": "other.safetensors"}}')(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -249,6 +255,11 @@ def merge_into(name: str, **more: object) -> Callable[[Path], None]:
             damage_with("model.safetensors.index.json", b'{"weight_map": {"a": "model-2.safetensors"}}'),
             "the shard model-2.safetensors is missing",
         ),
+        (
+            damage_with("model.safetensors.index.json", b'{"weight_map": {"a": "../a.safetensors"}}'),
+            "names ../a.safetensors, which is no weights",
+        ),
+        (second_weights, "model.safetensors lies beside an index that does not name it"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -259,6 +270,24 @@ def test_refuses_a_base_model(tmp_path: Path, change: Callable[[Path], None], wh
     with pytest.raises(BadInput) as refused:
         check_base(folder)
     assert why in refused.value.why
+
+
+@pytest.mark.parametrize(
+    ("change", "load"),
+    [
+        (damage_with("tokenizer.json", b'{"version": "1.0"}'), load_tokenizer),
+        (merge_into("config.json", hidden_size=128), load_base),
+        (damage_with("model.safetensors", b"x" * 100), load_base),
+    ],
+    ids=["tokenizer", "shapes", "weights"],
+)
+def test_a_base_that_a_library_cannot_read_is_bad_input(
+    tmp_path: Path, change: Callable[[Path], None], load: Callable[[Path], Any]
+) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    change(folder)
+    with pytest.raises(BadInput, match="is not usable"):
+        load(folder)
 
 
 def test_refuses_a_template_whose_end_token_generation_does_not_stop_at(tmp_path: Path) -> None:

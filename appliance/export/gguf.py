@@ -19,9 +19,10 @@ from typing import Any, Literal
 from appliance import process
 from appliance.bundle.gguf import read_gguf
 from appliance.bundle.safetensors import Tensor, read_safetensors
+from appliance.durable import sync_file
 from appliance.errors import BadInput, StepFailed
-from appliance.export.merge import check_room, weight_files
-from appliance.model.base import check_base
+from appliance.export.merge import check_room
+from appliance.model.base import check_base, weight_files
 from appliance.progress import Progress
 from appliance.sentence import reason, say
 
@@ -107,6 +108,7 @@ def convert(
         process.run(command, next_step=_next_step(family), env={**inherited, **OFFLINE}, cwd=into.parent)
         advance(need_bytes)
     into.chmod(0o644)
+    sync_file(into)  # its folder gets its name only when all in it is on the disk
     pre = _check_result(into)
     return GgufResult(into, into.stat().st_size, pre, time.monotonic() - started)
 

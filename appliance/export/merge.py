@@ -23,6 +23,7 @@ from appliance.bundle.safetensors import SafetensorsFile, Tensor, read_safetenso
 from appliance.durable import sync_folder
 from appliance.errors import BadInput, HostNotReady, StepFailed
 from appliance.export.adapter import Adapter, adapter_refusal, read_adapter
+from appliance.model.base import weight_files
 from appliance.model.nf4 import as_trained
 from appliance.progress import Advance, Progress, amount_text
 from appliance.sentence import reason, say
@@ -30,8 +31,6 @@ from appliance.sentence import reason, say
 if TYPE_CHECKING:
     import torch
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
 COPIED_SUFFIXES = (".json", ".jinja", ".txt", ".model", ".md")
 COPIED_NAMES = ("LICENSE", "NOTICE", "LICENCE", "USE_POLICY")
 TIED = ("lm_head.weight", "model.embed_tokens.weight")
@@ -88,29 +87,6 @@ def merge(
             _merge_shard(shard, change, source, aside / shard.path.name, advance, dequantised)
     put_in_place(aside, into)
     return MergeResult(into, len(change.lora) + len(change.replaced), size)
-
-
-def weight_files(model: Path) -> list[Path]:
-    """The safetensors files that hold the weights of the model folder `model`.
-
-    Raises: BadInput, when there are none or the index names something that is not a file beside it.
-    """
-    index = model / INDEX
-    if not index.exists():
-        if (model / SINGLE).is_file():
-            return [model / SINGLE]
-        raise _base_refusal(model, say("it has neither {single} nor {index}", single=SINGLE, index=INDEX))
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _base_refusal(index, say("the index cannot be read: {error}", error=repr(error))) from error
-    for name in names:
-        plain = isinstance(name, str) and name == Path(name).name and name.endswith(".safetensors")
-        if not plain or not (model / name).is_file():
-            raise _base_refusal(
-                index, say("the index names {name}, which is not a weight file beside it", name=repr(name))
-            )
-    return [model / name for name in sorted(names)]
 
 
 def check_room(folder: Path, need_bytes: int) -> None:

@@ -17,7 +17,7 @@ from appliance.data.canonical import read_rows
 from appliance.durable import write_whole
 from appliance.errors import BadInput
 from appliance.export.gguf import OutType, convert, estimate_size
-from appliance.export.merge import check_room, merge, put_in_place, weight_files
+from appliance.export.merge import check_room, merge, put_in_place
 from appliance.export.modelfile import Modelfile, describe
 from appliance.export.parity import (
     Converted,
@@ -27,6 +27,7 @@ from appliance.export.parity import (
     measure_parity,
     report_json,
 )
+from appliance.model.base import weight_files
 from appliance.model.same_base import check_base_sums
 from appliance.progress import Progress
 from appliance.run.folder import RunFolder

@@ -11,6 +11,7 @@ from typing import Any
 
 from appliance.errors import BadInput
 from appliance.model.chat import end_of_turn
+from appliance.model.memory import is_out_of_memory
 from appliance.run.plan import is_path
 from appliance.sentence import reason, say
 
@@ -85,11 +86,39 @@ def check_base(folder: Path) -> None:
     config = _json(folder / "config.json")
     if isinstance(config, dict) and config.get("quantization_config"):
         raise _refused(folder, "its weights are quantised already: an adapter could not be merged into them")
-    if not any(path.suffix == ".safetensors" and path.parent == folder for path in files):
-        raise _refused(folder, "it holds no safetensors weights")
-    _check_shards(folder)
+    weight_files(folder)
     if not (folder / "tokenizer.json").is_file():
         raise _refused(folder, "it holds no tokenizer.json")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that hold the weights of the model in `folder`, as its index names them.
+
+    What else lies there is never loaded: some models come a second time in a form of their maker's own.
+
+    Raises: BadInput, when there are none, or the index names something that is not a file beside it.
+    """
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if not index.is_file():
+        if single.is_file():
+            return [single]
+        raise _refused(folder, "it holds no safetensors weights")
+    document = _json(index)
+    weights = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(weights, dict) or not weights:
+        raise _refused(folder, say("{file} has no `weight_map`", file=index.name))
+    names = sorted({str(name) for name in weights.values()})
+    for name in names:
+        if name != Path(name).name or not name.endswith(".safetensors"):
+            raise _refused(
+                folder, say("{file} names {name}, which is no weights", file=index.name, name=name)
+            )
+        if not (folder / name).is_file():
+            raise _refused(folder, say("the shard {file} is missing", file=name))
+    if single.is_file() and single.name not in names:
+        # transformers takes the one, other readers the others.
+        raise _refused(folder, say("{file} lies beside an index that does not name it", file=single.name))
+    return [folder / name for name in names]
 
 
 def context_tokens(folder: Path) -> int | None:
@@ -111,7 +140,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library raises plain ones
         raise _refused(folder, say("its tokenizer cannot be read: {error}", error=error)) from error
     stop = end_of_turn(tokenizer)
     if tokenizer.convert_tokens_to_ids(stop) not in stop_ids(folder, tokenizer):
@@ -164,7 +193,9 @@ def load_base(folder: Path, *, dtype: str = "auto", attention: str = "sdpa", nf4
             trust_remote_code=False,
             quantization_config=nf4_settings() if nf4 else None,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # shapes that differ from the config's are a RuntimeError, a torn file its own
+        if is_out_of_memory(error):
+            raise
         raise _refused(folder, say("its weights cannot be read: {error}", error=error)) from error
     if nf4:
         fix_computation(model)
@@ -190,20 +221,6 @@ def load_with_adapter(
             next_step="Train the run to its end first.",
         )
     return PeftModel.from_pretrained(model, adapter).eval()
-
-
-def _check_shards(folder: Path) -> None:
-    """Every file that the weights' index names is there."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return
-    document = _json(index)
-    weights = document.get("weight_map") if isinstance(document, dict) else None
-    if not isinstance(weights, dict):
-        raise _refused(folder, say("{file} has no `weight_map`", file=index.name))
-    missing = sorted({str(name) for name in weights.values() if not (folder / str(name)).is_file()})
-    if missing:
-        raise _refused(folder, say("the shard {file} is missing", file=missing[0]))
 
 
 def _json(path: Path) -> Any:

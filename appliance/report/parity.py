@@ -30,8 +30,8 @@ def parity_section(facts: Facts, say: Voice) -> Section:
     if facts.merged_elsewhere:
         said = say(
             "The adapter was trained, and the model evaluated, over the base in four bits; the exported "
-            "files hold it over the unquantised base, as the plan asks (export.merge_into), and were compared with "
-            "that. They may answer otherwise than the model that was evaluated."
+            "files hold it over the unquantised base, as the plan asks (export.merge_into), and were "
+            "compared with that. They may answer otherwise than the model that was evaluated."
         )
         blocks.append(Paragraph(said, "caution"))
     blocks.append(_table(parity, say))

@@ -24,6 +24,7 @@ import msgspec
 
 from appliance.bundle.safetensors import DTYPE_BITS, read_safetensors
 from appliance.errors import HostNotReady
+from appliance.model.base import weight_files
 from appliance.run.plan import TrainingChoice
 from appliance.sentence import listed, say
 
@@ -113,7 +114,7 @@ def find_shape(base: Path) -> ModelShape | None:
         return None
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     width = int(config.get("head_dim") or hidden // heads)
-    tensors = [each for path in sorted(base.glob("*.safetensors")) for each in read_safetensors(path).tensors]
+    tensors = [each for path in weight_files(base) for each in read_safetensors(path).tensors]
     linears = [each for each in tensors if _is_linear(each.name, each.shape)]
     linear_bytes = sum(each.end - each.begin for each in linears)
     largest = max(tensors, key=lambda each: prod(each.shape))
@@ -291,19 +292,24 @@ def check_memory(
     )
 
 
-def free_memory_bytes() -> int:
+def free_memory_bytes(group: Path = Path("/sys/fs/cgroup")) -> int:
     """What this box can give to a process now, the limit of its control group respected.
 
-    Source: proc_meminfo(5), MemAvailable; kernel documentation, cgroup v2, memory.max.
+    What a group has read of files counts as used, and is given back as soon as somebody needs it: a base that
+    was just hashed would else leave no room.
+
+    Source: proc_meminfo(5), MemAvailable; kernel documentation, cgroup v2, memory.max and memory.stat.
     """
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        told = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        read = int(told["active_file"]) + int(told["inactive_file"])
+    except (OSError, ValueError, KeyError):
         return free
-    return min(free, int(limit) - used) if limit.isdecimal() else free
+    return max(0, min(free, int(limit) - used + read)) if limit.isdecimal() else free
 
 
 def close_the_heap() -> None:
