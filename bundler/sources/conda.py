@@ -1,8 +1,8 @@
 """The conda environment: solved once, for the target and not for this machine; installed from the lock.
 
 py-rattler solves and installs, conda-pack makes the tree relocatable, and what travels is a gzip tar that is
-the same bytes wherever and whenever it was built (`bundler.sources.runtime_archive`). Every package is
-checked against the lock's SHA-256 by us, because py-rattler does not check file://.
+the same bytes wherever and whenever it was built with one zlib (`bundler.sources.runtime_archive`). Every
+package is checked against the lock's SHA-256 by us, because py-rattler does not check file://.
 """
 
 import asyncio

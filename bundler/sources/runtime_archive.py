@@ -3,7 +3,8 @@
 - The path of the build folder is in no file: conda-pack takes files with prefixes from the package cache,
   where they hold the package's own placeholder, and each is looked through here before it is written.
 - Names are sorted, the time is always the same, owners are 0, modes are 644 or 755: locks of the same
-  packages give the same bytes, whenever they were made, and a delta need not carry them again.
+  packages give the same bytes, whenever they were made, and a delta need not carry them again. Compressed,
+  they are the same only by the same zlib: zlib-ng makes other bytes of them.
 - `conda-meta/` is left out: it holds channel addresses, times and paths, and the lock says what it said.
 """
 
