@@ -521,6 +521,14 @@ def test_files_are_chosen_by_number_path_and_folder(folder: Path) -> None:
     assert "  ! There is no file or folder nothing.csv.\n" in text
 
 
+@pytest.mark.parametrize("then", ("q", "b", "l"))
+def test_files_that_were_chosen_are_kept_whatever_is_typed_next(folder: Path, then: str) -> None:
+    file = next(path for path in folder.iterdir() if path.suffix == ".json")
+    flow = SmallFlow(at="data", folder=str(folder))
+    drive(flow, str(file), then, "q")
+    assert flow.answers["files"] == str(file)
+
+
 def test_a_listing_says_what_can_be_chosen_and_what_is(folder: Path) -> None:
     flow = SmallFlow(at="data", folder=str(folder))
     _, text = drive(flow, "3", "q", width=118)

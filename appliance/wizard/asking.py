@@ -240,10 +240,22 @@ class Asker:
                 if not (problem := self._keep(field, "\n".join(listing.chosen))):
                     return "on"
                 self.wrong(problem)
-            elif problem := listing.take(typed):
+            elif problem := self._choose_files(field, listing, typed):
                 self.wrong(problem)
             else:
                 show = True
+
+    def _choose_files(self, field: Field, listing: Listing, typed: str) -> str:
+        """Do what was typed, and keep what is chosen now: whoever leaves next loses none of it."""
+        before = listing.chosen
+        problem = listing.take(typed)
+        if problem or listing.chosen == before:
+            return problem
+        problem = self.flow.answer(field.name, "\n".join(listing.chosen))
+        if problem and listing.chosen:  # none at all is judged when the choosing is done
+            listing.chosen = before
+            return problem
+        return ""
 
 
 def _question(field: Field, label: str) -> str:
