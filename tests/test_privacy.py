@@ -340,6 +340,34 @@ def test_new_rows_can_be_read_again_and_the_report_holds_no_text(rows_file: Path
     assert [kind["kind"] for kind in json.loads(again.stdout)["identifiers"]] == ["date"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("李秀英\n张伟,男,45\n", "Line 2 of"),
+        ("张伟\t13812345678\n", "Line 1 of"),
+        ("姓名\n张伟\n", "Line 1 of"),
+        ("Baker, John, m\n", "Line 1 of"),
+        ("\n \n", "holds no name"),
+    ],
+)
+def test_a_list_that_holds_more_than_names_is_refused_without_its_words(
+    text: str, said: str, rows_file: Path, tmp_path: Path
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text(text, encoding="utf-8")
+    done = privacy(rows_file, "--names", names)
+    assert done.returncode == 6 and said in done.stderr and "next: " in done.stderr
+    assert not any(word in done.stderr for word in ("张伟", "138", "Baker"))
+
+
+def test_names_with_a_comma_a_number_or_one_letter_are_no_fault_of_a_list(
+    rows_file: Path, tmp_path: Path
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("Baker, John\n王芳之子1\n张\n张伟\n\n", encoding="gb18030")
+    assert privacy(rows_file, "--names", names).returncode == 0
+
+
 def test_what_a_person_objects_to_is_not_written(rows_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "clean.jsonl"
     done = privacy(rows_file, "--out", out, "--review", "1", answers="y\n")

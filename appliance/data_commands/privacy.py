@@ -114,12 +114,15 @@ def measure(as_json: bool) -> None:
 def _listed(file: Path) -> tuple[str, ...]:
     """The names in a file, one a line.
 
-    Raises: BadInput, when its encoding cannot be told.
+    Raises: BadInput, when its encoding cannot be told, a line holds more than a name, or none holds one.
     """
     from appliance.data.files.encoding import decode_text
+    from appliance.data.privacy.names import check_listed
 
     text, _ = decode_text(file.read_bytes(), file)
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+    names = [line.strip() for line in text.splitlines()]
+    check_listed(names, file)
+    return tuple(filter(None, names))
 
 
 def _review(cleaned: "Cleaned") -> "Review":

@@ -2,13 +2,16 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from appliance.data.privacy.kinds import Found, Kind
 from appliance.data.privacy.names_chinese import chinese_names
 from appliance.data.privacy.names_english import english_names
 from appliance.data.privacy.normal import normal
 from appliance.data.privacy.words import NAMED_AFTER
+from appliance.errors import BadInput
+from appliance.sentence import say
 
 _FOLLOWS = re.compile(r" ?(?:['’]s )?([a-z]+)")
 
@@ -19,6 +22,10 @@ _GAP = re.compile(
 """Where a form's blanks, or the end of a line, may divide a name; a blank between words is none."""
 
 _LONGEST_GAP = 8
+_MORE_THAN_A_NAME = re.compile(rf"[;|]|(?<=[{_CHINESE}]),|,(?=[{_CHINESE}])|,.*,")
+_HEADS = frozenset(("姓名", "名字", "患者姓名", "病人姓名", "name", "names", "patient name", "full name"))
+"""What stands above a column of names; searched for, it would be masked in every form."""
+
 _APOSTROPHES = str.maketrans("’‘ʼ`´", "'" * 5)
 
 
@@ -68,6 +75,27 @@ def again(text: str, name: str) -> Iterator[Found]:
         if stands_alone(text, at, end) and not (follows and follows[1] in NAMED_AFTER):
             yield Found(Kind.NAME, at, end, 0.7)
         at = text.find(name, end)
+
+
+def check_listed(lines: Sequence[str], source: Path) -> None:
+    """Pass if every line of a list is a name, or empty: another column beside it, and no name would be found.
+
+    Raises: BadInput, with the number of the line and nothing of it.
+    """
+    for number, line in enumerate(lines, start=1):
+        read = normal(line)
+        if "\t" in line or _MORE_THAN_A_NAME.search(read) or read.lower() in _HEADS:
+            raise BadInput(
+                say("Line {line} of {path} is no name.", line=number, path=source),
+                why="it holds more than one column, or the word above them",
+                next_step="Keep one whole name on each line, and nothing beside it.",
+            )
+    if not any(lines):
+        raise BadInput(
+            say("{path} holds no name.", path=source),
+            why="all its lines are empty",
+            next_step="Write one name on each line, or leave --names out.",
+        )
 
 
 def _other_forms(name: str) -> Iterator[str]:
