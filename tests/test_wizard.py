@@ -422,8 +422,9 @@ def test_next_on_the_page_of_a_run_that_has_gone_shows_home_and_begins_nothing(s
 def test_home_names_the_data_sets_of_the_site_and_the_files_beside_them(desk: Desk) -> None:
     row = Row((Message("user", "几楼？"), Message("assistant", "三楼")), "ward.csv", "a" * 64, 2)
     add(desk.site.datasets, Wish("ward", Maker(1000, "li.na"), ("ward.csv",)), [row])
+    (desk.site.datasets / "readme").write_text("called like a data set\n")
     facts = [fact for block in STEPS["home"].blocks(desk) if isinstance(block, Facts) for fact in block.rows]
-    assert [str(fact.value) for fact in facts if fact.label == "Data"] == ["ward@1, rows.json"]
+    assert [str(fact.value) for fact in facts if fact.label == "Data"] == ["ward@1, readme, rows.json"]
 
 
 # The fingerprint

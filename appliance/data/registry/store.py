@@ -44,7 +44,8 @@ class Listing:
     """By name, the newest last."""
     removed: tuple[Removed, ...]
     unreadable: tuple[str, ...]
-    """`NAME/VERSION` of those that this account may not read, or that are damaged."""
+    """`NAME/VERSION` of those that this account may not read, or that are damaged; `NAME` where it may not see
+    the versions."""
 
 
 def list_all(datasets: Path) -> Listing:
@@ -66,7 +67,14 @@ def list_all(datasets: Path) -> Listing:
             next_step="Ask an administrator to add you to the group islet-train.",
         ) from error
     for home in homes:
-        for path in numbered(home):
+        try:
+            paths = numbered(home)
+        except NotADirectoryError:  # a file that lies beside the data sets
+            continue
+        except OSError:
+            unreadable.append(home.name)
+            continue
+        for path in paths:
             try:
                 if path.name.endswith(GONE):
                     removed.append(read_document(path, Removed))
