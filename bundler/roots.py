@@ -132,10 +132,27 @@ def check_may_sign_root(folder: Path, key: PublicKey) -> None:
     check_others(folder / root.name, key, keys)
 
 
-def sign_root(folder: Path, signer: Signer) -> Path:
-    """Add one signature to the newest root; the signature's path. Raises: BadInput, StepFailed."""
+def root_text(folder: Path) -> bytes:
+    """The newest root as it lies there. Raises: BadInput, when there is none."""
+    return (folder / read_root(folder).name).read_bytes()
+
+
+def sign_root(folder: Path, signer: Signer, shown: bytes | None = None) -> Path:
+    """Add one signature to the newest root; the signature's path.
+
+    shown: the root as the signer has seen it; no other one is signed.
+
+    Raises: BadInput, StepFailed.
+    """
     check_may_sign_root(folder, signer.public)
-    return write_signature(folder / read_root(folder).name, signer)
+    path = folder / read_root(folder).name
+    if shown is not None and path.read_bytes() != shown:
+        raise BadInput(
+            f"{path} is not what was shown.",
+            why="the newest root changed meanwhile",
+            next_step="Find out who writes there, and start again.",
+        )
+    return write_signature(path, signer)
 
 
 def root_tallies(folder: Path, version: int | None = None) -> list[Tally]:

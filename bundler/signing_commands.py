@@ -185,13 +185,22 @@ def rotate(
 @yes_option
 def sign_the_root(roots: Path, who: Who, yes: bool) -> None:
     """Add one root key's signature to the newest root in ROOTS."""
-    from bundler.roots import check_may_sign_root, newest_root, read_people, root_tallies, sign_root, verdict
+    from bundler.roots import (
+        check_may_sign_root,
+        newest_root,
+        read_people,
+        root_tallies,
+        root_text,
+        sign_root,
+        verdict,
+    )
 
     signer = who.open()
     check_may_sign_root(roots, signer.public)
+    shown = root_text(roots)
     _say_root(roots)
     _ask(f"Sign root.{newest_root(roots)} with key {signer.public.keyid}?", yes)
-    click.echo(sign_root(roots, signer))
+    click.echo(sign_root(roots, signer, shown))
     tallies = root_tallies(roots)
     _tell([line for tally in tallies for line in tally.lines(read_people(roots))])
     _tell([verdict(f"root.{newest_root(roots)}", tallies)])

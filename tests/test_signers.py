@@ -20,6 +20,7 @@ from appliance.bundle.signature import verifies
 from appliance.errors import BadInput, StepFailed
 from bundler.cli import main
 from bundler.keys import is_encrypted, make_key, read_private, read_public
+from bundler.roots import root_text, sign_root
 from bundler.signer import Command, KeyFile, signature_by
 from tests.bundles import Workshop, make_workshop
 
@@ -317,6 +318,22 @@ def at_a_terminal(arguments: Sequence[str | Path], typed: str) -> str:
         child.wait()
     os.close(ours)
     return screen.decode()
+
+
+@pytest.mark.parametrize("appears", ["root.1", "root.2"])
+def test_no_other_root_is_signed_than_the_one_that_was_shown(shop: Workshop, appears: str) -> None:
+    shop.add_root(root=["root"], release=["release"], signers=[])
+    shown = root_text(shop.roots)
+    other = (
+        shown.replace(b"version: 1", b"version: 2") if appears == "root.2" else shown.replace(b": 2", b": 3")
+    )
+    (shop.roots / appears).write_bytes(other)
+    with pytest.raises(BadInput, match="is not what was shown"):
+        sign_root(shop.roots, shop.signer("root"), shown)
+    assert not list(shop.roots.glob("*.sig.*"))
+    (shop.roots / appears).unlink()
+    (shop.roots / "root.1").write_bytes(shown)
+    assert sign_root(shop.roots, shop.signer("root"), shown).name.startswith("root.1.sig.")
 
 
 def test_a_key_file_may_begin_with_lines_that_another_program_wrote(keys: Path, tmp_path: Path) -> None:
