@@ -137,7 +137,7 @@ def _items(
 ) -> Iterator[Item]:
     """Every file of the payload, fetched and checked."""
     for dataset in lock.datasets:  # first: they are there, or nothing need be fetched
-        check_locked(f"The data set {dataset.path}", manifest_folder / dataset.path, dataset.sha256)
+        check_locked("The data set", dataset.path, manifest_folder / dataset.path, dataset.sha256)
     for model in lock.models:
         folder = work / "models" / model.hub
         fetch_model(

@@ -221,6 +221,7 @@ def test_a_data_set_that_changed_is_told_before_anything_is_fetched(
         )
     assert caught.value.what == "The data set rows.jsonl is not what was locked."
     assert f"expected {'d' * 64}, got" in caught.value.why
+    assert "`islet-bundle lock --upgrade rows.jsonl MANIFEST`" in caught.value.next_step
     assert not (tmp_path / "cache").exists() and not list(tmp_path.glob("out*"))
 
 

@@ -73,7 +73,7 @@ def fetch_extras(extras: Sequence[LockedExtra], *, base: Path, cache: Path, prog
     for extra in extras:
         if extra.path:
             fetched[extra.name] = base / extra.path
-            check_locked(f"The extra {extra.name}", fetched[extra.name], extra.sha256)
+            check_locked("The extra", extra.name, fetched[extra.name], extra.sha256)
     return [fetched[extra.name] for extra in extras]
 
 
