@@ -10,6 +10,7 @@ from torch import Tensor
 
 from appliance.errors import HostNotReady
 from appliance.model.base import load_base
+from appliance.model.memory import free_memory_bytes
 from appliance.run.plan import TrainingChoice
 from appliance.training import attention
 from appliance.training.encode import Example
@@ -19,7 +20,6 @@ from appliance.training.memory import (
     check_memory,
     estimate_memory,
     find_shape,
-    free_memory_bytes,
 )
 from appliance.training.packing import collate, most_learned
 from appliance.training.trainer import learned_loss

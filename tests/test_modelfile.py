@@ -110,6 +110,14 @@ def test_says_exactly_this(tmp_path: Path) -> None:
     assert described.text() == EXACT
 
 
+def test_an_end_token_that_the_tokenizer_does_not_have_is_no_stop(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "model")
+    settings = json.loads((model / "generation_config.json").read_text())
+    settings["eos_token_id"] = [*settings["eos_token_id"], 99_999]
+    (model / "generation_config.json").write_text(json.dumps(settings))
+    assert describe(model, gguf="m.gguf", system="", num_ctx=0).stops == ("<|im_end|>", "<|endoftext|>")
+
+
 def test_is_read_back_as_it_was_meant(tmp_path: Path) -> None:
     commands = parsed(EXACT)
     assert [name for name, _ in commands] == [

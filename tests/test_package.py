@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from appliance.errors import ApplianceError, BadInput, HostNotReady, StepFailed
-from appliance.export.package import export
+from appliance.export.package import check_memory, export
 from appliance.model.same_base import check_base_sums, keep_base_sums
 from appliance.progress import Silent
 from appliance.run.folder import RunFolder
@@ -181,3 +181,13 @@ def test_refuses_a_system_prompt_before_anything_is_merged(tmp_path: Path) -> No
     with pytest.raises(BadInput, match="U\\+00A0"):
         export(run, tmp_path, Silent())
     assert not run.merged.exists()
+
+
+def test_refuses_before_merging_what_could_not_be_compared_in_the_memory_there_is(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    base = make_tiny_model(tmp_path / "base", dtype="bfloat16")
+    weights = sum(each.numel() for each in AutoModelForCausalLM.from_pretrained(base).parameters())
+    check_memory(base, 4 * weights)
+    with pytest.raises(HostNotReady, match="does not fit into memory"):
+        check_memory(base, 4 * weights - 1)

@@ -9,9 +9,10 @@ import pytest
 
 from appliance.errors import HostNotReady, StepFailed
 from appliance.run.events import EventLog
+from appliance.sentence import from_document
 from appliance.training.control import check_outcome, start_detached, train
 from appliance.training.worker import as_told
-from tests.runs import losses_of, make_run
+from tests.runs import events_of, losses_of, make_run
 from tests.test_training import train_here
 from tests.tiny import make_tiny_model
 
@@ -29,6 +30,19 @@ def test_weights_that_are_no_numbers_are_never_kept_though_the_loss_is_one(tmp_p
     assert all(math.isfinite(loss) for loss in losses_of(run).values())
     assert list(run.checkpoints.iterdir()) == []
     assert not run.adapter.exists()
+
+
+def test_gradients_without_a_finite_length_are_told(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    base = make_tiny_model(tmp_path / "base")
+    tensors = load_file(base / "model.safetensors")
+    tensors["model.norm.weight"] *= 1e34  # gradients that float32 holds, their squares it does not
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    run = make_run(tmp_path, base=base, rows=2, steps=2, checkpoint_every_steps=1)
+    assert train_here(run)
+    (warning,) = events_of(run, "warning")
+    assert from_document(warning["what"]) == "The gradients are no numbers any more near step 1."
 
 
 def test_a_worker_that_does_not_come_up_is_not_told_as_what_ended_the_one_before(

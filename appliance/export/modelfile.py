@@ -104,7 +104,9 @@ def describe(model: Path, *, gguf: str, system: str, num_ctx: int) -> Modelfile:
         raise _refusal(say("the system prompt"), "it has blanks around it, which the chat template removes")
     stops = {end_of_turn(tokenizer): None}
     for token in stop_ids(model, tokenizer):
-        stops[str(tokenizer.convert_ids_to_tokens(token))] = None
+        text = tokenizer.convert_ids_to_tokens(token)
+        if text is not None:  # some lists name an end token of a sister model
+            stops[text] = None
     return Modelfile(
         gguf=gguf,
         template=family.go_template(),

@@ -6,6 +6,7 @@ blocked export leaves its report.
 """
 
 import hashlib
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from appliance.bundle.safetensors import read_safetensors
 from appliance.data.canonical import read_rows
 from appliance.durable import write_whole
-from appliance.errors import BadInput
+from appliance.errors import BadInput, HostNotReady
 from appliance.export.gguf import OutType, convert, estimate_size
 from appliance.export.merge import check_room, merge, put_in_place
 from appliance.export.modelfile import Modelfile, describe
@@ -28,13 +29,15 @@ from appliance.export.parity import (
     report_json,
 )
 from appliance.model.base import weight_files
+from appliance.model.memory import free_memory_bytes
 from appliance.model.same_base import check_base_sums
-from appliance.progress import Progress
+from appliance.progress import Progress, amount_text
 from appliance.run.folder import RunFolder
 from appliance.run.plan import ExportChoice, Plan, read_plan
 from appliance.sentence import reason, say
 
 PARITY = "parity.json"
+F32_BYTES = 4
 MOST_QUESTIONS = 4
 """The run's own questions that are asked in the parity gate, beside the fixed ones."""
 
@@ -62,7 +65,7 @@ def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
 
     Raises: BadInput, when the run is not finished, the base is another one than it was trained over, or
     base, adapter or plan cannot be exported;
-    HostNotReady, when there is too little room; StepFailed, when a step fails or parity does not
+    HostNotReady, when there is too little room or memory; StepFailed, when a step fails or parity does not
     hold: then `export.blocked/` has the report and there is no GGUF.
     """
     plan, base = read_plan(run.plan), _base(run)
@@ -73,6 +76,7 @@ def export(run: RunFolder, converter: Path, progress: Progress) -> ExportResult:
     modelfile = plan_modelfile(plan, base)
     text = modelfile.text()
     _check_room(run, base, choice)
+    check_memory(base, free_memory_bytes())
     started = time.monotonic()
     merged = merge(base, run.adapter, run.merged, progress, dequantised=_is_dequantised(plan))
     merge_s = time.monotonic() - started
@@ -134,6 +138,25 @@ def _check_room(run: RunFolder, base: Path, choice: ExportChoice) -> None:
     need_bytes = sum(path.stat().st_size for path in weights)
     need_bytes += sum(estimate_size(weights, outtype) for outtype in choice.gguf)
     check_room(run.root, need_bytes)
+
+
+def check_memory(base: Path, free_bytes: int) -> None:
+    """Judge that the stages can be compared, which takes the model in float32, one form at a time.
+
+    Raises: HostNotReady, before hours are spent on merging and converting.
+    """
+    tensors = (tensor for path in weight_files(base) for tensor in read_safetensors(path).tensors)
+    need_bytes = F32_BYTES * sum(math.prod(tensor.shape) for tensor in tensors)
+    if need_bytes > free_bytes:
+        raise HostNotReady(
+            say("The export does not fit into memory."),
+            why=say(
+                "its stages are compared in float32, which takes {needed}; {free} are free",
+                needed=amount_text(need_bytes, "B"),
+                free=amount_text(free_bytes, "B"),
+            ),
+            next_step=say("End other programs, or add memory; the run stays as it is."),
+        )
 
 
 def _base(run: RunFolder) -> Path:

@@ -13,6 +13,7 @@ from appliance.durable import sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.run.lock import folder_lock
 from appliance.run.plan import Plan, absolute, check_plan, write_plan
+from appliance.run.retention import Retention, write_retention
 from appliance.sentence import reason, say
 
 
@@ -83,17 +84,20 @@ class RunFolder:
         return self.root / "evaluation"
 
 
-def create_run(plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = None) -> RunFolder:
+def create_run(
+    plan: Plan, runs_dir: Path, *, base: Path, beside: Path | None = None, keep: Retention | None = None
+) -> RunFolder:
     """A new run folder `<date>-<name>-<4 hex>` under `runs_dir`, there whole or not at all.
 
     `base` is the resolved folder of the base model; `beside` is the folder that the plan's relative
-    paths start from (the plan file's), the current one if left out.
+    paths start from (the plan file's), the current one if left out; `keep` is until when its rows may be
+    kept, where somebody said.
 
     Raises: BadInput, when the plan is out of range or names a file that is not there, or the base went
     meanwhile; HostNotReady, when the folder cannot be written.
     """
     with _held_base(base):
-        return _create_run(plan, runs_dir, base, beside)
+        return _create_run(plan, runs_dir, base, beside, keep)
 
 
 @contextmanager
@@ -114,7 +118,9 @@ def _held_base(base: Path) -> Iterator[None]:
         yield
 
 
-def _create_run(plan: Plan, runs_dir: Path, base: Path, beside: Path | None) -> RunFolder:
+def _create_run(
+    plan: Plan, runs_dir: Path, base: Path, beside: Path | None, keep: Retention | None
+) -> RunFolder:
     check_plan(plan)
     plan = absolute(plan, beside or Path.cwd())
     wanted = [file.path for file in plan.data.train] + [questions.path for questions in plan.evaluation.sets]
@@ -135,6 +141,8 @@ def _create_run(plan: Plan, runs_dir: Path, base: Path, beside: Path | None) -> 
         write_plan(plan, run.plan)
         write_whole(run.base, f"{base.resolve()}\n".encode())
         run.checkpoints.mkdir()
+        if keep is not None:
+            write_retention(aside, keep.until, by=keep.set_by)
         # A rename onto an existing folder that is not empty fails: no run is ever written over.
         aside.rename(root)
         sync_folder(runs_dir)

@@ -15,7 +15,6 @@ from appliance.run.failure import error_of as error_of
 from appliance.run.folder import RunFolder, create_run
 from appliance.run.lock import ask_to_end, find_worker, in_use
 from appliance.run.plan import Plan, absolute, read_plan
-from appliance.run.retention import write_retention
 from appliance.sentence import say
 
 START_PATIENCE_S = 60.0
@@ -47,12 +46,9 @@ def prepare_run(
     check_base(base)
     check_pack(plan.training.pack_tokens, base)
     judge(plan, base)
-    run = create_run(plan, runs_dir, base=base, beside=beside)
     days = [version.retention for version in used if version.retention]
-    if days:
-        first = min(days, key=lambda day: day.until)
-        write_retention(run.root, first.until, by=first.set_by)
-    return run
+    first = min(days, key=lambda day: day.until, default=None)
+    return create_run(plan, runs_dir, base=base, beside=beside, keep=first)
 
 
 def check_pack(pack_tokens: int, base: Path) -> None:

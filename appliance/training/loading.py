@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from appliance.model.base import load_base
+from appliance.model.memory import free_memory_bytes
 from appliance.run.plan import TrainingChoice
 from appliance.training import attention
 from appliance.training.encode import Example
@@ -17,7 +18,6 @@ from appliance.training.memory import (
     check_memory,
     close_the_heap,
     find_shape,
-    free_memory_bytes,
 )
 from appliance.training.packing import most_learned
 

@@ -24,14 +24,13 @@ import msgspec
 
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.model.base import check_base, resolve_base
-from appliance.model.memory import leave_no_core
+from appliance.model.memory import free_memory_bytes, leave_no_core
 from appliance.model.offline import go_offline
 from appliance.run.failure import failure_fields, place_of
 from appliance.run.plan import Plan
 from appliance.sentence import Sentence, say, to_document
 from appliance.training.control import check_pack
 from appliance.training.looked import Request, look_document
-from appliance.training.memory import free_memory_bytes
 from appliance.training.worker import set_threads
 
 TELL_EVERY_S = 0.2

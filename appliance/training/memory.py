@@ -292,26 +292,6 @@ def check_memory(
     )
 
 
-def free_memory_bytes(group: Path = Path("/sys/fs/cgroup")) -> int:
-    """What this box can give to a process now, the limit of its control group respected.
-
-    What a group has read of files counts as used, and is given back as soon as somebody needs it: a base that
-    was just hashed would else leave no room.
-
-    Source: proc_meminfo(5), MemAvailable; kernel documentation, cgroup v2, memory.max and memory.stat.
-    """
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    try:
-        limit = (group / "memory.max").read_text(encoding="ascii").strip()
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        told = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
-        read = int(told["active_file"]) + int(told["inactive_file"])
-    except (OSError, ValueError, KeyError):
-        return free
-    return max(0, min(free, int(limit) - used + read)) if limit.isdecimal() else free
-
-
 def close_the_heap() -> None:
     """Have glibc give every larger block back as soon as it is free, for as long as the process lives.
 

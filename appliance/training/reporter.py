@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerCallback
 
 from appliance.run.events import EventLog
-from appliance.sentence import say
+from appliance.sentence import say, to_document
 from appliance.training.astray import astray
 from appliance.training.stopping import StopRequest
 
@@ -32,6 +32,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers carries n
         self._reported_at = time.monotonic()
         self._reported_step = 0
         self._reported_tokens = 0
+        self._warned = False
         self.trainer: PackedTrainer | None = None
         """Set once the trainer that this belongs to is made."""
 
@@ -73,6 +74,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers carries n
         steps_per_s = (step - self._reported_step) / took_s
         tokens_per_s = (trainer.tokens_seen - self._reported_tokens) / took_s
         grad_norm = float(logs.get("grad_norm", math.nan))
+        if "grad_norm" in logs and not math.isfinite(grad_norm):
+            self._warn_of_gradients(step)
         self._events.append(
             "progress",
             step=step,
@@ -88,6 +91,14 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers carries n
         )
         self._reported_at, self._reported_step = now, step
         self._reported_tokens = trainer.tokens_seen
+
+    def _warn_of_gradients(self, step: int) -> None:
+        """Say once that steps teach nothing: gradients without a finite length are scaled to nothing."""
+        if not self._warned:
+            what = say("The gradients are no numbers any more near step {step}.", step=step)
+            why = say("such a step teaches nothing; a lower learning rate or another base may help")
+            self._events.append("warning", what=to_document(what), why=to_document(why))
+        self._warned = True
 
     def _trainer(self) -> "PackedTrainer":
         if self.trainer is None:

@@ -6,10 +6,11 @@ import msgspec
 
 from appliance.errors import BadInput
 from appliance.export.modelfile import check_quotable
+from appliance.model.memory import free_memory_bytes
 from appliance.progress import amount_text
 from appliance.run.plan import DataFile
 from appliance.sentence import listed, say
-from appliance.training.memory import SHARE, estimate_memory, free_memory_bytes
+from appliance.training.memory import SHARE, estimate_memory
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft, with_value
 from appliance.wizard.files import expanded, file_problem, is_file, is_folder
