@@ -419,6 +419,18 @@ def test_next_on_the_page_of_a_run_that_has_gone_shows_home_and_begins_nothing(s
     wizard.close()
 
 
+def test_home_says_how_many_older_runs_it_does_not_show(desk: Desk) -> None:
+    for day in range(1, 23):
+        folder = desk.site.runs / f"2026-11-{day:02}-ward-a1b2"
+        folder.mkdir()
+        (folder / "plan.toml").write_text("")
+    page = to_page(STEPS["home"], desk)
+    assert [option.value[8:10] for option in page.fields[0].options[1:]] == [
+        f"{day:02}" for day in range(22, 2, -1)
+    ]
+    assert "2 older ones are not shown: `islet runs list`" in str(page.blocks)
+
+
 def test_home_names_the_data_sets_of_the_site_and_the_files_beside_them(desk: Desk) -> None:
     row = Row((Message("user", "几楼？"), Message("assistant", "三楼")), "ward.csv", "a" * 64, 2)
     add(desk.site.datasets, Wish("ward", Maker(1000, "li.na"), ("ward.csv",)), [row])

@@ -44,8 +44,8 @@ class Listing:
     """By name, the newest last."""
     removed: tuple[Removed, ...]
     unreadable: tuple[str, ...]
-    """`NAME/VERSION` of those that this account may not read, or that are damaged; `NAME` where it may not see
-    the versions."""
+    """`NAME/VERSION` of those that this account may not read, or that are damaged; `NAME` where it may see no
+    version."""
 
 
 def list_all(datasets: Path) -> Listing:

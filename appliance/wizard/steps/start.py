@@ -108,6 +108,8 @@ def _home_blocks(desk: Desk) -> tuple[Block, ...]:
         more = say("{names} and {more} more", names=names, more=len(models) - 3) if len(models) > 3 else names
         facts.append(Fact("Models", more or "none installed", "ok" if models else "warn"))
     facts.append(Fact("Data", _data(desk)))
+    if older := max(len(desk.runs()) - SHOWN_RUNS, 0):
+        facts.append(Fact("Runs", say("{count} older ones are not shown: `islet runs list`", count=older)))
     facts += [_warning(finding) for finding in desk.health.value or () if not finding.good]
     if trouble := desk.local.get("trouble"):
         facts.append(Fact("Run", trouble, "warn"))
