@@ -350,3 +350,61 @@ def test_every_refusal_says_why_and_next(disk: Path, tmp_path: Path) -> None:
     with pytest.raises(ApplianceError) as caught:
         put_back(make_site(tmp_path / "new"), disk)
     assert caught.value.why and caught.value.next_step
+
+
+# --- links that somebody puts in the way --------------------------------------------------------
+
+SWAPPED = """
+import os, sys
+from pathlib import Path
+from appliance.progress import Silent
+from appliance.run.removal import finish_removals
+from appliance.site.backup import make_backup
+from appliance.site.layout import Site
+from appliance.site.restore import plan_restoration, restore
+site, disk = Site(Path(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[3])
+elsewhere, deed = sys.argv[4:]
+run = site.runs / "2026-11-01-a-0000"
+def swap(path, target):
+    os.rename(path, f"{path}.moved")
+    os.symlink(target, path)
+def hook(event, arguments):
+    global left
+    if left and event == left[0] and str(arguments[0]).rpartition("/")[2] == left[1]:
+        where, left = left[2:], ()
+        swap(*where)
+left = ()
+sys.addaudithook(hook)
+if deed == "restore":
+    plan = plan_restoration(site, disk, Silent())
+    left = ("os.link", "plan.toml", run, elsewhere)
+    restore(site, disk, plan, Silent())
+elif deed == "backup":
+    left = ("open", "plan.toml", run, elsewhere)
+    make_backup(site, disk, Silent())
+else:
+    run = run.rename(site.runs / ".a.99999999.gone")
+    left = ("open", "plan.toml", run / "plan.toml", f"{elsewhere}/plan.toml")
+    finish_removals(site.runs)
+assert left == (), "nothing was swapped"
+"""
+
+
+@pytest.mark.parametrize("deed", ["backup", "remove", "restore"])
+def test_a_link_that_is_put_in_the_way_leads_nobody_elsewhere(
+    disk: Path, site: Site, tmp_path: Path, deed: str
+) -> None:
+    """Root works in run folders, whose owners may put a link there between a look and what follows it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if deed == "restore":
+        (site.runs / "2026-11-01-a-0000/plan.toml").unlink()
+    else:
+        (elsewhere / "plan.toml").write_text("root's own")
+    place = disk if deed == "restore" else tmp_path / "disk 2"
+    command = [sys.executable, "-c", SWAPPED, site.prefix, site.state, place, elsewhere, deed]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "nothing was swapped" not in done.stderr, done.stderr
+    assert [path.read_text() for path in elsewhere.iterdir()] == (["root's own"] * (deed != "restore"))
+    if deed == "backup":
+        assert b"root's own" not in b"".join(path.read_bytes() for path in (place / "files").iterdir())

@@ -6,6 +6,7 @@ that a backup that was cut off is none. The private key of the audit log stays h
 must not be able to write entries.
 """
 
+import errno
 import grp
 import hashlib
 import os
@@ -14,7 +15,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,16 +64,16 @@ def make_backup(site: Site, folder: Path, progress: Progress) -> Made:
         now = current_release(site)
         audit.append(site.audit, "backup", folder=str(folder))
         paths, skipped = _choose(site)
-        total = sum(path.stat().st_size for path in paths if path.is_file())
+        total = sum(_size(path) for path in paths)
         make_folder(folder)
         remove_parts(folder)
         _check_room(folder, total)
         with progress.stage(say("backing up"), total=total) as advance:
-            saved = _save_all(site, folder / FILES, paths, advance)
+            saved, odd = _save_all(site, folder / FILES, paths, advance)
         # A worker that came up meanwhile may have changed what was read before.
         late = {name for name in active_runs(site) if f"runs/{name}" not in skipped}
         kept = [each for each in saved if not _is_of(each.path, late)]
-        told = tuple(sorted({*skipped, *(f"runs/{name}" for name in late)}))
+        told = tuple(sorted({*skipped, *odd, *(f"runs/{name}" for name in late)}))
         backup = Backup(clock(), now.product, now.number, read_format(site.state), told, tuple(kept))
         _remove_unlisted(folder / FILES, {each.sha256 for each in kept})
         data = format_list(backup)
@@ -160,23 +161,60 @@ def _unreadable(error: OSError) -> None:
     )
 
 
-def _save_all(site: Site, store: Path, paths: list[Path], advance: Advance) -> list[Saved]:
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
+
+
+def _save_all(site: Site, store: Path, paths: list[Path], advance: Advance) -> tuple[list[Saved], list[str]]:
+    """What was saved; what became no plain file since it was seen.
+
+    Root reads folders of others here, who may put a link in the place of a folder.
+    """
     store.mkdir(exist_ok=True)
-    saved = []
+    saved, odd = [], []
     for path in paths:
         name = str(path.relative_to(site.state))
         try:
-            status = path.stat()
-            sha256, size = "", 0
-            if not path.is_dir():
-                sha256, size = copy_hashed(path, store / ".part", advance)
-                (store / ".part").rename(store / sha256)
+            with _opened(site.state, name) as handle:
+                status, sha256, size = os.fstat(handle), "", 0
+                if stat.S_ISREG(status.st_mode):
+                    sha256, size = copy_hashed(handle, store / ".part", advance)
+                    (store / ".part").rename(store / sha256)
+                elif not stat.S_ISDIR(status.st_mode):
+                    raise NotADirectoryError(path)
         except FileNotFoundError:
             continue  # a checkpoint that was thinned out since it was seen
         except PermissionError as error:
             _unreadable(error)
-        saved.append(Saved(name, size, sha256, status.st_mode & 0o777, _owner(status), _group(status)))
-    return saved
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR, None):
+                raise
+            odd.append(name)
+        else:
+            saved.append(Saved(name, size, sha256, status.st_mode & 0o777, _owner(status), _group(status)))
+    return saved, odd
+
+
+@contextmanager
+def _opened(state: Path, name: str) -> Iterator[int]:
+    """A handle of what `name` is under the state folder, by way of folders only.
+
+    Raises: OSError, with ELOOP or ENOTDIR where a link stands in the way.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(state, flags | os.O_DIRECTORY)
+    try:
+        *folders, last = name.split("/")
+        for step, kind in (*((each, os.O_DIRECTORY) for each in folders), (last, 0)):
+            inner = os.open(step, flags | os.O_NOFOLLOW | kind, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _remove_unlisted(store: Path, listed: set[str]) -> None:
@@ -188,20 +226,20 @@ def _remove_unlisted(store: Path, listed: set[str]) -> None:
 
 
 def copy_hashed(
-    source: Path,
+    source: int,
     target: Path,
     advance: Callable[[int], None],
     settle: Callable[[int], None] = lambda handle: None,
 ) -> tuple[str, int]:
-    """Copy a plain file, never through a link, synced; the SHA-256 and the bytes of what was written.
+    """Copy an open file, never over a link, synced; the SHA-256 and the bytes of what was written.
 
+    source: its handle, which stays open
     settle: gives the open copy what else is to survive a power cut with its bytes
     """
     hasher, size = hashlib.sha256(), 0
-    handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(handle, "rb") as read, os.fdopen(os.open(target, flags, 0o600), "wb") as write:
-        for chunk in _chunks(read.read):
+    with os.fdopen(os.open(target, flags, 0o600), "wb") as write:
+        while chunk := os.read(source, CHUNK_BYTES):
             hasher.update(chunk)
             write.write(chunk)
             size += len(chunk)
@@ -210,11 +248,6 @@ def copy_hashed(
         settle(write.fileno())
         os.fsync(write.fileno())
     return hasher.hexdigest(), size
-
-
-def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    while chunk := read(CHUNK_BYTES):
-        yield chunk
 
 
 def _owner(status: os.stat_result) -> str:

@@ -10,13 +10,15 @@ The audit log of the backup does not replace this box's: it comes to lie beside 
 this box's log names its head.
 """
 
+import errno
 import grp
 import hashlib
 import os
 import pwd
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from appliance.site.lock import alone
 from appliance.site.state_format import CURRENT, NOTE, PREFIX, check_forward, migrate
 
 SHOWN = 3
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOG = "audit."
 """How the names of the audit log's files begin."""
 
@@ -120,9 +123,19 @@ def restore(site: Site, folder: Path, plan: Restoration, progress: Progress) -> 
             audit.append(site.audit, "restore", list_sha256=plan.sha256, created=plan.backup.created)
             wanted = {each.path: each for each in plan.new}
             _settle(aside, wanted)
-            _merge(aside, site.state, site.state, wanted)
+            with _folder(aside) as new, _folder(site.state) as here:
+                _merge(new, here, "", wanted)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _placed(saved: Saved, backup: Backup) -> Saved:
@@ -138,8 +151,7 @@ def _placed(saved: Saved, backup: Backup) -> Saved:
 def _check_saved(folder: Path, saved: Saved, advance: Advance) -> None:
     hasher, size = hashlib.sha256(), 0
     try:
-        handle = os.open(folder / FILES / saved.sha256, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
+        with os.fdopen(_opened(folder, saved), "rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 hasher.update(chunk)
                 size += len(chunk)
@@ -165,9 +177,21 @@ def _copy(folder: Path, saved: Saved, target: Path, advance: Advance) -> None:
     if not saved.sha256:
         target.mkdir(exist_ok=True)
         return
-    found = copy_hashed(folder / FILES / saved.sha256, target, advance, lambda handle: _give(handle, saved))
+    try:
+        source = _opened(folder, saved)
+    except OSError:
+        raise damaged(saved.path) from None
+    try:
+        found = copy_hashed(source, target, advance, lambda handle: _give(handle, saved))
+    finally:
+        os.close(source)
     if found != (saved.sha256, saved.size):
         raise damaged(saved.path)
+
+
+def _opened(folder: Path, saved: Saved) -> int:
+    """A handle of the file in the backup. Raises: OSError, also where it is a link."""
+    return os.open(folder / FILES / saved.sha256, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _settle(aside: Path, wanted: dict[str, Saved]) -> None:
@@ -178,33 +202,46 @@ def _settle(aside: Path, wanted: dict[str, Saved]) -> None:
         sync_folder(Path(top))
 
 
-def _merge(aside: Path, here: Path, state: Path, wanted: dict[str, Saved]) -> None:
-    """Give everything in `aside` its name in `here`."""
-    for path in sorted(aside.iterdir()):
-        target = here / path.name
+def _merge(aside: int, here: int, place: str, wanted: dict[str, Saved]) -> None:
+    """Give everything in the folder `aside` its name in the folder `here`, which is `place` of the state.
+
+    By their handles: a folder that is here may belong to somebody who puts a link in its place meanwhile.
+    """
+    for name in sorted(os.listdir(aside)):  # noqa: PTH208  (a handle, not a path)
+        path = f"{place}/{name}" if place else name
         try:
-            if not path.is_dir():
-                os.link(path, target, follow_symlinks=False)
-            elif target.is_dir() and not target.is_symlink():
-                _merge(path, target, state, wanted)
-            else:
-                path.rename(target)
-                _narrow(target, state, wanted)
-        except (FileExistsError, NotADirectoryError) as error:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=aside, follow_symlinks=False).st_mode):
+                os.link(name, name, src_dir_fd=aside, dst_dir_fd=here, follow_symlinks=False)
+                continue
+            try:
+                inner = os.open(name, _FOLDER, dir_fd=here)
+            except FileNotFoundError:
+                os.rename(name, name, src_dir_fd=aside, dst_dir_fd=here)
+                _narrow(here, name, place, wanted)
+                continue
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+                raise
             raise HostNotReady(
                 "Something else stands where the backup belongs.",
-                why=say("not the same here: {files}", files=target.relative_to(state)),
+                why=say("not the same here: {files}", files=path),
                 next_step="Move it away and run the same command again: it goes on.",
             ) from error
-    sync_folder(here)
+        outer = os.open(name, _FOLDER, dir_fd=aside)
+        try:
+            _merge(outer, inner, path, wanted)
+        finally:
+            os.close(outer)
+            os.close(inner)
+    os.fsync(here)
 
 
-def _narrow(folder: Path, state: Path, wanted: dict[str, Saved]) -> None:
+def _narrow(here: int, name: str, place: str, wanted: dict[str, Saved]) -> None:
     """Take from folders that arrived what they had for the move only."""
-    for top, _, _ in os.walk(folder, topdown=False):
-        saved = wanted.get(str(Path(top).relative_to(state)))
+    for top, _, _, folder in os.fwalk(name, topdown=False, dir_fd=here):
+        saved = wanted.get(f"{place}/{top}" if place else top)
         if saved and saved.mode & stat.S_IRWXU != stat.S_IRWXU:
-            Path(top).chmod(saved.mode)
+            os.fchmod(folder, saved.mode)
 
 
 def _give(place: str | int, saved: Saved, *, more: int = 0) -> None:
