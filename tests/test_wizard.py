@@ -290,6 +290,32 @@ def test_a_file_that_is_gone_is_left_out_when_others_are_taken(desk: Desk) -> No
     assert files.problem(desk) == ""
 
 
+# After a run
+
+
+def test_what_was_made_is_called_done_only_where_it_is(desk: Desk) -> None:
+    def verdict(name: str) -> tuple[str, str]:
+        page = to_page(STEPS[name], desk)
+        return page.level, page.verdict
+
+    open_run(desk, "finished")
+    run = desk.run.run
+    for folder in (run.export, run.root / "report"):
+        folder.mkdir()
+    (run.export / "Modelfile").write_text("FROM x.gguf")
+    names = {"stage": "merge", "compared": "a and b", "first": "", "positions": 9, "other_choices": 0}
+    figures = {"largest_difference": 0.0, "allowed_difference": 0.1}
+    told = {"first_difference": None, "engine": "llama.cpp", "ollama": ""}
+    for passed, level in ((None, "warn"), (False, "warn"), (True, "ok")):
+        comparisons = [{**names, **figures, "passed": passed}]
+        content = "" if passed is None else json.dumps({"comparisons": comparisons, **told})
+        (run.export / "parity.json").write_text(content)
+        assert verdict("export")[0] == level, content
+    assert verdict("done") == ("warn", "The model is exported; its report is not written yet.")
+    (run.root / "report" / "report.html").write_text("")
+    assert verdict("done") == ("ok", "All done. Nothing left this machine.")
+
+
 # What is kept
 
 

@@ -43,10 +43,17 @@ def _export_blocks(desk: Desk) -> tuple[Block, ...]:
     return (facts, *_parity(desk), *(job_blocks(state) if state.state == "failed" else ()))
 
 
-def _parity(desk: Desk) -> tuple[Block, ...]:
+def _read_parity(desk: Desk) -> Parity | None:
+    """How alike the forms of the exported model are; None where that cannot be read."""
     try:
-        parity = msgspec.json.decode((desk.run.run.export / "parity.json").read_bytes(), type=Parity)
+        return msgspec.json.decode((desk.run.run.export / "parity.json").read_bytes(), type=Parity)
     except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _parity(desk: Desk) -> tuple[Block, ...]:
+    parity = _read_parity(desk)
+    if parity is None:
         return (Paragraph("The comparison of the forms cannot be read.", "warn"),)
     rows = tuple(
         (
@@ -73,6 +80,10 @@ def _export_verdict(desk: Desk) -> Verdict:
         return Verdict("fail", "The export failed; read above what to do.", stops=True)
     if not _is_exported(desk):
         return Verdict("info", "Press Export now.", stops=True)
+    if state.state == "failed":
+        return Verdict("warn", "The last export ended by an error; the files in its folder are whole.")
+    if (parity := _read_parity(desk)) is None or not all(each.passed for each in parity.comparisons):
+        return Verdict("warn", "It is not shown that all forms answer the same: export again.")
     return Verdict("ok", "All forms of the model answer the same.")
 
 
@@ -138,6 +149,14 @@ def _done_blocks(desk: Desk) -> tuple[Block, ...]:
     )
 
 
+def _done_verdict(desk: Desk) -> Verdict:
+    if desk.run.job("report").state == "running":
+        return Verdict("busy", "The model is exported; the report is being written.")
+    if not (desk.run.run.root / "report" / "report.html").is_file():
+        return Verdict("warn", "The model is exported; its report is not written yet.")
+    return Verdict("ok", "All done. Nothing left this machine.")
+
+
 def _done_actions(desk: Desk) -> tuple[Action, ...]:
     return (
         Action("report", "Write the report again", key="f5"),
@@ -153,7 +172,7 @@ DONE = Step(
         "README.md in the export folder has the same lines. Everything about the run stays in its folder.",
     ),
     blocks=_done_blocks,
-    verdict=lambda desk: Verdict("ok", "All done. Nothing left this machine."),
+    verdict=_done_verdict,
     before=lambda desk: "export",
     actions=_done_actions,
     takes={"report": lambda desk: begin_job(desk, "report"), "home": lambda desk: "home"},
