@@ -186,7 +186,7 @@ def print_mix(plan: "MixPlan", parts: "Sequence[Part]", recipe: "Recipe", *, cou
         if plan.rows[at] > sum(plan.kept[at]):
             gives = tell("{rows} (repeated)", rows=gives)
         view.add_row(
-            escape(part.name),
+            cell(part.name),
             f"{len(part.lengths):,}",
             gives,
             *tokens,

@@ -332,3 +332,15 @@ def test_rows_in_are_rows_out_and_rows_listed_whatever_is_dropped_or_mended(
         assert "template-marks" not in again
     if "exact-duplicates" in drop and not mend:
         assert "exact-duplicates" not in again
+
+
+@pytest.mark.parametrize("name", ["e\x1b[31mvil.csv", "a\nb.csv", "a\u202evsc.csv"])
+def test_a_name_of_a_file_that_acts_on_the_terminal_is_refused_and_does_nothing(
+    name: str, tmp_path: Path
+) -> None:
+    rows = table(tmp_path / name, ("几楼？", "三楼"))
+    for words in (("check", rows), ("mix", rows, "--check"), ("privacy", rows)):
+        done = islet(*words)
+        assert done.exit_code == 6 and "cannot be shown" in done.output
+        assert not {"\x1b", "\u202e"} & set(done.output) and "a\nb" not in done.output
+    assert islet("check", table(tmp_path / "问答　2023.csv", ("几楼？", "三楼"))).exit_code == 0

@@ -1,5 +1,6 @@
 """Files of rows to canonical rows: nothing is dropped without being counted and listed."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,11 @@ SAMPLE_ROWS = 100
 
 MOST_IGNORED = 100
 """Names of unread fields that are collected; a file that has more uses values as names."""
+
+_NO_UTF8 = "Cs"
+"""Category of what stands for a byte of a name that is no UTF-8."""
+_NOT_SHOWN = ("Cc", "Cf", _NO_UTF8)
+"""Categories of control signs, and of those that turn or join what stands beside them."""
 
 UNSEEN = Found(Shape("text", {}), say("no row could be looked at"), ())
 """For a file without a row that can be looked at; each that is there is refused with its own words."""
@@ -167,18 +173,17 @@ def report_of(document: Mapping[str, Any]) -> FileReport:
 
 
 def _check_name(source: Source) -> None:
-    """Pass if plans and reports can hold the name of the file; one from an old system may be no text at all.
+    """Pass if plans, reports and screens can hold the name of the file, and nothing in it acts on a terminal.
 
     Raises: BadInput.
     """
-    try:
-        f"{source.path}{source.name}".encode()
-    except UnicodeEncodeError as error:
+    odd = any(unicodedata.category(sign) in _NOT_SHOWN for sign in source.name)
+    if odd or any(unicodedata.category(sign) == _NO_UTF8 for sign in str(source.path)):
         raise BadInput(
-            say("The name of a file is no UTF-8: {name}", name=ascii(source.name)),
-            why="plans and reports could not hold it",
+            say("The name of a file cannot be shown: {name}", name=ascii(source.name)),
+            why="it holds control characters, or is no UTF-8; plans and reports could not hold it",
             next_step="Give the file another name.",
-        ) from error
+        )
 
 
 def _row(
