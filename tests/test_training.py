@@ -341,6 +341,11 @@ try:
     udp.sendto(b"x", ("192.0.2.7", 53))
 except ConnectionRefusedError:
     pass
+for look_up in (lambda: socket.gethostbyaddr("192.0.2.8"), lambda: socket.getnameinfo(("192.0.2.9", 80), 0)):
+    try:
+        look_up()
+    except ConnectionRefusedError:
+        pass
 import huggingface_hub.constants
 print(huggingface_hub.constants.HF_HUB_OFFLINE, sorted({each.address for each in refused}))
 """
@@ -351,7 +356,10 @@ def test_every_address_but_loopback_is_refused_and_recorded() -> None:
     output = subprocess.run(
         [sys.executable, "-c", OFFLINE], capture_output=True, text=True, check=True, env=environment
     ).stdout
-    assert output == "True ['192.0.2.1', '192.0.2.7', '2001:db8::1', 'example.invalid']\n"
+    assert (
+        output
+        == "True ['192.0.2.1', '192.0.2.7', '192.0.2.8', '192.0.2.9', '2001:db8::1', 'example.invalid']\n"
+    )
 
 
 def test_starting_and_watching_a_run_imports_no_torch() -> None:

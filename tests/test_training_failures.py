@@ -81,19 +81,15 @@ def test_memory_that_runs_out_is_no_error_of_the_program(tmp_path: Path) -> None
     assert as_told(run, RuntimeError("shapes do not agree")).exit_code == 1
 
 
-def test_a_crash_of_a_worker_or_a_job_writes_no_memory_down() -> None:
-    script = """
-import resource, sys
-from appliance.{module} import main
-try:
-    main({arguments})
-finally:
-    print(resource.getrlimit(resource.RLIMIT_CORE))
-"""
-    for module, arguments in (
-        ("training.worker", ["/nowhere"]),
-        ("job.__main__", ["/nowhere", "report", "--prefix", "/nowhere", "--state", "/nowhere"]),
-    ):
-        command = [sys.executable, "-c", script.format(module=module, arguments=arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_a_crash_of_a_worker_or_of_work_on_a_run_writes_no_memory_down(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=4, steps=2)
+    worker = "from appliance.training.worker import main; main(['/nowhere'])"
+    work = (
+        "from pathlib import Path; from appliance.job.record import at_work; "
+        "from appliance.progress import Silent; from appliance.run.folder import RunFolder\n"
+        f"with at_work(RunFolder(Path({str(run.root)!r})), 'evaluate', Silent()): pass"
+    )
+    for script in (worker, work):
+        script += "\nimport resource; print(resource.getrlimit(resource.RLIMIT_CORE))"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout == "(1, 1)\n"

@@ -9,7 +9,6 @@ from typing import get_args
 from appliance.errors import ApplianceError
 from appliance.job.state import Kind
 from appliance.job.work import do
-from appliance.model.memory import leave_no_core
 from appliance.model.offline import go_offline
 from appliance.progress import Silent
 from appliance.run.folder import open_run
@@ -26,7 +25,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--state", type=Path, required=True)
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # also where it was started by hand in a terminal
-    leave_no_core()
     go_offline()
     try:
         do(chosen.kind, open_run(chosen.run), Site(chosen.prefix, chosen.state), Silent())

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from appliance.durable import DISK_FULL
 from appliance.errors import ApplianceError, HostNotReady
 from appliance.job.state import JobFiles, Kind
-from appliance.model.memory import is_out_of_memory
+from appliance.model.memory import is_out_of_memory, leave_no_core
 from appliance.process import unwinds_on
 from appliance.progress import Advance, Progress
 from appliance.run.events import EventLog
@@ -76,6 +76,7 @@ def at_work(
 
     Raises: HostNotReady, when another still is, when nothing can be written there or the disk is full.
     """
+    leave_no_core()
     files = JobFiles(run, kind)
     try:
         files.folder.mkdir(mode=0o750, exist_ok=True)

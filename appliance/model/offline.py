@@ -41,6 +41,8 @@ NETWORK_EVENTS = (
     "socket.sendmsg",
     "socket.getaddrinfo",
     "socket.gethostbyname",
+    "socket.gethostbyaddr",
+    "socket.getnameinfo",
 )
 
 
@@ -107,7 +109,8 @@ def is_loopback(host: str) -> bool:
 
 def _address(event: str, args: tuple[Any, ...]) -> str | None:
     """The host that the event reaches for; None for a Unix socket or no host at all."""
-    target = args[0] if event in ("socket.getaddrinfo", "socket.gethostbyname") else args[-1]
+    # What is looked up stands first, where something is sent to stands last.
+    target = args[0] if event.startswith("socket.get") else args[-1]
     if isinstance(target, tuple):
         target = target[0] if target else None
     elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
