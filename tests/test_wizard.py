@@ -24,6 +24,7 @@ from appliance.run.plan import DataFile, Plan, TrainingChoice, field_problem, re
 from appliance.run.rows import Message, Row
 from appliance.sentence import Sentence
 from appliance.site.layout import Site
+from appliance.training.looked import Look
 from appliance.wizard.desk import RUNS_FRESH_S, Desk
 from appliance.wizard.draft import Draft, draft_folder, read_draft, with_value, write_draft
 from appliance.wizard.flow import AFTER_START, BEFORE_A_RUN, ORDER, STEPS
@@ -288,6 +289,36 @@ def test_a_file_that_is_gone_is_left_out_when_others_are_taken(desk: Desk) -> No
     desk.keep(files.take(desk, f"{gone}\n{there}"))
     assert files.show(desk) == str(there)
     assert files.problem(desk) == ""
+
+
+def look_with(rows: int, bad: int) -> Look:
+    """A look at so many usable rows, and so many that cannot be used."""
+    figures = {field.name: 0 for field in msgspec.structs.fields(Look)}
+    none = {name: () for name in ("files", "problems", "lengths", "remarks", "shown")}
+    told = {"device": "cpu", "estimated": None, "rows": rows, "problem_count": bad}
+    return msgspec.convert({**figures, **none, **told}, Look)
+
+
+class LookedDesk(Desk):
+    """A desk whose rows were looked at already."""
+
+    seen: Look | None = None
+
+    def found(self) -> Look | None:
+        return self.seen
+
+
+def test_going_on_without_bad_rows_is_asked_again_when_there_are_more_of_them(site: Site) -> None:
+    desk = LookedDesk(site)
+    question = next(each for each in STEPS["check"].questions if each.name == "data.max_bad_share")
+    desk.seen = look_with(97, 3)
+    desk.keep(question.take(desk, "yes"))
+    assert (question.show(desk), desk.draft.plan.data.max_bad_share) == ("yes", 0.03)
+    desk.seen = look_with(90, 10)
+    assert question.show(desk) == "no", "of these nobody has said so"
+    desk.keep(question.take(desk, "yes"))
+    assert (question.show(desk), desk.draft.plan.data.max_bad_share) == ("yes", 0.1)
+    desk.close()
 
 
 # After a run

@@ -191,6 +191,13 @@ def _needed_share(look: Look) -> float:
     return min(1.0, -(-1000 * look.problem_count // total) / 1000)
 
 
+def _shown_skip(desk: Desk) -> str:
+    """The answer, as far as it was given for these rows: it says nothing of more that were found since."""
+    look = desk.found()
+    covered = look is None or not _refused_stop(desk, look)
+    return "yes" if desk.draft.plan.data.max_bad_share > 0 and covered else "no"
+
+
 def _take_skip(desk: Desk, text: str) -> Draft:
     wanted, look = yes_or_no(text), desk.found()
     share = _needed_share(look) if look is not None and wanted else 0.0
@@ -259,7 +266,7 @@ CHECK = Step(
             label="Go on without the rows that cannot be used",
             help="They are listed in the run's check report; the others are used.",
             kind="yesno",
-            show=lambda desk: "yes" if desk.draft.plan.data.max_bad_share > 0 else "no",
+            show=_shown_skip,
             take=_take_skip,
             asked=_has_refused,
         ),
