@@ -463,6 +463,17 @@ def test_the_first_page_says_in_both_languages_what_is_inside(private: Site) -> 
     assert "{" not in page
 
 
+def test_the_support_file_takes_nothing_from_elsewhere_by_links_and_pipes(
+    private: Site, tmp_path: Path
+) -> None:
+    logs = private.state / "logs"
+    logs.mkdir(exist_ok=True)
+    (tmp_path / "elsewhere").write_text("a\nzhangwei\n")
+    (logs / "islet-20991121T000000Z-a.log").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(logs / "islet-20991121T000000Z-b.log")
+    assert "zhangwei" not in support_text(private, [])
+
+
 def test_marks_of_two_files_cannot_be_compared(private: Site) -> None:
     first, second = (set(re.findall(r'"run": "(#\w+)"', support_text(private, []))) for _ in range(2))
     assert len(first) == 1 and first != second

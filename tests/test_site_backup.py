@@ -352,6 +352,20 @@ def test_every_refusal_says_why_and_next(disk: Path, tmp_path: Path) -> None:
     assert caught.value.why and caught.value.next_step
 
 
+def test_a_place_where_nobody_may_write_is_not_said_to_be_the_prefix(site: Site, tmp_path: Path) -> None:
+    def refuse(event: str, arguments: tuple[object, ...]) -> None:
+        if refusing and event == "os.mkdir" and str(arguments[0]) == str(tmp_path / "disk 3"):
+            raise PermissionError(13, "Permission denied", str(arguments[0]))
+
+    refusing = [True]
+    sys.addaudithook(refuse)
+    with pytest.raises(HostNotReady) as caught:
+        back_up(site, tmp_path / "disk 3")
+    refusing.clear()
+    assert caught.value.what == f"No backup can be made in {tmp_path}/disk 3."
+    assert "Permission denied" in caught.value.why
+
+
 # --- links that somebody puts in the way --------------------------------------------------------
 
 SWAPPED = """

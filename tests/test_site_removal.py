@@ -160,6 +160,19 @@ def test_gc_takes_what_a_cut_off_install_left(site: Site) -> None:
     assert not site.release(5).exists() and not stray.exists()
 
 
+def test_gc_is_not_held_up_by_a_pipe_in_place_of_a_note(site: Site) -> None:
+    run = make_run(site, "r", site.release(1) / "models/islet/tiny")
+    (run / "base").unlink()
+    os.mkfifo(run / "base")
+    code = "from appliance.cli import main; main()"
+    where = ("--prefix", site.prefix, "--state", site.state)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *where, "gc", "--yes"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert whole(site) == [1, 2, 3, 4]  # which model it was made on cannot be told, so it may be any
+
+
 def test_gc_leaves_what_is_not_islets(site: Site) -> None:
     theirs = [site.prefix / name for name in ("releases/20241121120000", "releases/x", "quarantine.mine")]
     for folder in theirs:

@@ -57,6 +57,7 @@ ODD = {
     "an absolute path": b'{"do": "start", "run": "/etc"}\n',
     "this folder": b'{"do": "start", "run": "."}\n',
     "a hidden name": b'{"do": "start", "run": ".part"}\n',
+    "a fact called by": b'{"do": "record", "event": "report", "facts": {"by": "root"}}\n',
     "a NUL": b'{"do": "start", "run": "a\\u0000b"}\n',
     "a line in a name": b'{"do": "stop", "run": "a\\nb"}\n',
     "a long name": b'{"do": "start", "run": "' + b"a" * 200 + b'"}\n',

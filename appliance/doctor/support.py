@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -32,6 +33,7 @@ from appliance.site.health.finding import Finding
 from appliance.site.layout import Site
 from appliance.site.releases import installed_releases
 
+TRACE_BYTES = 100_000
 SHOWN_RUNS, SHOWN_EVENTS, SHOWN_TRACES = 20, 200, 10
 PAGES = ("support.en.txt", "support.zh_CN.txt")
 MARK_DIGITS = 8
@@ -241,11 +243,18 @@ def _audit(marks: _Marks, site: Site) -> dict[str, Any]:
 def _traces(marks: _Marks, site: Site) -> list[list[str]]:
     """The newest traces: places in the program, and kinds of exceptions."""
     try:
-        logs = sorted((site.state / "logs").glob("islet-*.log"))[-SHOWN_TRACES:]
-        texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs]
+        logs = [log for log in sorted((site.state / "logs").glob("islet-*.log")) if not log.is_symlink()]
+        texts = [_text(log) for log in logs[-SHOWN_TRACES:]]
     except OSError:
         return []
     return [list(_trace_lines(marks, text)) for text in texts]
+
+
+def _text(log: Path) -> str:
+    """A trace; nothing of what is no plain file: others may write in that folder too. Raises: OSError."""
+    with os.fdopen(os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        is_plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        return file.read(TRACE_BYTES).decode("utf-8", "replace") if is_plain else ""
 
 
 def _trace_lines(marks: _Marks, text: str) -> Iterable[str]:

@@ -81,7 +81,7 @@ def login_of(pid: int) -> int | None:
     return None
 
 
-def append(log: Path, event: str, *, by: Who | None = None, **facts: str | int) -> None:
+def append(log: Path, event: str, /, *, by: Who | None = None, **facts: str | int) -> None:
     """Add one entry, flushed to the disk, and sign. Facts say what was done; never what a patient said.
 
     by: who did it, where that is not the account of this process

@@ -23,7 +23,7 @@ from appliance.bundle.verify import clock
 from appliance.durable import make_folder, remove_parts, sync_folder, write_whole
 from appliance.errors import BadInput, HostNotReady
 from appliance.progress import Advance, Progress, amount_text
-from appliance.sentence import say
+from appliance.sentence import reason, say
 from appliance.site import audit
 from appliance.site.backup_list import LIST, SUMS, Backup, Saved, format_list, sums_line
 from appliance.site.layout import Site
@@ -65,8 +65,7 @@ def make_backup(site: Site, folder: Path, progress: Progress) -> Made:
         audit.append(site.audit, "backup", folder=str(folder))
         paths, skipped = _choose(site)
         total = sum(_size(path) for path in paths)
-        make_folder(folder)
-        remove_parts(folder)
+        _make_place(folder)
         _check_room(folder, total)
         with progress.stage(say("backing up"), total=total) as advance:
             saved, odd = _save_all(site, folder / FILES, paths, advance)
@@ -105,6 +104,19 @@ def _check_place(site: Site, folder: Path) -> None:
             why=why,
             next_step="Give a new folder on another disk, one for each backup.",
         )
+
+
+def _make_place(folder: Path) -> None:
+    try:
+        make_folder(folder)
+        (folder / FILES).mkdir(exist_ok=True)
+        remove_parts(folder)
+    except PermissionError as error:
+        raise HostNotReady(
+            say("No backup can be made in {folder}.", folder=folder),
+            why=reason(error),
+            next_step="Give a folder where you may write, on another disk.",
+        ) from error
 
 
 def _is_cut_off(folder: Path) -> bool:
@@ -173,7 +185,6 @@ def _save_all(site: Site, store: Path, paths: list[Path], advance: Advance) -> t
 
     Root reads folders of others here, who may put a link in the place of a folder.
     """
-    store.mkdir(exist_ok=True)
     saved, odd = [], []
     for path in paths:
         name = str(path.relative_to(site.state))

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from appliance.bundle import names
@@ -37,15 +37,17 @@ def alone(site: Site, command: str) -> Iterator[None]:
 
     Raises: HostNotReady, when another is at work, or this account may not write here.
     """
-    try:
-        with kernel_lock(site, command), _folder(site, command):
-            yield
-    except PermissionError as error:
-        raise HostNotReady(
-            say("{folder} cannot be written.", folder=site.prefix),
-            why=reason(error),
-            next_step="Run this as the account that installed Islet here, often root.",
-        ) from error
+    with ExitStack() as held:
+        try:
+            held.enter_context(kernel_lock(site, command))
+            held.enter_context(_folder(site, command))
+        except PermissionError as error:
+            raise HostNotReady(
+                say("{folder} cannot be written.", folder=site.prefix),
+                why=reason(error),
+                next_step="Run this as the account that installed Islet here, often root.",
+            ) from error
+        yield
 
 
 @contextmanager

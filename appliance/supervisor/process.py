@@ -92,6 +92,6 @@ def find_launched(run: Path, uid: int) -> int | None:
             if entry.stat().st_uid != uid:
                 continue
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-            if words[-1:] == worker[1:] and words[-2] in (worker[0], "appliance.supervisor.launch"):
+            if words[-1:] == worker[1:] and words[-2:-1] in ([worker[0]], ["appliance.supervisor.launch"]):
                 return int(entry.name)
     return None

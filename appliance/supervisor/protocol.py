@@ -23,9 +23,9 @@ ASK_WITHIN_S = 5.0
 _RUN = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
 _FACT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 RESERVED = frozenset(
-    ("time", "event", "uid", "user", "login", "before", "key", "key_was", "release", "release_sums")
+    ("time", "event", "uid", "user", "login", "before", "by", "key", "key_was", "release", "release_sums")
 )
-"""Fields of an entry that only the supervisor writes."""
+"""Fields of an entry that only the supervisor writes, and the word by which it is told whose the entry is."""
 
 RunState = Literal["queued", "starting", "running"]
 
