@@ -318,6 +318,10 @@ def test_going_on_without_bad_rows_is_asked_again_when_there_are_more_of_them(si
     assert question.show(desk) == "no", "of these nobody has said so"
     desk.keep(question.take(desk, "yes"))
     assert (question.show(desk), desk.draft.plan.data.max_bad_share) == ("yes", 0.1)
+    for bad in range(1, 100):
+        desk.seen = look_with(100 - bad, bad)
+        desk.keep(question.take(desk, "yes"))
+        assert question.show(desk) == "yes", bad
     desk.close()
 
 
