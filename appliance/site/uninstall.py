@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.bundle import names
-from appliance.durable import make_folder, remove_parts, write_whole
+from appliance.durable import make_folder, remove_parts, sync_disk, write_whole
 from appliance.errors import HostNotReady
 from appliance.locale import catalogue, language_of
 from appliance.process import run
@@ -90,6 +90,8 @@ def uninstall(site: Site, shown: Removal, progress: Progress) -> None:
         with progress.stage(say("removing"), total=None):
             for path in _data(site) if shown.with_data else ():
                 _remove(path)
+            if shown.with_data:
+                sync_disk(site.state)  # what takes the command's place removes no data that comes back
             for path in _own(site):
                 if path not in last and not _is_command(site, path) and not is_quarantine(path):
                     _remove(path)
