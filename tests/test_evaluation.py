@@ -1,7 +1,10 @@
 """Questions before and after: generation is the model's own greedy answer, and the counts are right."""
 
+import hashlib
 import json
 import math
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,14 @@ from appliance.evaluation.compare import evaluate
 from appliance.evaluation.judge import is_right
 from appliance.evaluation.likelihood import batches_of as loss_batches
 from appliance.evaluation.prompt import answer_of, expected_text, prompt_of
-from appliance.evaluation.questions import sample
+from appliance.evaluation.questions import read_questions, sample
 from appliance.evaluation.results import read_answers, read_summary
 from appliance.model.base import load_base, load_tokenizer, stop_ids
 from appliance.run.folder import RunFolder
-from appliance.run.plan import EvaluationChoice, read_plan, write_plan
+from appliance.run.plan import EvaluationChoice, QuestionSet, read_plan, write_plan
 from appliance.run.rows import Message, Row
 from appliance.training.encode import Encoder
-from tests.runs import events_of, losses_of, make_run
+from tests.runs import events_of, losses_of, make_run, write_rows
 from tests.test_packing import THOUGHTFUL
 from tests.test_tool_rows import ASKED, CALL, JSON_IN_TAGS, TALK, row
 from tests.test_training import train_here
@@ -209,6 +212,26 @@ def test_answers_of_two_evaluations_are_not_taken_for_one(tmp_path: Path) -> Non
     (run.evaluation / "after.jsonl").write_text("".join(reversed(lines)))
     with pytest.raises(BadInput, match="hold different rows"):
         read_answers(run)
+
+
+def test_the_hash_of_a_set_is_that_of_the_file_that_the_plan_names(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=3, steps=1)
+    folder, archive = tmp_path / "folder", tmp_path / "rows.zip"
+    folder.mkdir()
+    shutil.copy(tmp_path / "rows.json", folder / "a.json")
+    write_rows(folder / "b.json", 5)
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(folder / "a.json", "a.json")
+        packed.write(folder / "b.json", "b.json")
+    plan = read_plan(run.plan)
+    sets = (QuestionSet("plain", str(tmp_path / "rows.json")), QuestionSet("packed", str(archive)))
+    sets = (*sets, QuestionSet("folder", str(folder)))
+    plan = msgspec.structs.replace(plan, evaluation=EvaluationChoice(sets))
+    found = {each.name: each.sha256 for each in read_questions(run, plan)}
+    for name, path in (("plain", tmp_path / "rows.json"), ("packed", archive)):
+        assert found[name] == hashlib.sha256(path.read_bytes()).hexdigest()
+    write_rows(folder / "b.json", 6)
+    assert {each.name: each.sha256 for each in read_questions(run, plan)}["folder"] != found["folder"]
 
 
 def test_a_set_without_rows_is_refused(tmp_path: Path) -> None:

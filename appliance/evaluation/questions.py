@@ -8,7 +8,7 @@ from typing import Literal
 
 from appliance.data.canonical import read_rows
 from appliance.data.kinds import of_kind
-from appliance.data.read import read_file
+from appliance.data.read import FileReport, read_file
 from appliance.data.tally import check_bad_share
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
@@ -49,13 +49,13 @@ def read_questions(run: RunFolder, plan: Plan) -> list[Questions]:
         reading = of_kind(read_file(path, system=plan.model.system), "chat")
         remedy = say("Correct these questions: every one is asked.")
         check_bad_share(len(reading.rows), len(reading.problems), reading.problems, 0.0, remedy=remedy)
-        sha256 = reading.files[0].sha256
+        sha256 = _sha256(path, reading.files)
         sets.append(Questions(choice.name, choice.judge, path, sha256, len(reading.rows), reading.rows))
     named = {each.name for each in sets}
     for name, (file, most) in OWN_SETS.items():
         path = run.data / file
         if name not in named and path.is_file() and (rows := read_rows(path)):
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            sha256 = _sha256(path, ())
             sets.append(Questions(name, "exact", path, sha256, len(rows), sample(rows, most)))
     if not sets:
         raise BadInput(
@@ -76,6 +76,15 @@ def conversation(row: Row) -> Conversation:
     """What stands before the last answer, without the system prompt and blanks around a turn."""
     turns = (turn for turn in row.question if turn.role != "system")
     return tuple((turn.role, turn.content.strip()) for turn in turns)
+
+
+def _sha256(path: Path, files: Sequence[FileReport]) -> str:
+    """SHA-256 of the file at `path`; of a folder, of the list of its `files` as sha256sum writes it."""
+    if path.is_dir():
+        lines = "".join(f"{file.sha256}  {file.name}\n" for file in files)
+        return hashlib.sha256(lines.encode()).hexdigest()
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def sample(rows: Sequence[Row], most: int) -> tuple[Row, ...]:

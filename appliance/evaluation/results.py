@@ -63,7 +63,8 @@ class SetResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str
     """The file asked from: a set of the plan, or a file in the run's `data/`."""
     sha256: str
-    """64 lower-case hex digits, over that file's bytes."""
+    """64 lower-case hex digits, over that file's bytes; of a folder, over the list of its files as sha256sum
+    writes it."""
     rows: int
     """Rows in that file."""
     questions: int
