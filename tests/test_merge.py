@@ -12,7 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from appliance.errors import BadInput, HostNotReady, StepFailed
-from appliance.export.merge import ROWS_ELEMENTS, check_room, lora_delta, merge, summed
+from appliance.export.merge import (
+    ROWS_ELEMENTS,
+    check_room,
+    lora_delta,
+    merge,
+    put_in_place,
+    summed,
+)
 from appliance.progress import Silent
 from tests.tiny import make_tiny_model, tiny_model
 
@@ -366,3 +373,11 @@ def test_refuses_a_safetensors_file_with(defect: str, plain_adapter: Path, tmp_p
     shutil.copytree(plain_adapter, adapter)
     (adapter / "adapter_model.safetensors").write_bytes(damaged_headers()[defect])
     assert "not a sound safetensors file" in refused(tiny_model(), adapter, tmp_path)
+
+
+def test_a_folder_whose_replacing_was_cut_off_is_still_there_when_the_next_one_fails(tmp_path: Path) -> None:
+    (tmp_path / "export.old").mkdir()  # what a kill between the two renames leaves
+    (tmp_path / "export.old" / "m.gguf").write_bytes(b"weights")
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "export.partial", tmp_path / "export")
+    assert (tmp_path / "export" / "m.gguf").read_bytes() == b"weights"

@@ -110,6 +110,8 @@ def check_room(folder: Path, need_bytes: int) -> None:
 def put_in_place(aside: Path, into: Path) -> None:
     """Rename the finished folder `aside` to `into`; an older `into` is removed."""
     old = into.with_name(into.name + ".old")
+    if old.exists() and not into.exists():  # the last one was killed between the two renames
+        old.rename(into)
     shutil.rmtree(old, ignore_errors=True)
     try:
         if into.exists():
