@@ -214,6 +214,30 @@ def test_marks_and_thoughts_are_mended_and_the_row_says_so(tmp_path: Path) -> No
     assert report["rows_in"] == report["rows_out"] + len(report["dropped"])
 
 
+def test_of_rows_that_say_the_same_one_without_another_fault_stays(tmp_path: Path) -> None:
+    asked = "反复上腹部疼痛伴恶心呕吐三天，既往有胃溃疡病史十年，长期服用奥美拉唑，下一步应该如何处理？"
+    said = "建议完善胃镜检查，继续抑酸治疗，注意饮食，避免辛辣刺激食物，定期复查，如有黑便及时就诊"
+    rows = table(
+        tmp_path / "rows.csv",
+        (asked, f"{said}，"),  # cut off: another stands for it
+        (asked, f"{said}。"),
+        (asked, f"{said}。"),
+        (asked, f"{said}！"),
+        (asked, f"{said}："),
+        ("几楼？", "三楼"),
+    )
+    out = tmp_path / "out.parquet"
+    islet("clean", rows, "--out", out, "--drop", "cut-off,near-duplicates,exact-duplicates")
+    assert [row.row for row in read_rows(out)] == [3, 7]
+    report = json.loads((tmp_path / "out.parquet.clean.json").read_text(encoding="utf-8"))
+    assert {each["row"]: each["codes"] for each in report["dropped"]} == {
+        2: ["cut-off"],
+        4: ["exact-duplicates"],
+        5: ["near-duplicates"],
+        6: ["cut-off", "near-duplicates"],
+    }
+
+
 def test_trained_rows_that_the_validation_has_are_left_out_of_the_trained_ones(tmp_path: Path) -> None:
     rows = table(tmp_path / "rows.csv", ("药房几点开门？", "八点"), ("挂号在哪里？", "一楼大厅"))
     held = table(tmp_path / "held.csv", ("药房几点开门", "八点整"), ("化验在哪里？", "二楼"))

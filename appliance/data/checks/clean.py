@@ -144,12 +144,33 @@ def _turns(row: Row) -> tuple[Message, ...]:
 
 
 def _codes(checked: Checked, first: int, drop: Collection[str]) -> dict[int, list[str]]:
-    """Number of each row that is left out, counted from `first`, with the codes that it is left out for."""
+    """Number of each row that is left out, counted from `first`, with the codes that it is left out for.
+
+    Of rows that say the same, one stays that is left out for nothing else, where there is one.
+    """
+    dropped = [hits for code in DROPPABLE if code in drop for hits in checked.hits if hits.code == code]
     found: dict[int, list[str]] = {}
-    for code in DROPPABLE:
-        at = [hits.at for hits in checked.hits if hits.code == code] if code in drop else []
-        for number in np.unique(np.concatenate(at)).tolist() if at else ():
-            found.setdefault(number - first, []).append(code)
+    for hits in dropped:
+        if hits.twins is None:
+            for number in np.unique(hits.at).tolist():
+                if hits.code not in (codes := found.setdefault(number - first, [])):
+                    codes.append(hits.code)
+    pairs = (
+        (row - first, twin - first, hits.code)
+        for hits in dropped
+        if hits.twins is not None
+        for row, twin in zip(hits.at.tolist(), hits.twins.tolist(), strict=True)
+    )
+    stands_for: dict[int, int] = {}
+    for row, twin, code in sorted(pairs):
+        while twin in stands_for:
+            twin = stands_for[twin]
+        if row in found:
+            found[row].append(code)
+        elif twin in found:
+            stands_for[twin] = row
+        elif twin != row:
+            stands_for[row], found[row] = twin, [code]
     return found
 
 

@@ -102,6 +102,7 @@ class Doubles:
                 "is the same as {where}", where=places.named(int(firsts[k]), int(again[k]))
             ),
             "row",
+            firsts,
         )
 
     def known(self, validation_from: int) -> NDArray[np.bool_]:

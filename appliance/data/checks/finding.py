@@ -183,3 +183,5 @@ class Hits:
     words: Callable[[int, "Places"], Sentence]
     """What is wrong with the row at a position of `at`."""
     field: str = "answer"
+    twins: "NDArray[np.int64] | None" = None
+    """Of each of these rows the earlier one that it says again; None for what is no matter of two rows."""

@@ -113,7 +113,8 @@ class NearDuplicates:
                 groups["other-numbers"].append(pair)
         for code, members in groups.items():
             at = np.array([row for row, _, _ in members], dtype=np.int64)
-            yield Hits(code, at, _words(members, code), "row")
+            twins = np.array([other for _, other, _ in members], dtype=np.int64)
+            yield Hits(code, at, _words(members, code), "row", None if code == "near-leakage" else twins)
 
 
 def alike(candidates: Candidates, again: Iterable[Batch]) -> Iterator[Pair]:
