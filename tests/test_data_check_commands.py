@@ -238,6 +238,22 @@ def test_of_rows_that_say_the_same_one_without_another_fault_stays(tmp_path: Pat
     }
 
 
+def test_near_duplicates_are_left_out_whatever_the_validation_has(tmp_path: Path) -> None:
+    asked = "反复上腹部疼痛伴恶心呕吐三天，既往有胃溃疡病史十年，长期服用奥美拉唑，{}下一步应该如何处理？"
+    rows = table(
+        tmp_path / "rows.csv",
+        *((asked.format(each), "完善胃镜检查，继续抑酸治疗。") for each in ("", "请问", "那么", "他的")),
+        ("几楼？", "三楼"),
+    )
+    held = table(tmp_path / "held.csv", (asked.format(""), "完善胃镜检查，继续抑酸治疗。"))
+    out = tmp_path / "out.parquet"
+    words = ("--drop", "leakage,near-duplicates", "--validation", held)
+    assert islet("clean", rows, "--out", out, *words).exit_code == 0
+    assert [row.row for row in read_rows(out)] == [3, 6]
+    report = json.loads((tmp_path / "out.parquet.clean.json").read_text(encoding="utf-8"))
+    assert [each["codes"] for each in report["dropped"]] == [["leakage"], *[["near-duplicates"]] * 2]
+
+
 def test_trained_rows_that_the_validation_has_are_left_out_of_the_trained_ones(tmp_path: Path) -> None:
     rows = table(tmp_path / "rows.csv", ("药房几点开门？", "八点"), ("挂号在哪里？", "一楼大厅"))
     held = table(tmp_path / "held.csv", ("药房几点开门", "八点整"), ("化验在哪里？", "二楼"))

@@ -103,7 +103,14 @@ def clean(
     """
     from appliance.check_view import print_cleaned
     from appliance.data.checks.check import check_rows
-    from appliance.data.checks.clean import OF_A_MODEL, OF_A_VALIDATION, Wishes, check_out, write_clean
+    from appliance.data.checks.clean import (
+        AMONG_THEMSELVES,
+        OF_A_MODEL,
+        OF_A_VALIDATION,
+        Wishes,
+        check_out,
+        write_clean,
+    )
 
     _check_found(OF_A_MODEL, (*drop, *mend), "--model", model)
     _check_found(OF_A_VALIDATION, drop, "--validation", validation)
@@ -119,5 +126,7 @@ def clean(
     sides = (held, rows) if validation else (rows,)
     checked = check_rows(*sides, tokens=tokens, progress=watched())
     first = checked.validation_from if validation else 0
+    again = bool(validation) and not set(AMONG_THEMSELVES).isdisjoint(drop)
+    alone = check_rows(rows, progress=watched()) if again else None
     wishes = Wishes(drop, mend, tokens.controls if tokens else ())
-    print_cleaned(write_clean(out, rows, checked, first, wishes), out, as_json=as_json)
+    print_cleaned(write_clean(out, rows, checked, first, wishes, alone), out, as_json=as_json)

@@ -12,7 +12,7 @@ import numpy as np
 
 from appliance.data.checks.batch import answer_of, without_thoughts
 from appliance.data.checks.check import Checked, Rows
-from appliance.data.checks.finding import KINDS
+from appliance.data.checks.finding import KINDS, Hits
 from appliance.data.checks.marks import KNOWN, pattern_of
 from appliance.data.written import check_free, check_place, with_report, write
 from appliance.durable import whole_file
@@ -26,6 +26,9 @@ DROPPABLE = tuple(code for code in KINDS if code != "unusable")
 OF_A_MODEL = ("too-long", "control-tokens", "template", "no-stop", "unknown-tokens")
 OF_A_VALIDATION = ("leakage", "near-leakage")
 """What is found only where a model, or rows for validation, are named."""
+
+AMONG_THEMSELVES = ("near-duplicates", "other-numbers")
+"""What a row that is nearly one of the validation is not told: it is told as `near-leakage` alone."""
 
 BY_DEFAULT = ("exact-duplicates", "empty")
 
@@ -70,16 +73,24 @@ def check_out(out: Path) -> None:
     check_place(report_of(out))
 
 
-def write_clean(out: Path, rows: Rows, checked: Checked, first: int, wishes: Wishes) -> Cleaned:
+def write_clean(
+    out: Path, rows: Rows, checked: Checked, first: int, wishes: Wishes, alone: Checked | None = None
+) -> Cleaned:
     """Write rows to `out` and the report beside.
 
     rows: those that are written; first: the number of the first of them in `checked`
+    alone: what is found `AMONG_THEMSELVES`, where `checked` has a validation too
 
     Raises: BadInput, as `check_out`; HostNotReady, when the disk is full.
     """
     check_out(out)
     cleaned = Cleaned()
-    write(out, _clean(rows(), _codes(checked, first, wishes.drop), wishes, cleaned))
+    if alone is None:
+        hits = _hits(checked, first, wishes.drop)
+    else:
+        hits = _hits(checked, first, set(wishes.drop) - set(AMONG_THEMSELVES))
+        hits += _hits(alone, 0, set(wishes.drop) & set(AMONG_THEMSELVES))
+    write(out, _clean(rows(), _codes(hits), wishes, cleaned))
     with with_report(out):
         _write_report(out, cleaned, wishes)
     return cleaned
@@ -143,20 +154,28 @@ def _turns(row: Row) -> tuple[Message, ...]:
     return (*row.messages, row.rejected) if row.rejected else row.messages
 
 
-def _codes(checked: Checked, first: int, drop: Collection[str]) -> dict[int, list[str]]:
-    """Number of each row that is left out, counted from `first`, with the codes that it is left out for.
+def _hits(checked: Checked, first: int, drop: Collection[str]) -> list[Hits]:
+    """What is found of the codes to drop, in the order of the codes, rows counted from `first`."""
+    found = (hits for code in DROPPABLE if code in drop for hits in checked.hits if hits.code == code)
+    return [
+        replace(hits, at=hits.at - first, twins=None if hits.twins is None else hits.twins - first)
+        for hits in found
+    ]
+
+
+def _codes(dropped: Sequence[Hits]) -> dict[int, list[str]]:
+    """Number of each row that is left out, with the codes that it is left out for.
 
     Of rows that say the same, one stays that is left out for nothing else, where there is one.
     """
-    dropped = [hits for code in DROPPABLE if code in drop for hits in checked.hits if hits.code == code]
     found: dict[int, list[str]] = {}
     for hits in dropped:
         if hits.twins is None:
-            for number in np.unique(hits.at).tolist():
-                if hits.code not in (codes := found.setdefault(number - first, [])):
+            for row in np.unique(hits.at).tolist():
+                if hits.code not in (codes := found.setdefault(row, [])):
                     codes.append(hits.code)
     pairs = (
-        (row - first, twin - first, hits.code)
+        (row, twin, hits.code)
         for hits in dropped
         if hits.twins is not None
         for row, twin in zip(hits.at.tolist(), hits.twins.tolist(), strict=True)
