@@ -18,7 +18,6 @@ from appliance.wizard.desk import Desk
 from appliance.wizard.draft import with_value
 from appliance.wizard.flow import STEPS
 from appliance.wizard.page import Facts, Page
-from appliance.wizard.question import WrongAnswer
 from appliance.wizard.step import to_page
 from appliance.wizard.steps.columns import COLUMNS
 from tests.data_goods import workbook
@@ -103,8 +102,34 @@ def test_columns_that_were_found_can_be_changed_and_back_keeps_them(desk: Desk, 
     again = Desk(desk.site)
     assert again.draft.plan.data.train[0].columns == {"response": "short"}, "it is on disk"
     again.close()
-    with pytest.raises(WrongAnswer):
-        answer(desk, "prompt", "short")
+
+
+def test_question_and_answer_can_change_places_in_a_file_of_two_columns(desk: Desk, tmp_path: Path) -> None:
+    choose(desk, write(tmp_path / "two.json", [{"甲": "三楼", "乙": "几楼？"}]))
+    answer(desk, "prompt", "甲")
+    answer(desk, "response", "乙")
+    page = answer(desk, "prompt", "乙")
+    assert [field.value for field in page.fields] == ["乙", "甲"]
+    (row,) = read_files(desk.draft.plan.data.train).rows
+    assert (row.messages[0].content, row.answer) == ("几楼？", "三楼")
+    choose(desk, write(tmp_path / "half.json", [{"甲": "三楼", "乙": "几楼？"}]))
+    answer(desk, "prompt", "甲")
+    answer(desk, "response", "甲")
+    assert desk.draft.plan.data.train[0].columns == {"response": "甲"}
+    page = choose(desk, write(tmp_path / "found.json", [{"question": "三楼", "answer": "几楼？"}]))
+    assert [field.value for field in page.fields] == ["question", "answer"]
+    page = answer(desk, "response", "question")
+    assert [field.value for field in page.fields] == ["answer", "question"]
+
+
+def test_a_file_that_was_mended_is_looked_at_again(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text("{", encoding="utf-8")
+    assert choose(desk, path).level == "fail"
+    write(path, [{"question": "几楼？", "answer": "三楼"}])
+    assert "again" in [action.name for action in shown(desk).actions]
+    COLUMNS.takes["again"](desk)
+    assert shown(desk).level == "ok"
 
 
 def test_a_workbook_with_several_sheets_is_asked_about_once(desk: Desk, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from appliance.sentence import listed, say
 from appliance.wizard.cells import one_line
 from appliance.wizard.desk import Desk
 from appliance.wizard.draft import Draft, with_value
-from appliance.wizard.page import Block, Fact, Facts, Level, Option, Paragraph
+from appliance.wizard.page import Action, Block, Fact, Facts, Level, Option, Paragraph
 from appliance.wizard.question import Question, WrongAnswer
 from appliance.wizard.step import Step, Verdict, as_failure, error_facts
 from appliance.wizard.titles import TITLES
@@ -102,10 +102,16 @@ def _take_turns(desk: Desk, text: str) -> Draft:
 def _take_column(field: FieldName) -> Any:
     def take(desk: Desk, text: str) -> Draft:
         _check_listed(text, [column.name for column in _columns(desk)])
-        others = {name: column for name, column in _named(desk).items() if name != field}
-        if text in others.values():
-            raise WrongAnswer("This column is the other one of the two already.")
-        return _with(desk, columns={**others, field: text})
+        named = _named(desk)
+        if text in [column for name, column in named.items() if name not in PAIR]:
+            raise WrongAnswer("This column is read as something else already.")
+        (partner,) = (name for name in PAIR if name != field)
+        if (
+            _column(desk, partner) == text
+        ):  # they change places: nothing else could mend a file of two columns
+            named.pop(partner, None)
+            named |= {partner: before} if (before := _column(desk, field)) else {}
+        return _with(desk, columns={**named, field: text})
 
     return take
 
@@ -115,14 +121,14 @@ def _check_listed(text: str, names: Any) -> None:
         raise WrongAnswer("Choose one of the lines.")
 
 
-def _show_column(field: FieldName) -> Any:
+def _column(desk: Desk, field: FieldName) -> str:
     """The column that was answered, else the one that was found."""
+    found = _seen(desk).found
+    return _named(desk).get(field) or (dict(found.columns).get(field, "") if found else "")
 
-    def show(desk: Desk) -> str:
-        found = _seen(desk).found
-        return _named(desk).get(field) or (dict(found.columns).get(field, "") if found else "")
 
-    return show
+def _show_column(field: FieldName) -> Any:
+    return lambda desk: _column(desk, field)
 
 
 def _column_options(desk: Desk) -> tuple[Option, ...]:
@@ -272,6 +278,8 @@ COLUMNS = Step(
     ),
     before=lambda desk: "data",
     after=lambda desk: "check",
+    actions=lambda desk: (Action("again", "Check again", key="f5"),),
+    takes={"again": lambda desk: desk.look_again()},
     live=lambda desk: any(_look(desk, file) is None for file in desk.draft.plan.data.train),
     private=lambda desk: bool(_columns(desk)),
 )
