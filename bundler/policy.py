@@ -188,15 +188,17 @@ def check_document(hub: str, path: str, file: Path, exceptions: Exceptions | Non
         pairs.extend(found)
         return dict(found)
 
+    said = ""
     try:
-        json.loads(data, object_pairs_hook=look)
+        # Addresses as they are, also where some signs of them are written as \u0026 and the like.
+        said = json.dumps(json.loads(data, object_pairs_hook=look), ensure_ascii=False)
     except (ValueError, RecursionError) as error:
         _judge(hub, path, "document", f"it is not JSON: {error}", exceptions)
     for key, value in pairs:
         if _asks_for_code(key, value):
             why = f"the key {key!r} makes a loader run or fetch code"
             _judge(hub, path, "remote-code", why, exceptions)
-    _check_disclosure(hub, path, data.decode("utf-8", "replace"), pairs, exceptions)
+    _check_disclosure(hub, path, f"{data.decode('utf-8', 'replace')}\n{said}", pairs, exceptions)
 
 
 def _check_syntax(hub: str, path: str, data: bytes, exceptions: Exceptions | None = None) -> None:

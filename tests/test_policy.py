@@ -158,6 +158,20 @@ def test_refuses_what_gives_a_secret_or_a_private_place_away(
         assert secret not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x": "https://bucket.example.org/x?a=1\\u0026X-Amz-Signature=0123456789abcdef"}',  # Go
+        b'["https:\\u002f\\u002falice:Tr0ub4dor@example.org/x"]',
+        '{"x": "https://alice:Tr0ub4dor@example.org/x"}'.encode("utf-16"),
+    ],
+)
+def test_a_credential_is_found_however_json_writes_its_signs(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "x").write_bytes(body)
+    with pytest.raises(BadInput, match="rule credential"):
+        check_content("o/m", "config.json", tmp_path / "x")
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe{}", b"[" * 100_000])
 def test_refuses_what_is_not_json(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "x").write_bytes(body)
