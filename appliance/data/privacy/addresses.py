@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from appliance.data.privacy.alternatives import any_of
 from appliance.data.privacy.kinds import Found, Kind
 from appliance.data.privacy.words import PROVINCES
 
@@ -14,15 +15,20 @@ _DETAIL = (
 )
 _PLACE = rf"[{_HAN}]{{1,7}}?(?:自治区|自治州|自治县|特别行政区|省|市|区|县|旗|盟|镇|乡|街道|开发区|新区)"
 _STREET = (
-    rf"[{_HAN}0-9]{{1,10}}?(?:大道|大街|胡同|路|街|道|巷|弄|村|屯|寨|庄|小区|花园|家园|公寓|苑|社区|新村|广场"
+    rf"(?:[{_HAN}0-9]|X{{1,3}}|[A-Z](?![A-Za-z])){{1,10}}?(?:大道|大街|胡同|路|街|道|巷|弄|村|屯|寨|庄|小区|花园|家园|公寓|苑|社区|新村|广场"
     rf"|大厦|里|大学|学院|校区)+"
 )
 _CHAIN = rf"(?:{_PLACE}){{0,4}}(?:{_STREET}){{0,3}}(?:[东南西北中][一二三四段路]?)?(?:{_DETAIL}){{0,5}}"
 
+_WORDS = """
+住址 地址 住所 现住址 现住地 现住 现居住地 现居地 现居 家住 家居 户籍地址 户籍地 户籍 户籍所在地 户口所在地
+户口地址 户口 籍贯 祖籍 出生地 居住地址 居住于 居住在 居住地 居住 住在 住于 邮寄至 寄至 来自
+"""
+_LABELS = any_of(_WORDS.split())
 _LABELLED = re.compile(
-    r"(?:住址|地址|住所|现住地?|家住|户籍地?|户口所在地|户口|籍贯|出生地|居住于|居住在|居住|居住地|住在|邮寄至"
-    r"|寄至|来自)(?:是|为|在|于)?[ ]?[:：]?[ ]{0,2}"
-    rf"(?P<value>(?:{'|'.join(PROVINCES)})(?:省|市)?[{_HAN}]{{2,4}}(?![{_HAN}0-9])|(?:{'|'.join(PROVINCES)})?(?:省|市)?{_CHAIN})"
+    rf"{_LABELS}(?:是|为|在|于)?[ ]?[:：]?[ ]{{0,2}}(?P<value>"
+    rf"(?:{'|'.join(PROVINCES)})(?:省|市)?[{_HAN}]{{2,4}}(?![{_HAN}0-9])"
+    rf"|(?:{'|'.join(PROVINCES)})?(?:省|市)?{_CHAIN})"
 )
 _FROM_PROVINCE = re.compile(
     rf"(?:{'|'.join(PROVINCES)})(?:省|市|壮族自治区|回族自治区|维吾尔自治区|自治区|特别行政区)?"

@@ -19,6 +19,7 @@ from appliance.data.privacy.words import (
     DOUBLE_SURNAMES,
     FORM_FIELDS,
     GIVEN,
+    NOT_ENGLISH_NAMES,
     NOT_FILLED,
     NOT_GIVEN,
     NOT_NAMES,
@@ -53,7 +54,9 @@ def _opening(leads: str, pattern: str) -> _Opening:
 
 
 _LABEL = re.compile(
-    any_of(["姓 {0,4}名", *FORM_FIELDS, *crossed(ROLES, ("医师", "医生"))])
+    any_of(
+        ["姓 {0,4}名(?:拼音)?", "Name", "NAME", "Patient", *FORM_FIELDS, *crossed(ROLES, ("医师", "医生"))]
+    )
     + rf"(?:姓名|签名|签字)?(?:是|为|叫)?(?P<between>{BETWEEN})"
 )
 """Words of forms: what stands behind them is a name, or the field is empty."""
@@ -123,6 +126,17 @@ _WHO = re.compile(r"[者人员][:|] ?")
 _SPACED = re.compile(rf"(?P<name>{_SURNAME} {{1,3}}(?P<given>[{_HAN}]{{1,2}}))(?=[ ,。;:)|\n]|$)")
 _FILLED = re.compile(rf"[{_HAN}·]{{2,12}}(?=$|[\s,。;:、()\[\]|【】《》\"'“”*/0-9A-Za-z-])")
 _NEXT = re.compile(r"[/、,]? ?|[和与及]")
+_FOREIGN_WORD = "[A-ZÀ-Þ][a-zß-ÿ]+(?:['’-][A-Z]?[a-zß-ÿ]+)?"
+_FOREIGN = re.compile(
+    rf"(?:{_FOREIGN_WORD}(?:[ ,·]{{1,2}}(?:{_FOREIGN_WORD}|[A-Z](?![A-Za-z])\.?)){{0,3}}"
+    r"|[A-Z]{2,}(?:[ ,]{1,2}[A-Z]{2,}){1,3})(?![A-Za-z])"
+)
+"""A name in European letters, as a Chinese form has it: `Zhang Wei`, `ZHANG, WEI`, `Smith`."""
+
+_NAMES_SOMEBODY = re.compile("名|[^人]人|Name|NAME|Patient")
+_FOREIGN_DETAIL = re.compile(
+    rf"[A-ZÀ-Þ](?<![A-Za-z].)[a-zß-ÿ]+(?: {_FOREIGN_WORD}){{1,3}}(?=[ ,(]{{1,2}}[男女](?:性|[ ,;)。]|$))"
+)
 
 
 def chinese_names(text: str) -> Iterator[Found]:
@@ -143,6 +157,10 @@ def chinese_names(text: str) -> Iterator[Found]:
         start = match.start("name") + _lead(match["name"])
         if match.end() - start >= 2 and not _is_no_filling(text[start : match.end()]):
             yield Found(Kind.NAME, start, match.end(), 0.75)
+    if "男" in text or "女" in text:
+        for match in _FOREIGN_DETAIL.finditer(text):
+            if _is_foreign_name(match.group()):
+                yield Found(Kind.NAME, *match.span(), 0.75)
     for match in _CALLED.finditer(text):
         yield Found(Kind.NAME, *match.span("name"), 0.6)
     for match in _LINE_START.finditer(text):
@@ -174,11 +192,19 @@ def _field(text: str, label: re.Match[str]) -> Iterator[Found]:
         return
     for one in _candidate(text, start, 0.95, sure=True):
         yield one
+        beside = _FOREIGN.match(text, one.end + 1) if text[one.end : one.end + 1] in ("(", "/") else None
+        if beside and _is_foreign_name(beside.group()):
+            yield Found(Kind.NAME, *beside.span(), 0.8)
     filled = _FILLED.match(text, start) if asks else None
     if filled and (one is None or filled.end() > one.end) and not _is_no_filling(filled.group()):
         if one is None or "·" in filled.group():
             yield Found(Kind.NAME, *filled.span(), 0.8)
         return
+    foreign = _FOREIGN.match(text, start) if asks and one is None else None
+    if foreign and _NAMES_SOMEBODY.search(label.group()) and _is_foreign_name(foreign.group()):
+        yield Found(Kind.NAME, *foreign.span(), 0.8)
+        if text[foreign.end() : foreign.end() + 1] in ("(", "/"):
+            yield from _candidate(text, foreign.end() + 1, 0.8, sure=True)
     while one is not None:
         between = _NEXT.match(text, one.end)
         more = list(_candidate(text, between.end(), 0.75, sure=False)) if between and between.group() else []
@@ -300,6 +326,11 @@ def may_be_name(text: str) -> bool:
     return text not in _BEGINNINGS and not any(
         text[:length] in NOT_NAMES for length in range(1, len(text) + 1)
     )
+
+
+def _is_foreign_name(text: str) -> bool:
+    """Whether no English word that is no name is among those of `text`."""
+    return NOT_ENGLISH_NAMES.isdisjoint(re.split("[ ,·]+", text.lower()))
 
 
 def _is_no_filling(text: str) -> bool:

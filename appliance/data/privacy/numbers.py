@@ -7,6 +7,7 @@ come normalised (`normal`). ASCII digits only.
 import re
 from collections.abc import Iterator
 
+from appliance.data.privacy.alternatives import any_case
 from appliance.data.privacy.checks import PROVINCES, is_date, is_id_check_right, is_luhn_right
 from appliance.data.privacy.kinds import Check, Found, Kind
 
@@ -58,8 +59,8 @@ _BARE_LANDLINE = re.compile(
     r"(?![0-9A-Za-z])"
 )
 _BARE_AMERICAN = re.compile(
-    r"(?:[Pp]hone|PHONE|[Tt]el|TEL|[Cc]ell|[Mm]obile|[Ff]ax|FAX|[Cc]all(?:ed|back)?)"
-    r"(?: (?:number|no\.?|at|is|phone))?[ :#.]{1,3}(?P<value>1?[2-9][0-9]{2}[2-9][0-9]{6})(?![0-9A-Za-z])"
+    any_case(("phone", "tel", "cell", "mobile", "fax", "call", "called", "callback"))
+    + r"(?: (?:number|no\.?|at|is|phone))?[ :#.]{1,3}(?P<value>1?[2-9][0-9]{2}[2-9][0-9]{6})(?![0-9A-Za-z])"
 )
 _SSN = re.compile(
     r"(?=[0-9])(?<![0-9A-Za-z-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9A-Za-z-])"
