@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from appliance.model.base import load_base
+from appliance.model.base import load_base, model_name
 from appliance.model.memory import free_memory_bytes
 from appliance.run.plan import TrainingChoice
 from appliance.training import attention
+from appliance.training.apart import check_apart
 from appliance.training.encode import Example
 from appliance.training.looked import Device
 from appliance.training.lora import add_adapter
@@ -56,9 +57,11 @@ def judge_memory(
 def load_for_training(base: Path, training: TrainingChoice) -> Any:
     """The model in the folder `base` with a new adapter on it.
 
-    Raises: BadInput, when the weights cannot be read.
+    Raises: BadInput, when the weights cannot be read, or the model cannot be trained on packed rows.
     """
     if training.recompute_activations:
         close_the_heap()
     attention.register()
-    return add_adapter(load_base(base, attention=attention.SEGMENTS, nf4=training.nf4), training)
+    model = load_base(base, attention=attention.SEGMENTS, nf4=training.nf4)
+    check_apart(model, model_name(base))
+    return add_adapter(model, training)
