@@ -345,12 +345,16 @@ check_set() { # exactly the listed files, the signatures and the roots; all plai
         *)
             is_listed "$name" ||
                 printf '%s\n' "$name" | grep -Eqx '(root\.[1-9][0-9]{0,3}|SHA256SUMS)(\.sig\.[0-9a-f]{16})?' || extra "$name"
+            # Nobody judged a signature over a root that is not there.
+            case $name in root.*.sig.*) [ -f "$medium/${name%.sig.*}" ] || extra "$name" ;; esac
             ;;
         esac
     done
     for name in $listed; do
         [ -f "$medium/$name" ] || [ "$name" = runtime.tar.gz ] || missing "$name"
     done
+    size=$({ wc -c <"$medium/contents.json"; } 2>/dev/null) || unreadable contents.json
+    [ "$size" -le 16000000 ] || malformed contents.json "it is longer than 16000000 bytes"
 }
 extra() { untrusted "$(shown "$1") is not in the signed list." "a bundle holds nothing else"; }
 

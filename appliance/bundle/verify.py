@@ -254,10 +254,7 @@ def check_set(medium: Medium, hashes: dict[str, str]) -> Contents:
     present = medium.names()
     for name in present:
         medium.check_plain(name)
-        known = name in hashes or name == names.SUMS
-        if not known and not any(
-            grammar.fullmatch(name) for grammar in (names.ROOT, names.ROOT_SIGNATURE, names.SUMS_SIGNATURE)
-        ):
+        if name not in hashes and not _is_control(name, present):
             raise untrusted(
                 say("{name} is not in the signed list.", name=shown(name)), "a bundle holds nothing else"
             )
@@ -269,6 +266,18 @@ def check_set(medium: Medium, hashes: dict[str, str]) -> Contents:
     if names.RUNTIME not in present and not contents.requires_runtime:
         raise missing_file(names.RUNTIME)
     return contents
+
+
+def _is_control(name: str, present: list[str]) -> bool:
+    """Whether a file is one that the list cannot name: the list, roots, and signatures of these.
+
+    None of a root that is not there: nobody judged it.
+    """
+    if signature := names.ROOT_SIGNATURE.fullmatch(name):
+        return f"root.{signature[1]}" in present
+    return name == names.SUMS or any(
+        grammar.fullmatch(name) is not None for grammar in (names.ROOT, names.SUMS_SIGNATURE)
+    )
 
 
 def left_out_runtime(medium: Medium, hashes: dict[str, str], contents: Contents) -> str | None:

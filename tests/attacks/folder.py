@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from tests.attacks.case import Attack, Change, extra, flip, not_allowed, not_plain
+from tests.attacks.case import Attack, Change, extra, flip, malformed, not_allowed, not_plain
 from tests.bundles import Workshop
 
 
@@ -27,6 +27,13 @@ def nested(shop: Workshop) -> None:
     """A whole honest bundle in a folder of the bundle."""
     shutil.copytree(shop.bundle, shop.bundle.parent / "inner")
     shutil.move(shop.bundle.parent / "inner", shop.bundle / "inner")
+
+
+def long_contents(shop: Workshop) -> None:
+    """A correctly signed contents.json, longer than any site reads."""
+    with (shop.bundle / "contents.json").open("ab") as file:
+        file.write(b" " * 16_000_000)
+    shop.list_and_sign()
 
 
 def _extras() -> dict[str, Attack]:
@@ -76,6 +83,7 @@ def _extras() -> dict[str, Attack]:
         "root.1.bak": "root.1.bak",
         "root.1.sig": "root.1.sig",
         "root.2.sig.0123456789abcdeg": "root.2.sig.0123456789abcdeg",
+        "root.9.sig.0123456789abcdef": "root.9.sig.0123456789abcdef",
         "payload.0000.tar": "payload.0000.tar",
         "payload.tar": "payload.tar",
         "islet-9.9.9-py3-none-any.whl": "islet-9.9.9-py3-none-any.whl",
@@ -136,6 +144,9 @@ ATTACKS = {
             min(shop.bundle.glob("SHA256SUMS.sig.*")), shop.bundle / f"SHA256SUMS.sig.{'0' * 16}"
         ),
         *not_allowed("SHA256SUMS", "0" * 16),
+    ),
+    "contents.json is signed, and longer than its cap": Attack(
+        long_contents, *malformed("contents.json", "it is longer than 16000000 bytes")
     ),
     "an extra file and a damaged one: the extra one is told": Attack(
         lambda shop: (flip(shop.bundle / "payload.000.tar"), file("zzz")(shop)), *extra("zzz")
