@@ -81,6 +81,21 @@ def test_memory_that_runs_out_is_no_error_of_the_program(tmp_path: Path) -> None
     assert as_told(run, RuntimeError("shapes do not agree")).exit_code == 1
 
 
+def test_a_disk_that_takes_no_lock_is_full_and_no_error_of_the_program(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=4, steps=2)
+    script = f"""
+import resource, signal, sys
+from appliance.training.worker import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+sys.exit(main([{str(run.root)!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert done.stderr.startswith("The disk is full.\nwhy: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_crash_of_a_worker_or_of_work_on_a_run_writes_no_memory_down(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=4, steps=2)
     worker = "from appliance.training.worker import main; main(['/nowhere'])"

@@ -37,8 +37,11 @@ def main(arguments: list[str]) -> int:
     leave_no_core()
     try:
         run = open_run(Path(arguments[0]))
-        with worker_lock(run.lock):
-            code = _owned(run)
+        try:
+            with worker_lock(run.lock):
+                code = _owned(run)
+        except OSError as error:  # the lock, or where events go, cannot be written
+            raise as_told(run, error) from error
         _note_end(run)
         return code
     except ApplianceError as error:
