@@ -129,6 +129,37 @@ def test_the_same_rows_are_not_kept_twice(datasets: Path) -> None:
     assert [path.name for path in (datasets / "ward").iterdir()] == ["1"]
 
 
+def test_of_two_who_add_the_same_rows_at_once_one_is_told_so(datasets: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from appliance.errors import BadInput\n"
+        "from appliance.data.registry.add import Wish, add\n"
+        "from appliance.data.registry.record import Maker\n"
+        "from appliance.run.rows import Row\n"
+        "def items():\n"
+        "    yield Row((), 'ward.csv', 'a' * 64, 1, text='一')\n"
+        "    print('ready', flush=True); sys.stdin.readline()\n"
+        "try: add(Path(sys.argv[1]), Wish('ward', Maker(1, 'li.na'), ('ward.csv',)), items()); print('added')\n"
+        "except BadInput: print('there')\n"
+    )
+    command = [sys.executable, "-c", code, str(datasets)]
+    pipe = subprocess.PIPE
+    adding = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
+    try:
+        for each in adding:
+            assert each.stdout and each.stdout.readline() == "ready\n"
+        for each in adding:  # all of them have read their rows, and go on at once
+            assert each.stdin
+            each.stdin.write("\n")
+            each.stdin.flush()
+        said = sorted(each.communicate(timeout=120)[0].strip() for each in adding)
+    finally:
+        for each in adding:
+            each.kill()
+            each.wait()
+    assert said == ["added", "there", "there"]
+    assert [path.name for path in (datasets / "ward").iterdir()] == ["1"]
+
+
 def test_an_addition_that_fails_in_the_middle_leaves_nothing(datasets: Path) -> None:
     def broken() -> Iterator[Row | Problem]:
         yield from rows("一")

@@ -28,6 +28,7 @@ from appliance.data.registry.store import Version, numbered, read_version
 from appliance.data.tally import Tally
 from appliance.durable import sync_folder
 from appliance.errors import ApplianceError, BadInput, HostNotReady
+from appliance.run.lock import folder_lock
 from appliance.run.removal import finish_removals
 from appliance.run.retention import write_retention
 from appliance.run.rows import Problem, Row
@@ -73,7 +74,9 @@ def add(datasets: Path, wish: Wish, items: Iterable[Row | Problem]) -> tuple[Ver
         aside.mkdir(mode=OWN)
         try:
             write_rows(aside / ROWS, tally.checked(items, wish.max_bad_share))
-            version = _publish(home, aside, _record(aside, wish, tally), wish, shared=shared)
+            record = _record(aside, wish, tally)
+            with folder_lock(home, alone=True):  # of two who add the same rows, the second sees the first's
+                version = _publish(home, aside, record, wish, shared=shared)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             with suppress(OSError):
