@@ -138,7 +138,8 @@ def test_of_two_who_add_the_same_rows_at_once_one_is_told_so(datasets: Path) -> 
         "def items():\n"
         "    yield Row((), 'ward.csv', 'a' * 64, 1, text='一')\n"
         "    print('ready', flush=True); sys.stdin.readline()\n"
-        "try: add(Path(sys.argv[1]), Wish('ward', Maker(1, 'li.na'), ('ward.csv',)), items()); print('added')\n"
+        "wish = Wish('ward', Maker(1, 'li.na'), ('ward.csv',))\n"
+        "try: add(Path(sys.argv[1]), wish, items()); print('added')\n"
         "except BadInput: print('there')\n"
     )
     command = [sys.executable, "-c", code, str(datasets)]
