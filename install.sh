@@ -45,7 +45,7 @@ untrusted() { refuse 3 "$1" "$2" "Do not install it. Call the sender and read th
 damaged() { refuse 4 "$1" "$2" "Copy the bundle again, or this one file, and start again."; }
 malformed() { untrusted "$1 is not written as it must be." "$2"; }
 missing() { damaged "$1 is missing." "the bundle is not whole without it"; }
-usage() { refuse 2 "$1" "the command is not complete" "sh install.sh [--prefix DIR] [--state DIR] [--anchor SHA256] [--accept expired|older --reason TEXT] [--check] MEDIUM"; }
+usage() { refuse 2 "$1" "the command is not as it must be" "sh install.sh [--prefix DIR] [--state DIR] [--anchor SHA256] [--accept expired|older --reason TEXT] [--check] MEDIUM"; }
 say() { printf '%s\n' "$*"; }
 
 shown() { printf '%s' "$1" | tr -c 'A-Za-z0-9._-' '?'; }
