@@ -49,6 +49,8 @@ ADDRESS_HEADERS = ("Requires-Dist", "Home-page", "Download-URL", "Project-URL")
 """Where METADATA names addresses; its long text is somebody's manual, full of made-up ones."""
 
 MAX_RECORD_BYTES = 64 << 20
+MAX_RECORD_LINE = 10_000
+"""Characters: a path is at most 4,096 bytes long on Linux."""
 MAX_METADATA_BYTES = 16 << 20
 READ_BYTES = 1 << 20
 
@@ -197,7 +199,11 @@ def _record_breaches(
     if members[record].file_size > MAX_RECORD_BYTES:
         yield "zip", "", "its RECORD is too large"
         return
-    rows = [row for row in csv.reader(io.StringIO(archive.read(record).decode("utf-8", "replace"))) if row]
+    text = archive.read(record).decode("utf-8", "replace")
+    if any(len(line) > MAX_RECORD_LINE for line in text.splitlines()):
+        yield "zip", "", "a line of its RECORD is too long"
+        return
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
     if any(len(row) != 3 for row in rows):
         yield "record", "", "its RECORD is not a table of three columns"
         return

@@ -44,8 +44,8 @@ def write_sides(
     wanted = [side for side in SIDES if side == "train" or side in set(sides)]
     ending = ".jsonl" if jsonl else ".parquet"
     try:
-        aside.mkdir(mode=0o700)
         try:
+            aside.mkdir(mode=0o700)
             _write(parted, {side: aside / f"{side}{ending}" for side in wanted}, rows)
             aside.rename(out)
             sync_folder(out.absolute().parent)

@@ -71,8 +71,8 @@ def add(datasets: Path, wish: Wish, items: Iterable[Row | Problem]) -> tuple[Ver
         with suppress(PermissionError):  # somebody else's, who made it right
             home.chmod(SHARED_NAME if shared else OWN)
         finish_removals(home)
-        aside.mkdir(mode=OWN)
         try:
+            aside.mkdir(mode=OWN)
             write_rows(aside / ROWS, tally.checked(items, wish.max_bad_share))
             record = _record(aside, wish, tally)
             with folder_lock(home, alone=True):  # of two who add the same rows, the second sees the first's
