@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.hub_server import Lies, Request, serve
-from tests.real import BUNDLER
+from tests.real import BUNDLER, bundler
 from tests.test_conda import HERE, write_channel
 
 HUB = "clinic/large"
@@ -104,7 +104,10 @@ def carry(folder: Path, size: int, *, shards: int = 4, seed: int = 20261121) -> 
     manifest = folder / "bundle.toml"
     manifest.write_text(MANIFEST)
     (folder / "handbook.txt").write_text("How to.\n")
-    (folder / "roots").mkdir()
+    for name in ("root", "release"):
+        bundler("keygen", "--no-passphrase", folder / f"{name}.pem")
+    pair = ("--root-key", folder / "root.pem.pub", "--release-key", folder / "release.pem.pub")
+    bundler("root", "init", folder / "roots", *pair)
     cache, out = folder / "cache", folder / "out"
     asked: list[Request] = []
     lies = Lies(cut=("*.safetensors",), busy=("*.safetensors", "config.json"))

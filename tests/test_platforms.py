@@ -197,7 +197,7 @@ sh /root/install.sh --anchor "{anchor}" /media/disk
 """
     done = box.run(script.format(anchor=pocket.anchor()), busybox=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 (in use)" in done.stdout.splitlines()[-1]
+    assert "\n 1 (in use) " in done.stdout
 
 
 @pytest.mark.slow
