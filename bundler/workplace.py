@@ -13,6 +13,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ from appliance.progress import amount_text
 
 SCRATCH = "work"
 """The folder inside for what does not belong to the bundle."""
+
+PATIENCE_S = 10
+"""How long something may go on writing into a folder that is being removed."""
 
 
 @contextmanager
@@ -37,6 +41,11 @@ def workplace(out: Path) -> Iterator[Path]:
     """
     partial = out.with_name(out.name + ".partial")
     check_free(out)
+    with _terminated_like_interrupted():
+        yield from _worked_in(out, partial)
+
+
+def _worked_in(out: Path, partial: Path) -> Iterator[Path]:
     try:
         handle = _claim(out, partial)
     except OSError as error:
@@ -48,12 +57,12 @@ def workplace(out: Path) -> Iterator[Path]:
             next_step="Give an --out in a folder that you may write to.",
         ) from error
     try:
-        with _terminated_like_interrupted(), _temporary_files_in(partial / SCRATCH / "tmp"):
+        with _temporary_files_in(partial / SCRATCH / "tmp"):
             yield partial
         check_free(out)
         partial.rename(out)
     except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise _full(out) from error
         raise
@@ -90,9 +99,20 @@ def _claim(out: Path, partial: Path) -> int:
             next_step="Wait until it has ended, or give another --out.",
         ) from None
     except BaseException:
+        _remove(partial)
         os.close(handle)
         raise
     return handle
+
+
+def _remove(partial: Path) -> None:
+    """Remove our folder; what a thread or a program of ours is still writing there comes to its end."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not partial.exists() or time.monotonic() > until:
+            return
+        time.sleep(0.1)
 
 
 @contextmanager
