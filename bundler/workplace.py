@@ -46,6 +46,7 @@ def workplace(out: Path) -> Iterator[Path]:
 
 
 def _worked_in(out: Path, partial: Path) -> Iterator[Path]:
+    """`partial`, ours and empty; at the end renamed to `out`, or removed."""
     try:
         handle = _claim(out, partial)
     except OSError as error:
@@ -82,11 +83,13 @@ def _claim(out: Path, partial: Path) -> int:
     """Make `partial` ours and empty; the handle that holds its lock. Raises: StepFailed, BadInput."""
     partial.mkdir(parents=True, exist_ok=True)
     handle = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    is_ours = False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Between opening and locking, the build that was there may have finished and renamed it.
         if not os.path.samestat(os.fstat(handle), partial.lstat()):
             raise BlockingIOError
+        is_ours = True
         check_free(out)
         for left in partial.iterdir():
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
@@ -99,7 +102,8 @@ def _claim(out: Path, partial: Path) -> int:
             next_step="Wait until it has ended, or give another --out.",
         ) from None
     except BaseException:
-        _remove(partial)
+        if is_ours:  # else it may be another build's, which is at work there
+            _remove(partial)
         os.close(handle)
         raise
     return handle

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 from appliance.data.checks.batch import hash_of, question_of
 from appliance.data.checks.letters import letters_of
+from appliance.data.share import written_share
 from appliance.errors import BadInput
 from appliance.run.rows import Row
 from appliance.sentence import say
@@ -37,8 +38,7 @@ class Wanted:
         """Rows out of `total`; of a share at least one."""
         if self.rows:
             return self.rows
-        # As it was written: 29 % of 100 are 29, though the nearest float times 100 is below.
-        return max(1, math.floor(round(self.share * total, 6))) if self.share > 0 else 0
+        return max(1, math.floor(written_share(self.share) * total)) if self.share > 0 else 0
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
+from appliance.data.share import written_share
 from appliance.errors import BadInput
 from appliance.run.rows import Problem, Row
 from appliance.sentence import listed, say
@@ -88,8 +88,7 @@ def check_bad_share(
     Raises: BadInput, when more are refused than may be, or none is left.
     """
     total = rows + refused
-    # As it was written: 29 of 100 are no more than 0.29, though the nearest float times 100 is below 29.
-    if rows and refused <= Fraction(str(max_bad_share)) * total:
+    if rows and refused <= written_share(max_bad_share) * total:
         return
     if not total:
         raise BadInput("There are no rows.", why="the files hold no rows", next_step="Name files with rows.")

@@ -116,7 +116,7 @@ set -e
 cd {prefix}
 for each in releases/* quarantine.*; do
     name=${{each#releases/}}
-    case ${{name#quarantine.}} in 0* | *[!0-9]* | ??????????*) continue ;; esac # somebody else's
+    case ${{name#quarantine.}} in '' | 0* | *[!0-9]* | ??????????*) continue ;; esac # somebody else's
     rm -rf "$each"
 done
 rm -rf current {note} .lock

@@ -1,9 +1,9 @@
 """What was found in the data, and rows as the model will see them."""
 
-from fractions import Fraction
 from pathlib import Path
 
 from appliance.data.checks.finding import KINDS
+from appliance.data.share import written_share
 from appliance.errors import ApplianceError, BadInput
 from appliance.sentence import listed, say
 from appliance.training.looked import Look
@@ -182,7 +182,7 @@ def _nothing_left(look: Look) -> str:
 
 
 def _refused_stop(desk: Desk, look: Look) -> bool:
-    share = Fraction(str(desk.draft.plan.data.max_bad_share))  # 0.29 of 100 is 29, as training counts too
+    share = written_share(desk.draft.plan.data.max_bad_share)
     return look.problem_count > share * (look.rows + look.problem_count)
 
 
