@@ -4,7 +4,7 @@
 - Who works in it holds a lock on it, which goes with the process, however that ends: a second build
   refuses, and what a killed one left is removed by the next.
 - Temporary files of every tool go below it, never into the system's place for them.
-- Ctrl-C, SIGTERM and a full disk remove it.
+- Ctrl-C, SIGTERM, a closed terminal and a full disk remove it.
 """
 
 import fcntl
@@ -12,15 +12,14 @@ import os
 import shutil
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from appliance.durable import DISK_FULL
 from appliance.errors import BadInput, HostNotReady, StepFailed
+from appliance.process import unwinds_on
 from appliance.progress import amount_text
 
 SCRATCH = "work"
@@ -41,7 +40,7 @@ def workplace(out: Path) -> Iterator[Path]:
     """
     partial = out.with_name(out.name + ".partial")
     check_free(out)
-    with _terminated_like_interrupted():
+    with unwinds_on(signal.SIGTERM, signal.SIGHUP):
         yield from _worked_in(out, partial)
 
 
@@ -117,23 +116,6 @@ def _remove(partial: Path) -> None:
         if not partial.exists() or time.monotonic() > until:
             return
         time.sleep(0.1)
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM raises, as Ctrl-C does, so that what was begun is removed; the exit code is a shell's, 143."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

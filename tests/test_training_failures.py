@@ -17,13 +17,19 @@ from tests.test_training import train_here
 from tests.tiny import make_tiny_model
 
 
-def test_weights_that_are_no_numbers_are_never_kept_though_the_loss_is_one(tmp_path: Path) -> None:
+def loud_model(folder: Path, times: float) -> Path:
+    """A tiny model whose last hidden states are so many times larger."""
     from safetensors.torch import load_file, save_file
 
-    base = make_tiny_model(tmp_path / "base")
+    base = make_tiny_model(folder / "base")
     tensors = load_file(base / "model.safetensors")
-    tensors["model.norm.weight"] *= 1e37  # logits that float32 holds, gradients that it does not
+    tensors["model.norm.weight"] *= times
     save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    return base
+
+
+def test_weights_that_are_no_numbers_are_never_kept_though_the_loss_is_one(tmp_path: Path) -> None:
+    base = loud_model(tmp_path, 1e37)  # logits that float32 holds, gradients that it does not
     run = make_run(tmp_path, base=base, rows=2, steps=1, checkpoint_every_steps=1)
     with pytest.raises(StepFailed, match="went astray"):
         train_here(run)
@@ -33,12 +39,7 @@ def test_weights_that_are_no_numbers_are_never_kept_though_the_loss_is_one(tmp_p
 
 
 def test_gradients_without_a_finite_length_are_told(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    base = make_tiny_model(tmp_path / "base")
-    tensors = load_file(base / "model.safetensors")
-    tensors["model.norm.weight"] *= 1e34  # gradients that float32 holds, their squares it does not
-    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    base = loud_model(tmp_path, 1e34)  # gradients that float32 holds, their squares it does not
     run = make_run(tmp_path, base=base, rows=2, steps=2, checkpoint_every_steps=1)
     assert train_here(run)
     (warning,) = events_of(run, "warning")
