@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from appliance.approval_commands import approve
 from appliance.audit_commands import audit
 from appliance.commands import Commands, language_option
 from appliance.data_commands import data
@@ -278,6 +279,9 @@ def report(context: click.Context, run: str) -> None:
     from appliance.progress import Terminal
 
     click.echo(report_run(_run(context, run), site_of(context), Terminal()))
+
+
+main.add_command(approve)
 
 
 if __name__ == "__main__":

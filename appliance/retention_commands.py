@@ -2,14 +2,10 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from appliance.site_commands import site_of, yes_option
-
-if TYPE_CHECKING:
-    from appliance.run.folder import RunFolder
+from appliance.site_commands import run_of_site, site_of, yes_option
 
 
 @click.command()
@@ -26,7 +22,7 @@ def keep(context: click.Context, run: str, until: str) -> None:
     from appliance.supervisor.record import record
 
     site, day = site_of(context), read_day(until)
-    folder = _opened(context, run).root
+    folder = run_of_site(site, run).root
     try:
         write_retention(folder, day, by=myself().user)
     except OSError as error:
@@ -59,7 +55,7 @@ def remove(context: click.Context, run: str, why: str, yes: bool) -> None:
     site, words = site_of(context), check_words(why)
     if not words:
         raise click.UsageError("--reason must not be empty.")
-    opened = _opened(context, run)
+    opened = run_of_site(site, run)
     folder = opened.root
     _check_idle(context, folder)
     print_run_removal(folder.name, folder_bytes(folder), find_reach(site.runs))
@@ -77,15 +73,6 @@ def remove(context: click.Context, run: str, why: str, yes: bool) -> None:
             next_step="Ask who made it, or an administrator; run it again where it was cut off.",
         ) from error
     print_gone(folder.name)
-
-
-def _opened(context: click.Context, run: str) -> "RunFolder":
-    """One of the site's runs, by its name. Raises: BadInput; HostNotReady."""
-    from appliance.run.folder import open_run
-
-    if "/" in run or run.startswith("."):
-        raise click.UsageError("Name a run as `islet runs list` does, not by a path.")
-    return open_run(site_of(context).runs / run)
 
 
 def _check_idle(context: click.Context, folder: Path) -> None:

@@ -5,10 +5,14 @@ Each shows what it would do, asks, and does it. Where nobody can be asked, `--ye
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from appliance.site.layout import Site, this_site
+
+if TYPE_CHECKING:
+    from appliance.run.folder import RunFolder
 
 ACCEPTABLE = ("expired", "older")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -19,6 +23,15 @@ def site_of(context: click.Context) -> Site:
     """The site that the command is for. Raises: HostNotReady, when this is none and none was given."""
     given: Site | None = context.find_root().obj
     return given or this_site()
+
+
+def run_of_site(site: Site, run: str) -> "RunFolder":
+    """One of the site's runs, by its name. Raises: BadInput; HostNotReady."""
+    from appliance.run.folder import open_run
+
+    if "/" in run or run.startswith("."):
+        raise click.UsageError("Name a run as `islet runs list` does, not by a path.")
+    return open_run(site.runs / run)
 
 
 def agreed(question: str, yes: bool) -> bool:

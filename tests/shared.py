@@ -21,9 +21,9 @@ from tests.real import ROOT, scratch
 from tests.supervised import answers, until
 from tests.tiny import make_tiny_model
 
-ACCOUNTS = {"li": 70001, "wu": 70002, "chen": 70003, "zhao": 70004, "guest": 70005}
-"""Two trainers, a reviewer, an administrator, and somebody else."""
-GROUPS = {"islet-train": ("li", "wu"), "islet-review": ("chen",), "islet-admin": ("zhao",)}
+ACCOUNTS = {"li": 70001, "wu": 70002, "chen": 70003, "zhao": 70004, "guest": 70005, "mei": 70006}
+"""Two trainers, a reviewer, an administrator, somebody else, and one who trains and reviews."""
+GROUPS = {"islet-train": ("li", "wu", "mei"), "islet-review": ("chen", "mei"), "islet-admin": ("zhao",)}
 FIRST_GROUP = 70101
 
 ENTER = """

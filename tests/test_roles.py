@@ -1,5 +1,6 @@
 """A box that several people share: what each account may do, with real accounts and a real supervisor."""
 
+import hashlib
 import json
 import os
 import stat
@@ -121,6 +122,7 @@ def test_on_a_shared_box_each_account_may_do_what_its_groups_say_and_no_more() -
             ("override", "zhao", None),
             ("train-end", "root", "stopped"),
         ]
+        check_release(run, box)
         check_secret(run, box)
 
 
@@ -221,6 +223,32 @@ def check_record(run: RunFolder, box: SharedBox) -> None:
         assert told_by(box, user, event, name) == "recorded\n"
         entry = box.audit().entries[-1]
         assert (entry["event"], entry["uid"], entry["user"]) == (event, ACCOUNTS[user], user)
+
+
+def check_release(run: RunFolder, box: SharedBox) -> None:
+    """A reviewer releases what another exported, and nobody what is his own; the log says for which files."""
+    name = run.root.name
+    box.as_user("li", "sh", "-c", f"mkdir -p '{run.export}' && cd '{run.export}' && echo weights >m.gguf")
+    sums = hashlib.sha256(b"weights\n").hexdigest() + "  m.gguf\n"
+    assert box.as_user("li", "sh", "-c", f"printf %s '{sums}' >'{run.export}/SHA256SUMS'").returncode == 0
+    refused = box.islet("li", "approve", name, "--yes")
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (
+        5,
+        "islet: You may not release models on this box.",
+    )
+    done = box.islet("chen", "approve", name, "--note", "triage", "--yes")
+    assert done.returncode == 0, done.stderr
+    entry = box.audit().entries[-1]
+    assert (entry["event"], entry["user"], entry["decision"]) == ("approve", "chen", "released")
+    assert entry["sums_sha256"] == hashlib.sha256(sums.encode()).hexdigest()
+    of_mei = (
+        f"umask 000; mkdir '{box.site.runs}/of-mei'; cp '{run.plan}' '{run.base}' '{box.site.runs}/of-mei'"
+    )
+    assert box.as_user("mei", "sh", "-c", of_mei).returncode == 0
+    own = "Who trained a model does not release it."
+    assert own in told_by(box, "mei", "approve", "of-mei")
+    assert own in box.islet("mei", "approve", "of-mei", "--own-run", "in a hurry", "--yes").stderr
+    assert box.audit().entries[-1] == entry
 
 
 def check_secret(run: RunFolder, box: SharedBox) -> None:

@@ -17,6 +17,7 @@ from appliance.report.parity import parity_section
 from appliance.report.record import record_section
 from appliance.report.training import training_section
 from appliance.run.plan import TrainingChoice
+from appliance.site.approval import SUMS, decision_sentence, newest_decision
 
 
 def to_document(facts: Facts, say: Voice, *, now: datetime) -> Document:
@@ -54,6 +55,7 @@ def _what(facts: Facts, say: Voice) -> Section:
         (say("Method"), _method(facts.plan.training, say)),
         (say("State of the training"), state),
         *_results(facts, say),
+        *_release(facts, say),
         (
             say("Connections tried and refused in training"),
             say("not recorded") if refused is None else str(refused),
@@ -118,6 +120,17 @@ def _results(facts: Facts, say: Voice) -> list[tuple[str, str]]:
             verdict = say("no: blocked at stage “{stage}”", stage=first)
         rows.append((say("Exported files are the trained model"), verdict))
     return rows
+
+
+def _release(facts: Facts, say: Voice) -> list[tuple[str, str]]:
+    """What the audit log says of the export that lies there now; nothing where either is not known."""
+    if isinstance(facts.site.audit, Missing) or isinstance(facts.export, Missing):
+        return []
+    sums = next((file.sha256 for file in facts.export if file.name == SUMS), "")
+    decision = newest_decision(facts.site.audit.of_run, facts.run, sums)
+    if decision is None:
+        return [(say("Release"), say("not released when this was written"))]
+    return [(say("Release"), say.again(decision_sentence(decision)))]
 
 
 def _named(facts: Facts, say: Voice) -> Sequence[tuple[str, object]]:

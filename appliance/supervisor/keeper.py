@@ -11,6 +11,7 @@ what it tells of is done. So a supervisor that is killed at any point, and comes
 A run that dies under a living supervisor is not started again: what killed it may do so again.
 """
 
+import os
 import subprocess
 import threading
 from contextlib import suppress
@@ -21,7 +22,7 @@ from appliance.durable import write_whole
 from appliance.errors import ApplianceError, HostNotReady, StepFailed
 from appliance.run.lock import start_time
 from appliance.sentence import reason, say
-from appliance.site import audit, roles
+from appliance.site import approval, audit, roles
 from appliance.site.audit import Who
 from appliance.site.layout import Site
 from appliance.supervisor import guarded, process
@@ -147,14 +148,21 @@ class Keeper:
             return tuple(_line(kept) for kept in self._kept if everything or kept.uid == who.uid)
 
     def record(self, event: str, facts: dict[str, str | int], who: Who) -> None:
-        """Add an entry of `who`. What is made of a run is said by its trainer, or by root.
+        """Add an entry of `who`. What is made of a run is said by its trainer, or by root; where there are
+        roles, that it is released is said by somebody else.
 
         Raises: HostNotReady, when `who` may not; BadInput, when there is no such run.
         """
         roles.check_may(who.uid, DEEDS[event], self._owner)
+        run = str(facts.get("run", ""))
         if event in ("evaluate", "export"):
-            with guarded.opened_run(self._site.runs, str(facts.get("run", "")), who.uid or None):
+            with guarded.opened_run(self._site.runs, run, who.uid or None):
                 pass
+        elif event == "approve" and facts.get("decision") != "withdrawn":
+            with guarded.opened_run(self._site.runs, run) as folder:
+                trainer = os.fstat(folder).st_uid
+            if self._owner == 0 and roles.are_there():
+                approval.check_other_person(run, trainer, who)
         audit.append(self._site.audit, event, by=who, **facts)
 
     def tick(self) -> None:

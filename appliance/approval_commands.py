@@ -1,0 +1,95 @@
+"""`islet approve`: releasing what a run exported, and taking that back, with a record."""
+
+import click
+
+from appliance.errors import HostNotReady
+from appliance.sentence import say
+from appliance.site.layout import Site
+from appliance.site_commands import agreed, run_of_site, site_of, yes_option
+
+
+@click.command()
+@click.argument("run")
+@click.option("--note", default="", help="The use intended, conditions, remarks; for the audit log.")
+@click.option("--withdraw", is_flag=True, help="Take the release back; --note says why.")
+@click.option("--own-run", metavar="REASON", default="", help="On a box of one account: release your own.")
+@yes_option
+@click.pass_context
+def approve(context: click.Context, run: str, note: str, withdraw: bool, own_run: str, yes: bool) -> None:
+    """Hash what RUN exported, show it, and release it: for another person than who trained it."""
+    from appliance.data.registry.record import check_words
+    from appliance.site import roles
+    from appliance.site.audit import myself
+
+    site, words, why = site_of(context), check_words(note), check_words(own_run)
+    roles.check_may(myself().uid, "approve", roles.owner_of(site))
+    if not withdraw:
+        _release(site, run, words, why, yes=yes)
+    elif words:
+        _withdraw(site, run, words, yes=yes)
+    else:
+        raise click.UsageError("--withdraw needs --note: why the release is taken back.")
+
+
+def _release(site: Site, run: str, note: str, own_reason: str, *, yes: bool) -> None:
+    from appliance.approval_view import print_decision, print_release
+    from appliance.data_view import voice
+    from appliance.progress import Terminal
+    from appliance.site.approval import judge_export, newest_decision
+    from appliance.site.audit import check
+    from appliance.supervisor.record import record
+
+    opened = run_of_site(site, run)
+    is_own = _check_person(site, run, opened.root.stat().st_uid, own_reason)
+    found = judge_export(opened.export, Terminal())
+    before = newest_decision(check(site.audit).entries, run, found.sums_sha256)
+    print_release(opened, found, before)
+    if before is not None and before.verdict == "released":
+        return
+    if not agreed(voice()("Release it?"), yes):
+        return
+    if is_own:
+        record(site, "override", run=run, deed="approve", reason=own_reason)
+    facts = {"note": note} if note else {}
+    record(site, "approve", run=run, decision="released", sums_sha256=found.sums_sha256, **facts)
+    print_decision(run, "released")
+
+
+def _withdraw(site: Site, run: str, note: str, *, yes: bool) -> None:
+    """By what the log says alone: files may be gone, or be others, that are in use elsewhere."""
+    from appliance.approval_view import print_decision, print_released
+    from appliance.data_view import voice
+    from appliance.site.approval import released_exports
+    from appliance.site.audit import check
+    from appliance.supervisor.record import record
+
+    released = released_exports(check(site.audit).entries, run)
+    print_released(run, released)
+    if not released or not agreed(voice()("Take it back?"), yes):
+        return
+    for sums_sha256 in released:
+        record(site, "approve", run=run, decision="withdrawn", sums_sha256=sums_sha256, note=note)
+    print_decision(run, "withdrawn")
+
+
+def _check_person(site: Site, run: str, trainer: int, own_reason: str) -> bool:
+    """Whether this is the person who trained the run, and may release it all the same.
+
+    Raises: HostNotReady, when not: on a box with roles, or where no reason is given.
+    """
+    from appliance.site import roles
+    from appliance.site.approval import check_other_person, is_own
+    from appliance.site.audit import myself
+
+    if roles.are_there() and roles.owner_of(site) == 0:
+        check_other_person(run, trainer, myself())
+        return False
+    if not is_own(trainer, myself()):
+        return False
+    if not own_reason:
+        raise HostNotReady(
+            "Who trained a model does not release it without a reason.",
+            why=say("this box is of one account: nobody else can be asked to"),
+            next_step='Give the reason, for the audit log: --own-run "…".',
+        )
+    return True
