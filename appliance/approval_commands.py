@@ -34,14 +34,14 @@ def approve(context: click.Context, run: str, note: str, withdraw: bool, own_run
 def _release(site: Site, run: str, note: str, own_reason: str, *, yes: bool) -> None:
     from appliance.approval_view import print_decision, print_release
     from appliance.data_view import voice
-    from appliance.progress import Terminal
     from appliance.site.approval import judge_export, newest_decision
     from appliance.site.audit import check
+    from appliance.spoken_progress import spoken
     from appliance.supervisor.record import record
 
     opened = run_of_site(site, run)
     is_own = _check_person(site, run, opened.root.stat().st_uid, own_reason)
-    found = judge_export(opened.export, Terminal())
+    found = judge_export(opened.export, spoken())
     before = newest_decision(check(site.audit).entries, run, found.sums_sha256)
     print_release(opened, found, before)
     if before is not None and before.verdict == "released":

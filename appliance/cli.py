@@ -98,13 +98,13 @@ def doctor(context: click.Context, quick: bool, full: bool, support: Path | None
     Cut off, it goes on where it was; it leaves processor and disk to whatever else wants them.
     """
     from appliance.doctor.examine import examine
-    from appliance.progress import Terminal
     from appliance.show import print_findings
+    from appliance.spoken_progress import spoken
 
     if quick and full:
         raise click.UsageError("--quick and --full exclude each other.")
     site = site_of(context)
-    findings = examine(site, Terminal(), "quick" if quick else "full" if full else "ordinary")
+    findings = examine(site, spoken(), "quick" if quick else "full" if full else "ordinary")
     print_findings(findings, as_json=as_json)
     if support is not None:
         from appliance.doctor.support import write_support
@@ -244,10 +244,10 @@ def evaluate_run(context: click.Context, run: str, as_json: bool) -> None:
 
     go_offline()
     from appliance.job.work import evaluate_run as evaluate
-    from appliance.progress import Terminal
     from appliance.show import print_summary
+    from appliance.spoken_progress import spoken
 
-    print_summary(evaluate(_run(context, run), site_of(context), Terminal()), as_json=as_json)
+    print_summary(evaluate(_run(context, run), site_of(context), spoken()), as_json=as_json)
 
 
 @main.command()
@@ -260,10 +260,10 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
 
     go_offline()
     from appliance.job.work import export_run
-    from appliance.progress import Terminal
     from appliance.show import print_export
+    from appliance.spoken_progress import spoken
 
-    made = export_run(_run(context, run), site_of(context), Terminal())
+    made = export_run(_run(context, run), site_of(context), spoken())
     if as_json:
         click.echo(json.dumps(asdict(made), default=str, indent=1))
     else:
@@ -276,9 +276,9 @@ def export(context: click.Context, run: str, as_json: bool) -> None:
 def report(context: click.Context, run: str) -> None:
     """Write RUN's report: report.md, and report.html to print and sign."""
     from appliance.job.work import report_run
-    from appliance.progress import Terminal
+    from appliance.spoken_progress import spoken
 
-    click.echo(report_run(_run(context, run), site_of(context), Terminal()))
+    click.echo(report_run(_run(context, run), site_of(context), spoken()))
 
 
 main.add_command(approve)

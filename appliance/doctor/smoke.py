@@ -39,7 +39,7 @@ def train_two_steps(site: Site, progress: Progress) -> Finding:
 
 def _train(work: Path, progress: Progress) -> Finding:
     model = work / "models" / "islet" / "doctor"
-    with progress.stage("making a tiny model", total=None):
+    with progress.stage(say("making a tiny model"), total=None):
         run(
             # -P: the current folder must not be able to replace a module.
             [sys.executable, "-P", "-m", "appliance.doctor.tiny_model", model],
@@ -55,7 +55,7 @@ def _train(work: Path, progress: Progress) -> Finding:
     )
     write_plan(plan, work / PLAN)
     seen: list[Event] = []
-    with progress.stage("training two steps", total=STEPS, unit="steps") as advance:
+    with progress.stage(say("training two steps"), total=STEPS, unit=say("steps")) as advance:
 
         def show(event: Event) -> None:
             seen.append(event)

@@ -48,7 +48,7 @@ def look_at_files(site: Site, progress: Progress, how: str) -> list[Finding]:
         found = _glance(items)
     else:
         memory = Round(site.state / ROUND, items, anew=how == "full")
-        with progress.stage("hashing what is installed", total=sum(item.size for item in items)) as advance:
+        with progress.stage(say("hashing what is installed"), total=sum(i.size for i in items)) as advance:
             advance(sum(items[number].size for number in memory.good))
             found = rehash(items, memory, advance, from_disk=how == "full")
     bad = {item.path: item for item in (*found.damaged, *found.missing)}
