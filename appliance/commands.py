@@ -4,6 +4,7 @@ They are said in the person's language (`appliance.locale.language_of`), each wh
 """
 
 import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from appliance.errors import ApplianceError, HostNotReady
 from appliance.locale import LANGUAGES, VARIABLE, catalogue, language_of
 from appliance.sentence import Sentence, say
 from appliance.trace import keep_trace
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as a shell gives it."""
 
 LONGEST_SENTENCE = 200
 """Letters of a command's first sentence in the list of commands; far more than any has."""
@@ -48,12 +52,16 @@ class Commands(click.Group):
         """
         if ctx.parent is not None:
             return super().invoke(ctx)  # the outermost group answers for all
+        _write_what_can_be_written()
         try:
             return super().invoke(ctx)
         except ApplianceError as error:
             click.echo(f"islet: {_said(error)}", err=True)
             sys.exit(error.exit_code)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, EOFError):
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(f"\nislet: {_in_language(say('Interrupted.'))}", err=True)
+            sys.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, EOFError):
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
@@ -80,6 +88,12 @@ class Commands(click.Group):
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
+
+
+def _write_what_can_be_written() -> None:
+    """A name that the terminal has no letters for becomes escapes in the answer, and no failure."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _disk_failure(error: OSError) -> HostNotReady:

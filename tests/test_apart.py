@@ -1,5 +1,7 @@
 """A model that would let packed rows see each other is refused before anything is learned."""
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, GraniteMoeHybridConfig, Lfm2Config, LlamaConfig
@@ -7,7 +9,7 @@ from transformers import PreTrainedConfig as Config
 
 from appliance.errors import BadInput
 from appliance.training import attention
-from appliance.training.apart import check_apart
+from appliance.training.apart import SECOND_TOKENS, check_apart
 
 SIZES = {
     "vocab_size": 100,
@@ -52,3 +54,26 @@ def test_a_model_whose_attention_is_not_known_is_refused_and_no_error_of_the_pro
     with pytest.raises(BadInput) as refused:
         check_apart(model_of(Gemma2Config(**SIZES, head_dim=16)), "a/b")
     assert "does not know softcap" in refused.value.why
+
+
+def test_no_number_behind_another_document_is_a_difference() -> None:
+    model = model_of(LlamaConfig(**SIZES))
+
+    def spoil(_: torch.nn.Module, __: object, output: Any) -> None:
+        if output.logits.shape[1] > SECOND_TOKENS:
+            output.logits[0, -1, 0] = float("nan")
+
+    model.register_forward_hook(spoil)
+    with pytest.raises(BadInput) as refused:
+        check_apart(model, "a/b")
+    assert "see each other" in refused.value.why
+
+
+def test_what_is_no_number_alone_too_says_nothing() -> None:
+    model = model_of(LlamaConfig(**SIZES))
+
+    def spoil(_: torch.nn.Module, __: object, output: Any) -> None:
+        output.logits[..., 0] = float("nan")
+
+    model.register_forward_hook(spoil)
+    check_apart(model, "a/b")

@@ -408,9 +408,25 @@ def test_a_failure_of_our_own_is_said_in_chinese(tmp_path: Path) -> None:
 
 def test_an_interrupt_is_no_failure_of_our_own(tmp_path: Path) -> None:
     said = fail("leave", TMPDIR=str(tmp_path))
-    assert said.returncode == 1
-    assert said.stderr.strip() == "Aborted!"
+    assert said.returncode == 130
+    assert said.stderr.strip() == "islet: Interrupted."
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_is_said_in_chinese(tmp_path: Path) -> None:
+    assert fail("leave", ISLET_LANG="zh_CN").stderr.strip() == "islet: 已中断。"
+
+
+def test_a_terminal_without_chinese_letters_gets_escapes_and_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    command = [sys.executable, "-m", "appliance.cli", "--lang", "zh_CN", "--prefix", tmp_path]
+    said = subprocess.run(
+        [*command, "--state", tmp_path, "roles", "show"],
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (said.returncode, said.stderr) == (0, b"")
+    assert b"\\u5426" in said.stdout or b"\\u662f" in said.stdout
 
 
 def test_a_trace_goes_into_the_sites_logs_before_the_temporary_folder(tmp_path: Path) -> None:

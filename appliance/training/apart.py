@@ -40,7 +40,9 @@ def check_apart(model: Any, name: str) -> None:
             raise
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise _refusal(name, say("it cannot be given packed rows: {error}", error=said)) from error
-    difference = float((alone - behind).abs().nan_to_num(0.0).max())
+    # No number, where the other is one, is a difference; where both have none there is nothing to tell.
+    same = (alone == behind) | (alone.isnan() & behind.isnan())
+    difference = float((alone - behind).abs().nan_to_num(float("inf")).masked_fill(same, 0.0).max())
     allowed = ALLOWED.get(model.dtype, ALLOWED[torch.bfloat16]) * float(alone.abs().nan_to_num(0.0).max())
     if difference > allowed:
         raise _refusal(
