@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import stat
 import subprocess
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import pytest
 
 from appliance.bundle.contents import Contents, Entry, Part, Volume, format_contents
 from appliance.data.canonical import read_rows
+from appliance.errors import BadInput
 from appliance.evaluation.compare import evaluate
 from appliance.evaluation.results import Answer
 from appliance.export.parity import Comparison, ParityReport, report_json
@@ -315,6 +317,27 @@ def test_a_step_done_twice_after_a_kill_counts_once(tmp_path: Path) -> None:
     story = read_story(run)
     assert story.losses == ((1, 4.0), (2, 3.0), (3, 2.0), (4, 1.0))
     assert (story.state, story.step, story.resumed, story.tokens_per_s) == ("finished", 4, (2,), 20.0)
+
+
+@pytest.mark.parametrize(
+    "line", ['"kind":"progress"}', '"kind":"progress","step":"x","losses":[]}', '"kind":"data"}']
+)
+def test_a_record_that_somebody_changed_is_refused_in_words(tmp_path: Path, line: str) -> None:
+    run = make_run(tmp_path, rows=2, steps=1)
+    run.events.write_text('{"time":"2026-11-21T09:30:00+00:00",' + line + "\n")
+    with pytest.raises(BadInput, match="What the run tells of its training cannot be read"):
+        page_of(run)
+
+
+def test_files_that_are_no_text_are_told_in_words(finished: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(finished.root, run.root)
+    (run.export / "SHA256SUMS").write_bytes(b"\xff  m.gguf\n")
+    run.base_sums.write_bytes(b"\xff  config.json\n")
+    assert "m.gguf" in page_of(run)
+    run.base.write_bytes(b"\xff")
+    with pytest.raises(BadInput, match="is no run folder"):
+        page_of(run)
 
 
 def test_the_curve_puts_points_where_they_belong() -> None:

@@ -32,7 +32,7 @@ from appliance.model.base import weight_files
 from appliance.model.memory import free_memory_bytes
 from appliance.model.same_base import check_base_sums
 from appliance.progress import Progress, amount_text
-from appliance.run.folder import RunFolder
+from appliance.run.folder import RunFolder, read_base
 from appliance.run.plan import ExportChoice, Plan, read_plan
 from appliance.sentence import reason, say
 
@@ -165,7 +165,7 @@ def _base(run: RunFolder) -> Path:
     Raises: BadInput, when the run has none, or no adapter yet.
     """
     try:
-        base = Path(run.base.read_text(encoding="utf-8").strip())
+        base = read_base(run)
     except OSError as error:
         raise _unfinished(run, reason(error)) from error
     if not (run.adapter / "adapter_model.safetensors").is_file():

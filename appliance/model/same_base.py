@@ -51,7 +51,7 @@ def changed_files(record: Path, now: Mapping[str, str]) -> list[str]:
 
     Raises: OSError, when the record cannot be read.
     """
-    recorded = set(record.read_text(encoding="utf-8").splitlines())
+    recorded = set(record.read_text(encoding="utf-8", errors="replace").splitlines())
     judged = {f"{sha256}  {name}" for name, sha256 in now.items() if _is_judged(name)}
     return sorted({line.partition("  ")[2] for line in recorded ^ judged})
 

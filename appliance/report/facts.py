@@ -207,7 +207,11 @@ def _sums(path: Path) -> dict[str, str]:
     """SHA256SUMS as written by the export."""
     if not path.is_file():
         return {}
-    lines = (line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines() if "  " in line)
+    lines = (
+        line.split("  ", 1)
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if "  " in line
+    )
     return {name: sha256 for sha256, name in lines}
 
 

@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass
 
+from appliance.errors import BadInput
 from appliance.run.events import Event, read_events
 from appliance.run.folder import RunFolder
-from appliance.sentence import from_document
+from appliance.sentence import from_document, say
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,21 @@ class Story:
 
 
 def read_story(run: RunFolder) -> Story:
-    """The story so far."""
-    events = read_events(run.events)
+    """The story so far.
+
+    Raises: BadInput, when an event lacks a figure that every worker writes: somebody changed the file.
+    """
+    try:
+        return _story(read_events(run.events))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadInput(
+            "What the run tells of its training cannot be read.",
+            why=say("{path} holds an event without its figures", path=run.events),
+            next_step="Put the file back from a backup; what the run learned does not depend on it.",
+        ) from error
+
+
+def _story(events: list[Event]) -> Story:
     progress = [event.fields for event in events if event.kind == "progress"]
     starts = [event.fields for event in events if event.kind == "state" and "steps" in event.fields]
     data = [event.fields for event in events if event.kind == "data"]

@@ -180,5 +180,15 @@ def open_run(root: Path) -> RunFolder:
 
 
 def read_base(run: RunFolder) -> Path:
-    """Absolute path of the run's base model folder."""
-    return Path(run.base.read_text(encoding="utf-8").strip())
+    """Absolute path of the run's base model folder.
+
+    Raises: BadInput, when it is not written there; OSError.
+    """
+    try:
+        return Path(run.base.read_text(encoding="utf-8").strip())
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            say("{folder} is no run folder.", folder=run.root),
+            why=say("{path} holds no path", path=run.base),
+            next_step="Put the file back from a backup.",
+        ) from error
