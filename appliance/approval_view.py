@@ -15,8 +15,8 @@ from appliance.site.approval import Decision, Export, Verdict, decision_sentence
 from appliance.site.audit import name_of
 
 
-def print_release(run: RunFolder, found: Export, before: Decision | None) -> None:
-    """All that a release would stand for, and what was decided before."""
+def print_candidate(run: RunFolder, found: Export, before: Decision | None) -> None:
+    """All that an approval would stand for, and what was decided before."""
     say = voice()
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
@@ -44,20 +44,20 @@ def print_release(run: RunFolder, found: Export, before: Decision | None) -> Non
     print(f"SHA256SUMS {found.sums_sha256}")  # apart: whole within 80 columns, to be copied
 
 
-def print_released(run: str, released: Mapping[str, Decision]) -> None:
+def print_approved(run: str, approved: Mapping[str, Decision]) -> None:
     """What would be taken back."""
     say = voice()
-    if not released:
-        print(say("Nothing of {run} is released.", run=run))
-    for sums_sha256, decision in released.items():
+    if not approved:
+        print(say("Nothing of {run} is approved.", run=run))
+    for sums_sha256, decision in approved.items():
         print(f"SHA256SUMS {sums_sha256}: {line(say.again(decision_sentence(decision)))}")
 
 
 def print_decision(run: str, verdict: Verdict) -> None:
     """That it was written down, and for what it stands."""
     say = voice()
-    if verdict == "released":
-        print(say("Released: {run}, with the files of this SHA256SUMS and no others.", run=run))
+    if verdict == "approved":
+        print(say("Approved: {run}, with the files of this SHA256SUMS and no others.", run=run))
     else:
         print(say("Withdrawn: {run}. Tell those who use the model.", run=run))
 

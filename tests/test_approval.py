@@ -1,4 +1,4 @@
-"""Releasing an export: what is judged, what the log says of it, and that another export is not released."""
+"""Approving an export: what is judged, what the log says of it, and that another export is not approved."""
 
 import hashlib
 import os
@@ -74,7 +74,7 @@ def place(tmp_path: Path) -> Place:
     return made
 
 
-def test_a_release_is_shown_asked_written_down_and_taken_back(place: Place) -> None:
+def test_an_approval_is_shown_asked_written_down_and_taken_back(place: Place) -> None:
     sums = hashlib.sha256((place.export / "SHA256SUMS").read_bytes()).hexdigest()
     unasked = place.islet("--own-run", "nobody else here")
     assert (unasked.returncode, sums in unasked.stdout) == (2, True)
@@ -84,7 +84,7 @@ def test_a_release_is_shown_asked_written_down_and_taken_back(place: Place) -> N
     done = place.islet("--own-run", "nobody else here", "--note", "triage drafts only", "--yes")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         0,
-        f"Released: {RUN}, with the files of this SHA256SUMS and no others.",
+        f"Approved: {RUN}, with the files of this SHA256SUMS and no others.",
     )
     entry = audit.check(place.log).entries[-1]
     assert (entry["sums_sha256"], entry["note"]) == (sums, "triage drafts only")
@@ -96,7 +96,7 @@ def test_a_release_is_shown_asked_written_down_and_taken_back(place: Place) -> N
         0,
         f"Withdrawn: {RUN}. Tell those who use the model.",
     )
-    expected = [("override", "nobody else here"), ("approve", "released"), ("approve", "withdrawn")]
+    expected = [("override", "nobody else here"), ("approve", "approved"), ("approve", "withdrawn")]
     assert place.verdicts() == expected
 
 
@@ -106,16 +106,16 @@ def test_what_is_taken_back_may_be_gone_from_the_disk(place: Place) -> None:
     assert place.islet("--withdraw", "--note", "faulty", "--yes").returncode == 0
     assert place.verdicts()[-1] == ("approve", "withdrawn")
     none = place.islet("--withdraw", "--note", "faulty", "--yes")
-    assert (none.returncode, none.stdout) == (0, f"Nothing of {RUN} is released.\n")
+    assert (none.returncode, none.stdout) == (0, f"Nothing of {RUN} is approved.\n")
 
 
-def test_an_export_made_anew_is_not_released(place: Place) -> None:
-    entries = [{"event": "approve", "run": RUN, "decision": "released", "sums_sha256": "a" * 64, "uid": 7}]
+def test_an_export_made_anew_is_not_approved(place: Place) -> None:
+    entries = [{"event": "approve", "run": RUN, "decision": "approved", "sums_sha256": "a" * 64, "uid": 7}]
     assert newest_decision(entries, RUN, "b" * 64) is None
     assert newest_decision(entries, "another", "a" * 64) is None
     found = newest_decision(entries, RUN, "a" * 64)
     assert found is not None
-    assert (found.verdict, found.user) == ("released", "7")
+    assert (found.verdict, found.user) == ("approved", "7")
     assert place.islet("--own-run", "alone", "--yes").returncode == 0
     write_export(place.export, b"other weights")
     assert "nobody has decided on it" in place.islet("--own-run", "alone").stdout
@@ -125,11 +125,11 @@ def test_who_trained_alone_on_the_box_gives_a_reason(place: Place) -> None:
     refused = place.islet("--yes")
     assert (refused.returncode, refused.stderr.splitlines()[0]) == (
         5,
-        "islet: Who trained a model does not release it without a reason.",
+        "islet: Who trained a model does not approve it without a reason.",
     )
     assert place.verdicts() == []
     chinese = place.islet("--yes", language="zh_CN")
-    assert chinese.stderr.splitlines()[0] == "islet: 训练模型者不得无理由自行发布。"
+    assert chinese.stderr.splitlines()[0] == "islet: 训练模型者不得无理由自行批准。"
 
 
 def flip(export: Path) -> None:
@@ -195,7 +195,7 @@ def test_the_person_behind_sudo_is_who_trained_too() -> None:
     assert is_own(os.getuid(), Who(os.getuid(), me))
     assert is_own(os.getuid(), Who(0 if os.getuid() else 1, "x", login=me))
     assert not is_own(os.getuid(), Who(os.getuid() + 1, "chen"))
-    with pytest.raises(HostNotReady, match="Who trained a model does not release it"):
+    with pytest.raises(HostNotReady, match="Who trained a model does not approve it"):
         check_other_person(RUN, os.getuid(), Who(os.getuid() + 1, "root", login=me))
     check_other_person(RUN, os.getuid(), Who(os.getuid() + 1, "chen"))
 

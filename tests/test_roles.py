@@ -122,7 +122,7 @@ def test_on_a_shared_box_each_account_may_do_what_its_groups_say_and_no_more() -
             ("override", "zhao", None),
             ("train-end", "root", "stopped"),
         ]
-        check_release(run, box)
+        check_approval(run, box)
         check_secret(run, box)
 
 
@@ -209,11 +209,11 @@ def check_record(run: RunFolder, box: SharedBox) -> None:
     """Each says of himself what he may do; no trainer releases a model, or speaks for another's run."""
     name = run.root.name
     refusals = {
-        ("li", "approve"): "You may not release models on this box.",
+        ("li", "approve"): "You may not approve models on this box.",
         ("wu", "export"): "This run is somebody else's.",
         ("chen", "export"): "You may not train models on this box.",
         ("guest", "report"): "You may not write reports on this box.",
-        ("zhao", "approve"): "You may not release models on this box.",
+        ("zhao", "approve"): "You may not approve models on this box.",
     }
     before = len(box.audit().entries)
     for (user, event), what in refusals.items():
@@ -225,8 +225,8 @@ def check_record(run: RunFolder, box: SharedBox) -> None:
         assert (entry["event"], entry["uid"], entry["user"]) == (event, ACCOUNTS[user], user)
 
 
-def check_release(run: RunFolder, box: SharedBox) -> None:
-    """A reviewer releases what another exported, and nobody what is his own; the log says for which files."""
+def check_approval(run: RunFolder, box: SharedBox) -> None:
+    """A reviewer approves what another exported, and nobody what is his own; the log says for which files."""
     name = run.root.name
     box.as_user("li", "sh", "-c", f"mkdir -p '{run.export}' && cd '{run.export}' && echo weights >m.gguf")
     sums = hashlib.sha256(b"weights\n").hexdigest() + "  m.gguf\n"
@@ -234,18 +234,18 @@ def check_release(run: RunFolder, box: SharedBox) -> None:
     refused = box.islet("li", "approve", name, "--yes")
     assert (refused.returncode, refused.stderr.splitlines()[0]) == (
         5,
-        "islet: You may not release models on this box.",
+        "islet: You may not approve models on this box.",
     )
     done = box.islet("chen", "approve", name, "--note", "triage", "--yes")
     assert done.returncode == 0, done.stderr
     entry = box.audit().entries[-1]
-    assert (entry["event"], entry["user"], entry["decision"]) == ("approve", "chen", "released")
+    assert (entry["event"], entry["user"], entry["decision"]) == ("approve", "chen", "approved")
     assert entry["sums_sha256"] == hashlib.sha256(sums.encode()).hexdigest()
     of_mei = (
         f"umask 000; mkdir '{box.site.runs}/of-mei'; cp '{run.plan}' '{run.base}' '{box.site.runs}/of-mei'"
     )
     assert box.as_user("mei", "sh", "-c", of_mei).returncode == 0
-    own = "Who trained a model does not release it."
+    own = "Who trained a model does not approve it."
     assert own in told_by(box, "mei", "approve", "of-mei")
     assert own in box.islet("mei", "approve", "of-mei", "--own-run", "in a hurry", "--yes").stderr
     assert box.audit().entries[-1] == entry

@@ -55,7 +55,7 @@ def _what(facts: Facts, say: Voice) -> Section:
         (say("Method"), _method(facts.plan.training, say)),
         (say("State of the training"), state),
         *_results(facts, say),
-        *_release(facts, say),
+        *_approval(facts, say),
         (
             say("Connections tried and refused in training"),
             say("not recorded") if refused is None else str(refused),
@@ -122,15 +122,15 @@ def _results(facts: Facts, say: Voice) -> list[tuple[str, str]]:
     return rows
 
 
-def _release(facts: Facts, say: Voice) -> list[tuple[str, str]]:
+def _approval(facts: Facts, say: Voice) -> list[tuple[str, str]]:
     """What the audit log says of the export that lies there now; nothing where either is not known."""
     if isinstance(facts.site.audit, Missing) or isinstance(facts.export, Missing):
         return []
     sums = next((file.sha256 for file in facts.export if file.name == SUMS), "")
     decision = newest_decision(facts.site.audit.of_run, facts.run, sums)
     if decision is None:
-        return [(say("Release"), say("not released when this was written"))]
-    return [(say("Release"), say.again(decision_sentence(decision)))]
+        return [(say("Approval"), say("not approved when this was written"))]
+    return [(say("Approval"), say.again(decision_sentence(decision)))]
 
 
 def _named(facts: Facts, say: Voice) -> Sequence[tuple[str, object]]:

@@ -1,6 +1,6 @@
-"""Releasing what a run exported: who may say so, of which files, and what the audit log says of it.
+"""Approving what a run exported: who may say so, of which files, and what the audit log says of it.
 
-A release stands for the export whose SHA256SUMS has one hash. One that is made anew is not released.
+An approval stands for the export whose SHA256SUMS has one hash. One that is made anew is not approved.
 """
 
 import errno
@@ -25,7 +25,7 @@ MOST_BYTES = 1_000_000
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\0]{1,255})")
 
-Verdict = Literal["released", "withdrawn"]
+Verdict = Literal["approved", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def judge_export(folder: Path, progress: Progress) -> Export:
         there = {path.name for path in folder.iterdir()}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadInput(
-            "There is nothing to release.",
+            "There is nothing to approve.",
             why=say("{name} is not there", name=folder / SUMS),
             next_step="Export the run first: islet export RUN.",
         ) from error
@@ -92,28 +92,28 @@ def newest_decision(entries: Iterable[Mapping[str, Any]], run: str, sums_sha256:
     for entry in entries:
         about = entry.get("event"), entry.get("run"), entry.get("sums_sha256")
         verdict = entry.get("decision")
-        if about == ("approve", run, sums_sha256) and verdict in ("released", "withdrawn"):
+        if about == ("approve", run, sums_sha256) and verdict in ("approved", "withdrawn"):
             user = str(entry.get("user") or entry.get("uid", "?"))
             login = f" ({entry['login']})" if entry.get("login") else ""
             found = Decision(verdict, str(entry.get("time", "")), user + login, str(entry.get("note", "")))
     return found
 
 
-def released_exports(entries: Iterable[Mapping[str, Any]], run: str) -> dict[str, Decision]:
-    """Exports of `run` that the log calls released, by the hash of their SHA256SUMS."""
+def approved_exports(entries: Iterable[Mapping[str, Any]], run: str) -> dict[str, Decision]:
+    """Exports of `run` that the log calls approved, by the hash of their SHA256SUMS."""
     entries = list(entries)
     hashes = dict.fromkeys(str(entry.get("sums_sha256")) for entry in entries if entry.get("run") == run)
     decisions = {sums: newest_decision(entries, run, sums) for sums in hashes}
-    return {sums: found for sums, found in decisions.items() if found and found.verdict == "released"}
+    return {sums: found for sums, found in decisions.items() if found and found.verdict == "approved"}
 
 
 def decision_sentence(decision: Decision) -> Sentence:
     """Who decided what, when, and the note beside it."""
     facts = {"user": decision.user, "time": decision.time.replace("T", " ")[:16], "note": decision.note}
-    if decision.verdict == "released":
+    if decision.verdict == "approved":
         if decision.note:
-            return say("released by {user}, {time} UTC: {note}", **facts)
-        return say("released by {user}, {time} UTC", **facts)
+            return say("approved by {user}, {time} UTC: {note}", **facts)
+        return say("approved by {user}, {time} UTC", **facts)
     return say("withdrawn by {user}, {time} UTC: {note}", **facts)
 
 
@@ -126,7 +126,7 @@ def check_other_person(run: str, trainer: int, who: Who) -> None:
     """On a box with roles: pass if `who` is another person than who trained the run. Raises: HostNotReady."""
     if is_own(trainer, who):
         raise HostNotReady(
-            "Who trained a model does not release it.",
+            "Who trained a model does not approve it.",
             why=say("{run} belongs to {user}, as which you work here", run=run, user=name_of(trainer)),
             next_step="Ask another person of the group islet-review.",
         )

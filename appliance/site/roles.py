@@ -38,7 +38,7 @@ MAY: dict[Deed, tuple[str, ...]] = {
 NAMES: dict[Deed, Sentence] = {
     "train": say("train models, evaluate and export them, stop your own runs"),
     "report": say("write reports"),
-    "approve": say("release models"),
+    "approve": say("approve models"),
     "override": say("accept what a rule refuses, with a reason"),
     "stop any": say("stop other people's runs"),
     "see all": say("see all runs that are at work"),
@@ -47,7 +47,7 @@ NAMES: dict[Deed, Sentence] = {
 SAID: dict[Deed, Sentence] = {
     "train": say("You may not train models on this box."),
     "report": say("You may not write reports on this box."),
-    "approve": say("You may not release models on this box."),
+    "approve": say("You may not approve models on this box."),
     "override": say("You may not accept what is refused on this box."),
     "stop any": say("This run is somebody else's."),
     "see all": say("You may not see all runs of this box."),

@@ -149,7 +149,7 @@ class Keeper:
 
     def record(self, event: str, facts: dict[str, str | int], who: Who) -> None:
         """Add an entry of `who`. What is made of a run is said by its trainer, or by root; where there are
-        roles, that it is released is said by somebody else.
+        roles, that it is approved is said by somebody else.
 
         Raises: HostNotReady, when `who` may not; BadInput, when there is no such run.
         """
