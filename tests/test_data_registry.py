@@ -28,7 +28,15 @@ from appliance.model.base import load_tokenizer
 from appliance.progress import Silent
 from appliance.run.folder import RunFolder, read_base
 from appliance.run.lock import worker_lock
-from appliance.run.plan import DataChoice, DataFile, ModelChoice, Plan, read_plan
+from appliance.run.plan import (
+    DataChoice,
+    DataFile,
+    EvaluationChoice,
+    ModelChoice,
+    Plan,
+    QuestionSet,
+    read_plan,
+)
 from appliance.run.removal import remove_folder
 from appliance.run.retention import find_retention
 from appliance.run.rows import Message, Problem, Row
@@ -260,16 +268,24 @@ def plan(*paths: str) -> Plan:
 def test_a_plan_names_a_version_and_keeps_its_hash(datasets: Path) -> None:
     add(datasets, wish(), rows("一"))
     second, _ = add(datasets, wish(), rows("二"))
-    placed, used = place(plan("dataset:ward@1", "other.json", "dataset:ward"), datasets, datasets.parent)
-    assert [version.record.reference for version in used] == ["ward@1", "ward@2"]
+    wanted = plan("dataset:ward@1", "other.json", "dataset:ward")
+    sets = QuestionSet("known", "dataset:ward"), QuestionSet("new", "questions.json", "contains")
+    wanted = msgspec.structs.replace(wanted, evaluation=EvaluationChoice(sets))
+    placed, used = place(wanted, datasets, datasets.parent)
+    assert [version.record.reference for version in used] == ["ward@1", "ward@2", "ward@2"]
     first, other, newest = placed.data.train
     assert (first.path, first.registered) == (str(datasets / "ward/1/rows.parquet"), "ward@1")
     assert other == DataFile("other.json")
     assert newest.sha256 == second.record.sha256
-    check_unchanged(placed)
+    known, new = placed.evaluation.sets
+    assert (known.path, known.registered) == (str(second.rows), "ward@2")
+    assert (known.sha256, new) == (second.record.sha256, sets[1])
+    for files in (placed.data.train, placed.evaluation.sets):
+        check_unchanged(files)
     remove(plan_removal(second, datasets.parent / "runs"), by=ME, why="over")
-    with pytest.raises(BadInput, match="ward@2 is not what the run was made from"):
-        check_unchanged(placed)
+    for files in (placed.data.train, placed.evaluation.sets):
+        with pytest.raises(BadInput, match="ward@2 is not what the run was made from"):
+            check_unchanged(files)
 
 
 def test_rows_of_the_site_that_are_named_by_their_path_are_the_data_set(datasets: Path) -> None:
@@ -287,12 +303,13 @@ def test_a_removal_names_the_runs_that_hold_copies(datasets: Path) -> None:
     for name, text in (
         ("b-made-from-it", f'[[data.train]]\npath = "/old/place"\nsha256 = "{version.record.sha256}"\n'),
         ("a-by-path", f'[[data.train]]\npath = "{version.rows}"\n'),
+        ("b-asked", f'[data]\n[[evaluation.sets]]\nname = "q"\npath = "{version.rows}"\n'),
         ("c-other", '[[data.train]]\npath = "x.json"\n'),
         ("d-no-plan", "nonsense"),
     ):
         (runs / name).mkdir(parents=True)
         (runs / name / "plan.toml").write_text(text)
-    assert plan_removal(version, runs).runs == ("a-by-path", "b-made-from-it")
+    assert plan_removal(version, runs).runs == ("a-by-path", "b-asked", "b-made-from-it")
 
 
 def test_a_removal_overwrites_what_it_removes(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 from appliance.data.canonical import read_rows
 from appliance.data.kinds import of_kind
 from appliance.data.read import FileReport, read_file
+from appliance.data.registry.reference import check_unchanged
 from appliance.data.tally import check_bad_share
 from appliance.errors import BadInput
 from appliance.run.folder import RunFolder
@@ -44,6 +45,7 @@ def read_questions(run: RunFolder, plan: Plan) -> list[Questions]:
     Raises: BadInput, when a set has a bad row, or there is nothing to ask.
     """
     sets = []
+    check_unchanged(plan.evaluation.sets)
     for choice in plan.evaluation.sets:
         path = Path(choice.path)
         reading = of_kind(read_file(path, system=plan.model.system), "chat")

@@ -116,14 +116,17 @@ class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.method == "qlora"
 
 
-class QuestionSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class QuestionSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Questions with the answers expected, asked before and after."""
 
     name: str
     path: str
-    """Rows of questions and answers in any shape: absolute, or relative to the plan file."""
+    """Rows of questions and answers in any shape: a path or a name as of `DataFile`."""
     judge: Literal["exact", "contains"] = "exact"
     """`exact`: the answer is the expected text, `contains`: it holds it; outer spaces and thoughts aside."""
+    registered: str = ""
+    """As of `DataFile`; so is the hash."""
+    sha256: str = ""
 
 
 class EvaluationChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

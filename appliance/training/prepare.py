@@ -47,7 +47,7 @@ def prepare(run: RunFolder, plan: Plan, tokenizer: Any) -> Prepared:
 
 def _check_files(run: RunFolder, plan: Plan, encoder: Encoder) -> None:
     """Read, judge, split and write; the report comes last, so that its presence says that all is there."""
-    check_unchanged(plan)
+    check_unchanged(plan.data.train)
     reading = of_kind(read_files(plan.data.train, system=plan.model.system), "chat")
     encoded, too_long = encoder.encode(reading.rows)
     problems = [*reading.problems, *too_long]

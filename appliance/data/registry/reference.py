@@ -1,17 +1,21 @@
 """`dataset:NAME@VERSION` in place of a path: in a plan and on the command line."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from appliance.data.registry.record import NAME, ROWS
 from appliance.data.registry.store import Version, check_rows, find
 from appliance.errors import BadInput
-from appliance.run.plan import DataFile, Plan
+from appliance.run.plan import DataFile, Plan, QuestionSet
 from appliance.sentence import say
 
 PREFIX = "dataset:"
+
+Rows = TypeVar("Rows", DataFile, QuestionSet)
 
 
 def is_reference(text: str) -> bool:
@@ -64,33 +68,28 @@ def place(plan: Plan, datasets: Path, beside: Path) -> tuple[Plan, tuple[Version
     Raises: as `resolve`.
     """
     used: list[Version] = []
-    files: list[DataFile] = []
-    for file in plan.data.train:
-        named = (
-            file.path
-            if is_reference(file.path)
-            else reference_of(beside / Path(file.path).expanduser(), datasets)
-        )
-        if named:
-            version = resolve(named, datasets)
-            used.append(version)
-            file = msgspec.structs.replace(
-                file,
-                path=str(version.rows.resolve()),
-                registered=version.record.reference,
-                sha256=version.record.sha256,
-            )
-        files.append(file)
-    data = msgspec.structs.replace(plan.data, train=tuple(files))
-    return msgspec.structs.replace(plan, data=data), tuple(used)
+
+    def placed(file: Rows) -> Rows:
+        path = file.path
+        named = path if is_reference(path) else reference_of(beside / Path(path).expanduser(), datasets)
+        if not named:
+            return file
+        version = resolve(named, datasets)
+        used.append(version)
+        facts = {"registered": version.record.reference, "sha256": version.record.sha256}
+        return msgspec.structs.replace(file, path=str(version.rows.resolve()), **facts)
+
+    data = msgspec.structs.replace(plan.data, train=tuple(map(placed, plan.data.train)))
+    asked = msgspec.structs.replace(plan.evaluation, sets=tuple(map(placed, plan.evaluation.sets)))
+    return msgspec.structs.replace(plan, data=data, evaluation=asked), tuple(used)
 
 
-def check_unchanged(plan: Plan) -> None:
-    """Pass if every file of the plan whose hash it keeps still has that.
+def check_unchanged(files: Iterable[DataFile | QuestionSet]) -> None:
+    """Pass if every file of a plan whose hash it keeps still has that.
 
     Raises: BadInput, naming the first that has not, or is gone.
     """
-    for file in plan.data.train:
+    for file in files:
         if file.sha256 and _sha256(Path(file.path)) != file.sha256:
             raise BadInput(
                 say("{path} is not what the run was made from.", path=file.registered or file.path),

@@ -45,10 +45,11 @@ def runs_of(version: Version, runs: Path) -> tuple[str, ...]:
 def _is_made_from(run: RunFolder, version: Version) -> bool:
     """By the hash that the run's plan keeps, or by the path: whoever moved the state moved it for both."""
     with suppress(OSError, ValueError, AttributeError, TypeError):
-        data = tomllib.loads(run.plan.read_text(encoding="utf-8"))["data"]
+        plan = tomllib.loads(run.plan.read_text(encoding="utf-8"))
+        named = [*plan["data"].get("train", ()), *plan.get("evaluation", {}).get("sets", ())]
         return any(
             file.get("sha256") == version.record.sha256 or file.get("path") == str(version.rows)
-            for file in data.get("train", ())
+            for file in named
         )
     return False
 
