@@ -21,6 +21,7 @@ from tests.faults import can_watch
 from tests.meetings import check_unplugged, meets, unplugged
 from tests.powercut import Disk, Recorder, Step
 
+pytestmark = pytest.mark.xdist_group("crash")  # one box, and one record of an upgrade, made once
 needs_watch = pytest.mark.skipif(not can_watch(), reason="needs Linux 5.19 or later on x86-64")
 
 

@@ -347,7 +347,7 @@ def test_a_first_install_killed_at_any_moment_is_finished_by_the_same_command(
     assert half_done(place / "opt") == []
 
 
-KILLS = int(os.environ.get("ISLET_KILLS", "6"))
+KILLS = int(os.environ.get("ISLET_KILLS", "4"))
 """Moments, spread over an upgrade, at which it is killed; `make campaign` asks for more."""
 
 

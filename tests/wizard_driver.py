@@ -230,9 +230,13 @@ class FullScreen:
     # what one does
 
     def push(self, label: str, seconds: float = WORK_S) -> None:
+        self.move_to(label, seconds)
+        self.press("enter")
+
+    def move_to(self, label: str, seconds: float = WORK_S) -> None:
+        """Move to the button `label`, as soon as it can be pressed."""
         self.await_button(label, seconds)
         self._move("tab", rf">{self.button(label)}<")
-        self.press("enter")
 
     def await_button(self, label: str, seconds: float = WORK_S) -> None:
         self.screen.wait_until(lambda: self.sees(self.button(label)), seconds, f"the button {label}")

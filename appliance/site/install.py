@@ -44,7 +44,7 @@ from appliance.durable import (
 )
 from appliance.errors import ApplianceError, HostNotReady, StepFailed
 from appliance.locale import catalogue, language_of
-from appliance.progress import Progress, Terminal
+from appliance.progress import Progress
 from appliance.sentence import say
 from appliance.site import audit
 from appliance.site.layout import NOTE, RUNTIME_SUMS, STATE_NOTE, Site
@@ -52,6 +52,7 @@ from appliance.site.lock import kernel_lock
 from appliance.site.marks import STORE_MARK, is_marked, unmark
 from appliance.site.state_format import CURRENT, check_forward, migrate, read_format
 from appliance.site.trust import record_trust
+from appliance.spoken_progress import spoken
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str]) -> int:
             signal.signal(number, _stop)
     try:
         with kernel_lock(site, "install"):
-            release = install(site, Medium(given.medium), given.quarantine, judged, Terminal())
+            release = install(site, Medium(given.medium), given.quarantine, judged, spoken())
     except KeyboardInterrupt:
         return 130
     except ApplianceError as error:

@@ -87,7 +87,7 @@ def install_wheels(
         "install",
         "--root-user-action=ignore",
     ]
-    with progress.stage(f"installing {len(wheels) + 1} wheels", total=None):
+    with progress.stage(say("installing {count} wheels", count=len(wheels) + 1), total=None):
         run(
             [*pip, *flags, "-r", requirements],
             env=clean_environment() | {"TMPDIR": str(work)},
@@ -106,7 +106,7 @@ def try_imports(runtime: Path, contents: Contents, progress: Progress) -> None:
     """
     wheels = {entry.component.split()[0] for entry in contents.entries if entry.kind == "wheel"}
     imports = _COMMANDS + (_WIZARD if "textual" in wheels else "") + (_TRAINING if "torch" in wheels else "")
-    with progress.stage("trying the runtime", total=None):
+    with progress.stage(say("trying the runtime"), total=None):
         run(
             [runtime / "bin/python", "-I", "-c", imports],
             env=clean_environment(),

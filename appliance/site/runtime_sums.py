@@ -14,6 +14,7 @@ from pathlib import Path
 
 from appliance.durable import write_whole
 from appliance.progress import Progress
+from appliance.sentence import say
 from appliance.site.layout import RUNTIME_SUMS
 from appliance.site.rehash import THREADS, Item, file_sha256
 
@@ -38,7 +39,7 @@ def record_runtime(release: Path, progress: Progress) -> None:
     lines = []
     with (
         ThreadPoolExecutor(THREADS) as pool,
-        progress.stage("recording the runtime", total=len(files), unit="files") as advance,
+        progress.stage(say("recording the runtime"), total=len(files), unit=say("files")) as advance,
     ):
         sums = pool.map(lambda name: file_sha256(release / name)[0], files)
         for name, sha256 in zip(files, sums, strict=True):

@@ -46,7 +46,7 @@ def fill_store(
     try:
         with (
             Arrivals(handle) as arrivals,
-            progress.stage("copying from the medium", total=sum(v.size for v in volumes)) as advance,
+            progress.stage(say("copying from the medium"), total=sum(v.size for v in volumes)) as advance,
         ):
 
             def keep(entry: Entry, piece: memoryview) -> None:
@@ -110,7 +110,7 @@ def _lacking(site: Site, contents: Contents, progress: Progress) -> list[Entry]:
     """
     carried = [entry for entry in contents.entries if entry.parts]
     held = {e.sha256: e for e in carried if site.stored(e.sha256).exists()}
-    with progress.stage("checking what is here", total=sum(e.size for e in held.values())) as advance:
+    with progress.stage(say("checking what is here"), total=sum(e.size for e in held.values())) as advance:
         for entry in held.values():
             if not is_whole(site.stored(entry.sha256), entry.sha256):
                 site.stored(entry.sha256).unlink()
