@@ -5,7 +5,7 @@ import click
 from appliance.errors import HostNotReady
 from appliance.sentence import say
 from appliance.site.layout import Site
-from appliance.site_commands import agreed, run_of_site, site_of, yes_option
+from appliance.site_commands import agreed, log_of, run_of_site, site_of, yes_option
 
 
 @click.command()
@@ -44,7 +44,7 @@ def _approve(site: Site, run: str, note: str, own_reason: str, *, yes: bool) -> 
     opened = run_of_site(site, run)
     is_own = _check_person(site, run, opened.root.stat().st_uid, own_reason)
     found = judge_export(opened.export, spoken())
-    before = newest_decision(check(site.audit).entries, run, found.sums_sha256)
+    before = newest_decision(check(log_of(site)).entries, run, found.sums_sha256)
     print_candidate(opened, found, before)
     if before is not None and before.verdict == "approved":
         return
@@ -65,7 +65,7 @@ def _withdraw(site: Site, run: str, note: str, *, yes: bool) -> None:
     from appliance.site.audit import check
     from appliance.supervisor.record import record
 
-    approved = approved_exports(check(site.audit).entries, run)
+    approved = approved_exports(check(log_of(site)).entries, run)
     print_approved(run, approved)
     if not approved or not agreed(voice()("Take it back?"), yes):
         return
@@ -83,7 +83,7 @@ def _check_person(site: Site, run: str, trainer: int, own_reason: str) -> bool:
     from appliance.site.approval import check_other_person, is_own
     from appliance.site.audit import myself
 
-    if roles.are_there() and roles.owner_of(site) == 0:
+    if roles.hold(roles.owner_of(site)):
         check_other_person(run, trainer, myself())
         return False
     if not is_own(trainer, myself()):

@@ -6,10 +6,9 @@ from pathlib import Path
 import click
 
 from appliance.commands import Commands
-from appliance.errors import HostNotReady, UntrustedRecord
-from appliance.sentence import reason, say
-from appliance.site.layout import Site
-from appliance.site_commands import json_option, site_of
+from appliance.errors import UntrustedRecord
+from appliance.sentence import say
+from appliance.site_commands import json_option, log_of, site_of
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -39,7 +38,7 @@ def show(context: click.Context, as_json: bool) -> None:
     from appliance.audit_view import print_audit
     from appliance.site.audit import check
 
-    log = _readable(site_of(context))
+    log = log_of(site_of(context))
     print_audit(check(log), as_json=as_json)
 
 
@@ -55,7 +54,7 @@ def verify(context: click.Context, heads: tuple[str, ...], key: str, as_json: bo
     from appliance.site.audit_installs import check_installs
 
     site = site_of(context)
-    checked = check(_readable(site), heads=heads, key=key)
+    checked = check(log_of(site), heads=heads, key=key)
     check_installs(site, checked.entries)
     if checked.unsigned:
         raise UntrustedRecord(
@@ -73,25 +72,6 @@ def export(context: click.Context, target: Path) -> None:
     """Copy the log to TARGET, a folder or a .tar, with its key, signature and how to check them by hand."""
     from appliance.site.audit_export import export_log
 
-    log = _readable(site_of(context))
+    log = log_of(site_of(context))
     checked = export_log(log, target)
     click.echo(f"{target}\n{checked.head}")
-
-
-def _readable(site: Site) -> Path:
-    """The log, which this account may read. Raises: HostNotReady."""
-    try:
-        with site.audit.open("rb"):
-            return site.audit
-    except FileNotFoundError as error:
-        raise HostNotReady(
-            "There is no audit log here.",
-            why=reason(error),
-            next_step="Give --state, if the state folder is elsewhere; the installation begins the log.",
-        ) from error
-    except PermissionError as error:
-        raise HostNotReady(
-            "You may not read the audit log.",
-            why=reason(error),
-            next_step="Ask somebody of the group islet-review, or an administrator.",
-        ) from error

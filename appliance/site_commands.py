@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from appliance.errors import HostNotReady
+from appliance.sentence import reason
 from appliance.site.layout import Site, this_site
 
 if TYPE_CHECKING:
@@ -32,6 +34,25 @@ def run_of_site(site: Site, run: str) -> "RunFolder":
     if "/" in run or run.startswith("."):
         raise click.UsageError("Name a run as `islet runs list` does, not by a path.")
     return open_run(site.runs / run)
+
+
+def log_of(site: Site) -> Path:
+    """The audit log, which this account may read. Raises: HostNotReady."""
+    try:
+        with site.audit.open("rb"):
+            return site.audit
+    except FileNotFoundError as error:
+        raise HostNotReady(
+            "There is no audit log here.",
+            why=reason(error),
+            next_step="Give --state, if the state folder is elsewhere; the installation begins the log.",
+        ) from error
+    except PermissionError as error:
+        raise HostNotReady(
+            "You may not read the audit log.",
+            why=reason(error),
+            next_step="Ask somebody of the group islet-review, or an administrator.",
+        ) from error
 
 
 def agreed(question: str, yes: bool) -> bool:

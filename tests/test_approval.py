@@ -132,6 +132,17 @@ def test_who_trained_alone_on_the_box_gives_a_reason(place: Place) -> None:
     assert chinese.stderr.splitlines()[0] == "islet: 训练模型者不得无理由自行批准。"
 
 
+def test_a_site_without_a_log_is_told_so(place: Place) -> None:
+    for name in ("audit.jsonl", "audit.signed", "audit.pub", "audit.key"):
+        (place.state / name).unlink(missing_ok=True)
+    for words in (("--own-run", "alone"), ("--withdraw", "--note", "faulty")):
+        refused = place.islet(*words, "--yes")
+        assert (refused.returncode, refused.stderr.splitlines()[-3]) == (
+            5,
+            "islet: There is no audit log here.",
+        )
+
+
 def flip(export: Path) -> None:
     (export / "clinic-f16.gguf").write_bytes(b"Weights")
 

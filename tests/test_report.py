@@ -452,6 +452,20 @@ def test_the_site_says_release_signed_files_and_the_head_of_its_log(
     assert text.count("in no signed release here") == len(list(tiny_model().iterdir())) - 1
 
 
+def test_the_approval_of_the_log_counts_for_the_files_that_lie_there_now(
+    finished: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / finished.root.name)
+    shutil.copytree(finished.root, run.root)
+    site = make_site(tmp_path, run)
+    assert "not approved when this was written" in page_of(run, gather(site, run))
+    sums = hashlib.sha256((run.export / "SHA256SUMS").read_bytes()).hexdigest()
+    audit.append(site.audit, "approve", run=run.root.name, decision="approved", sums_sha256=sums, note="ok")
+    assert re.search(r"approved by \w+, [\d: -]+ UTC: ok", page_of(run, gather(site, run)))
+    (run.export / "SHA256SUMS").write_text(f"{'0' * 64}  m.gguf\n")
+    assert "not approved when this was written" in page_of(run, gather(site, run))
+
+
 def test_a_log_that_was_changed_is_no_head(finished: RunFolder, tmp_path: Path) -> None:
     site = make_site(tmp_path, finished)
     site.audit.write_bytes(site.audit.read_bytes().replace(b'"uid": 0', b'"uid": 9', 1))

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -160,15 +160,18 @@ def test_the_full_screen_leads_from_home_to_a_model(
     installed_site: InstalledSite, state: Path, language: Language, columns: int, rows: int
 ) -> None:
     with start(installed_site, state, columns=columns, rows=rows) as screen:
-        lead_to_a_model(FullScreen(screen, language), state)
+
+        def look(page: str) -> None:
+            assert "libtorch" not in loaded_libraries(screen.process.pid), page
+
+        lead_to_a_model(FullScreen(screen, language), state, look)
 
 
-def lead_to_a_model(driver: FullScreen, state: Path) -> None:
-    """The whole way, with a look at every page; the rows stand where they may."""
-    screen = driver.screen
+def lead_to_a_model(driver: FullScreen, state: Path, at: Callable[[str], None] = lambda page: None) -> None:
+    """The whole way, with a look at every page; the rows stand where they may. at: called on every page."""
 
     def look(page: str) -> None:
-        assert "libtorch" not in loaded_libraries(screen.process.pid), page
+        at(page)
         if page == "check":
             look_at_rows(driver)
         check_secret(state)

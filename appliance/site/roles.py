@@ -100,6 +100,11 @@ def are_there() -> bool:
     return all(group_id(name) is not None for name in GROUPS)
 
 
+def hold(owner: int) -> bool:
+    """Whether the site whose state folder belongs to `owner` goes by roles: it is root's, with groups."""
+    return owner == 0 and are_there()
+
+
 def groups_of(uid: int) -> list[int]:
     """Numbers of all groups of the account `uid`, its own first. Raises: KeyError, when there is none."""
     account = pwd.getpwuid(uid)

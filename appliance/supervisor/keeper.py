@@ -107,7 +107,7 @@ class Keeper:
                 plan = guarded.plan_sha256(folder)
                 told = guarded.told_state(folder)
                 review = roles.group_id(roles.REVIEW)
-                if review is not None and roles.are_there() and self._owner == 0:
+                if review is not None and roles.hold(self._owner):
                     guarded.share_run(folder, review, roles.RUN_MODE)
             how = "continued" if told else "new"
             audit.append(self._site.audit, "train", by=who, run=run, how=how, plan_sha256=plan)
@@ -161,7 +161,7 @@ class Keeper:
         elif event == "approve" and facts.get("decision") != "withdrawn":
             with guarded.opened_run(self._site.runs, run) as folder:
                 trainer = os.fstat(folder).st_uid
-            if self._owner == 0 and roles.are_there():
+            if roles.hold(self._owner):
                 approval.check_other_person(run, trainer, who)
         audit.append(self._site.audit, event, by=who, **facts)
 
